@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+# Pavane: one non-recursive build. Each folder adds its targets in a module.mk.
+# `make help` lists what a person calls.
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+B       := build
+BIN     := $(B)/bin
+LIB     := $(B)/lib
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+CC      ?= cc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+WARN    := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
+	   -Wpointer-arith -Wvla -Wno-unused-parameter
+CFLAGS  ?= -O2 -g
+# SAN=1 builds user space with ASan and UBSan into its own tree.
+ifeq ($(SAN),1)
+B       := build/san
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+endif
+HOSTCFLAGS = $(CFLAGS) $(WARN) $(SANFLAGS) -std=gnu11 -D_GNU_SOURCE -I. -fno-common -MMD -MP
+
+# all-targets, test-targets (each prints "N passed, N failed"), bench-targets
+ALL     :=
+TESTS   :=
+BENCHES :=
+CLEAN   :=
+INSTALLS :=
+
+include $(wildcard */module.mk */*/module.mk */*/*/module.mk)
+
+.PHONY: all deps run test bench lint install clean help
+all: $(ALL)
+
+help:
+	@sed -n 's/^##  //p' Makefile
+
+##  make          build everything under build/
+##  make deps     install what is missing (apt-get, needs root or sudo)
+##  make run      build, create the demo guest, attach to its shell
+##  make test     every test; ends with "N passed, N failed"
+##  make bench    speed, as ratios, in a table and as JSON
+##  make lint     format, clang-tidy, cppcheck, sparse
+##  make install  DESTDIR= PREFIX=/usr/local
+##  make clean
+deps:
+	@scripts/deps
+
+run:
+	@scripts/deps && $(MAKE) --no-print-directory -s all && scripts/run-demo
+
+test:
+	@scripts/deps && $(MAKE) --no-print-directory -s all && scripts/test
+
+bench:
+	@scripts/deps && $(MAKE) --no-print-directory -s all && tests/bench/run
+
+lint:
+	@scripts/deps && scripts/lint
+
+install: all $(INSTALLS)
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
