@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The broker's (pvd) contract with a domain's process (pvdom).
+ *
+ * pvd creates the RAM memfd and two SOCK_SEQPACKET pairs, then runs
+ *	pvdom --domid N --vcpus V --ram-fd F --ctl-fd F --up-fd F
+ * ctl: pvd asks, pvdom answers (served by pvdom's I/O thread).
+ * up:  pvdom asks, pvd answers (one request in flight; any vCPU thread).
+ * Every request is one packet {struct pvdom_req, payload}, every answer one packet
+ * {struct pvdom_rsp, payload}; descriptors travel by SCM_RIGHTS. Neither side trusts the
+ * other's sizes. pvd gives an answer PVDOM_TIMEOUT_MS, then fails the caller with -EIO.
+ * Unknown operations are answered with -ENOSYS. pvdom exits when ctl is closed.
+ */
+#ifndef PAVANE_PVDOM_PROTO_H
+#define PAVANE_PVDOM_PROTO_H
+
+#include <stdint.h>
+
+#define PVDOM_TIMEOUT_MS  5000
+#define PVDOM_MAX_PAYLOAD 65536
+#define PVDOM_MAX_VCPUS   32
+
+/*
+ * A machine frame number is an offset, in pages, into the domain's RAM memfd. The low frames
+ * stand for Xen's own heap: mappable by number like any other, never part of the reservation.
+ */
+#define PVDOM_MFN_SHARED_INFO 1
+#define PVDOM_MFN_GRANT	      2	 /* grant table v1, PVDOM_GRANT_FRAMES frames */
+#define PVDOM_GRANT_FRAMES    32
+#define PVDOM_MFN_RAM	      512 /* first frame of the reservation */
+
+struct pvdom_req {
+	uint32_t op;
+	uint32_t len; /* bytes of payload behind this header */
+	uint64_t arg[4];
+};
+
+struct pvdom_rsp {
+	int64_t ret; /* >= 0, or -errno (Xen's numbers are Linux's for those used) */
+	uint32_t len;
+	uint32_t reserved; /* 0 */
+	uint64_t out[2];
+};
+
+enum pvdom_ctl {
+	/* memfd is sized and sealed (SHRINK|GROW|SEAL) by pvd for this many RAM frames before it. */
+	CTL_SET_MAX_MEM = 1,  /* arg0 = max_pages */
+	CTL_POPULATE,	      /* arg0 = order; payload u64 pfn[]; -> u64 first mfn[]; ret = extents */
+	CTL_DECREASE,	      /* arg0 = order; payload u64 mfn[]; ret = extents */
+	CTL_SET_MEMORY_MAP,   /* payload struct e820entry[] (20 bytes each, packed) */
+	CTL_MMUEXT,	      /* arg0 = MMUEXT_* cmd, arg1 = mfn */
+	CTL_HYPERCALL_PAGE,   /* arg0 = mfn: fill it */
+	CTL_SET_CONTEXT,      /* arg0 = vcpu; payload struct vcpu_guest_context */
+	CTL_GET_CONTEXT,      /* arg0 = vcpu; -> struct vcpu_guest_context */
+	CTL_PAUSE,	      /* a domain starts paused once; pause is a flag here, pvd counts */
+	CTL_UNPAUSE,
+	CTL_INFO,	      /* -> struct pvdom_info */
+	CTL_VCPU_INFO,	      /* arg0 = vcpu; -> struct pvdom_vcpu_info */
+	CTL_EVTCHN_ALLOC,     /* arg0 = remote domid; ret = port */
+	CTL_EVTCHN_CONNECT,   /* arg0 = port, 1 = remote domid, 2 = remote port; 2 fds: rx, tx */
+	CTL_EVTCHN_DISCONNECT,/* arg0 = port: the remote end closed; becomes unbound */
+	CTL_EVTCHN_STATUS,    /* arg0 = port; -> struct evtchn_status (public header) */
+	CTL_SEND_VIRQ,	      /* arg0 = virq, arg1 = vcpu */
+	CTL_GRANT_FRAMES,     /* ret = grant frames in use (>= 1) */
+	CTL_SHUTDOWN,	      /* arg0 = reason: SCHEDOP_remote_shutdown; parks the vCPUs, no UP_SHUTDOWN */
+};
+
+enum pvdom_up {
+	UP_READY = 1,	 /* sandboxed and serving ctl; arg0 = 1 if seccomp is in force */
+	UP_SHUTDOWN,	 /* arg0 = SHUTDOWN_* reason; payload = one line why, if a crash */
+	UP_EVTCHN_BIND,	 /* arg0 = remote domid, 1 = remote port, 2 = local port; 2 fds: rx, tx */
+	UP_EVTCHN_CLOSE, /* arg0 = local port of an interdomain or unbound channel */
+	UP_CONSOLE,	 /* payload = text of CONSOLEIO_write */
+	UP_GRANT_COPY,	 /* payload struct gnttab_copy[]; same back with status filled */
+	UP_GRANT_MAP,	 /* arg0 = domid, 1 = ref, 2 = GNTMAP_* flags; ret >= 0 handle, fd of one page */
+	UP_GRANT_UNMAP,	 /* arg0 = handle */
+};
+
+/* rx and tx are eventfds: writing 1 to the peer's rx sends the event; reading rx takes it. */
+
+struct pvdom_info {
+	uint64_t tot_pages, max_pages;
+	uint64_t cpu_time_ns;
+	uint32_t online_vcpus;
+	uint8_t blocked; /* every online vCPU waits for an event */
+	uint8_t reserved[3];
+	char provider[32];  /* "process (direct)" */
+	char sandbox[64];   /* "seccomp, 18 system calls" */
+};
+
+struct pvdom_vcpu_info {
+	uint8_t online, blocked, running, reserved;
+	uint32_t cpu;
+	uint64_t cpu_time_ns;
+};
+
+#endif
