@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The monitor's own state: one domain, its vCPUs, its frame table and its event channels.
+ *
+ * Rules for everything under hypercalls/monitor/:
+ *  - Compiled with -mgeneral-regs-only: a hypercall leaves the guest's vector registers alone.
+ *    So no libc call that might use them; copies go through copy.c.
+ *  - d->lock is held by the dispatcher around every handler in hypercall_table whose entry
+ *    says LOCKED. A handler that calls the broker (up_call) drops it first.
+ *  - Handlers return 0 or a positive result, or -errno with Xen's numbers.
+ */
+#ifndef PAVANE_MONITOR_H
+#define PAVANE_MONITOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <errno.h>
+#include <pthread.h>
+
+#include <xen/xen.h>
+#include <xen/event_channel.h>
+#include <xen/grant_table.h>
+#include <xen/memory.h>
+#include <xen/vcpu.h>
+#include <xen/sched.h>
+
+#include "host-driver/providers/provider.h"
+#include "hypercalls/pvdom/proto.h"
+
+#define PAGE_SHIFT 12
+#define PAGE_SIZE  4096UL
+#define PAGE_MASK  (~(PAGE_SIZE - 1))
+#define INVALID_MFN (~0UL)
+
+/* The selectors of a 64-bit PV guest (public arch-x86/xen-x86_64.h). */
+#define SEL_KERNEL_CS 0xe033
+#define SEL_KERNEL_SS 0xe02b
+
+/* Linear addresses a guest may use at all (canonical, outside the hypervisor's L4 slots). */
+#define HYPERVISOR_START 0xffff800000000000UL
+#define HYPERVISOR_END	 0xffff880000000000UL
+
+/* Page-table entry bits; the guest's address field is bits 12..51. */
+#define PTE_P	     0x001UL
+#define PTE_RW	     0x002UL
+#define PTE_US	     0x004UL
+#define PTE_A	     0x020UL
+#define PTE_D	     0x040UL
+#define PTE_PS	     0x080UL
+#define PTE_G	     0x100UL
+#define PTE_NX	     (1UL << 63)
+#define PTE_MFN_MASK 0x000ffffffffff000UL
+#define pte_mfn(e)   (((e) & PTE_MFN_MASK) >> PAGE_SHIFT)
+
+/*
+ * A machine frame's type, as Xen's direct paging has them: a frame has one type at a time while
+ * type_count > 0, and may change only when it falls to 0. FRAME_RAM frames hold the guest's
+ * memory; the heap frames (shared_info, grant table) may be mapped but never typed.
+ */
+enum frame_type { FT_NONE, FT_WRITABLE, FT_L1, FT_L2, FT_L3, FT_L4, FT_SEGDESC };
+
+#define FRAME_FREE 0 /* not part of the reservation */
+#define FRAME_RAM  1
+#define FRAME_HEAP 2
+
+struct frame {
+	uint8_t kind;	   /* FRAME_* */
+	uint8_t type;	   /* enum frame_type, meaningful while type_count > 0 or validated */
+	uint8_t pinned;
+	uint8_t validated; /* page-table contents were checked and hold their references */
+	uint32_t type_count;
+	uint32_t ref_count; /* all references: mappings, pins, roots */
+	uint64_t pfn;	    /* machine to physical */
+	uint64_t va_hint;   /* L1 only: linear base the mirror reached this table by, or ~0 */
+};
+
+/* An event channel, as the guest's port number names it. */
+enum port_state { PORT_FREE, PORT_UNBOUND, PORT_INTERDOMAIN, PORT_VIRQ, PORT_IPI, PORT_RESERVED };
+
+struct port {
+	uint8_t state;
+	uint8_t vcpu;	 /* the vCPU it notifies */
+	uint16_t remote_dom;
+	uint32_t remote_port; /* interdomain; the virq for PORT_VIRQ */
+	int rx, tx;	      /* eventfds to and from a remote domain, or -1 (remote_dom is us) */
+};
+
+#define MAX_PORTS 1024
+
+struct guest_trap {
+	uint64_t address; /* 0: none */
+	uint16_t cs;
+	uint8_t flags;	  /* bits 0-1 DPL, bit 2 mask events */
+};
+
+/* Guest registers in the order of Xen's public struct vcpu_guest_context.user_regs. */
+typedef struct cpu_user_regs regs_t;
+
+struct vcpu {
+	/* The entry code of the process provider knows the offset of regs: keep it first. */
+	regs_t regs;
+	struct domain *d;
+	uint32_t id;
+	bool initialised; /* has a context */
+	bool online;
+	volatile bool blocked, polling;
+	volatile uint32_t wake; /* futex word: bumped by whoever wants the vCPU to look */
+	uint32_t poll_port;	/* SCHEDOP_poll on one port, 0 for many, ~0 for none */
+
+	struct vcpu_info *info; /* in shared_info or registered by the guest */
+	uint64_t info_mfn;	/* registered frame, or INVALID_MFN */
+	uint64_t runstate_va;	/* registered by the guest, or 0 */
+	struct vcpu_runstate_info runstate;
+	uint64_t time_va;	/* VCPUOP_register_vcpu_time_memory_area, or 0 */
+
+	struct guest_trap traps[256];
+	uint64_t event_callback, failsafe_callback, syscall_callback;
+	uint32_t callback_flags;
+	uint64_t kernel_sp, kernel_ss;
+	uint64_t cr0, cr2, cr3_mfn, user_cr3_mfn, cr4;
+	uint64_t debugreg[8];
+	uint64_t fs_base, gs_base_kernel, gs_base_user;
+	uint64_t gdt_mfn[14];
+	uint32_t gdt_entries;
+	uint64_t ldt_base;
+	uint32_t ldt_entries;
+	uint32_t vm_assist_unused;
+	bool kernel_mode;    /* the direct provider knows no other */
+	uint64_t timer_deadline; /* ns of guest system time, 0: none */
+	uint64_t periodic_ns, periodic_next;
+	uint16_t virq_port[24]; /* NR_VIRQS; 0: unbound */
+	bool fpu_ts;
+	pthread_t thread;
+	int tid;
+	void *provider;	     /* the provider's own */
+};
+
+struct domain {
+	uint16_t id;
+	uint32_t nr_vcpus;
+	struct vcpu *vcpu[PVDOM_MAX_VCPUS];
+	pthread_mutex_t lock;
+	const struct provider *provider;
+
+	int ram_fd;
+	uint8_t *ram;		/* the whole memfd, mapped in the monitor: frame n at n << 12 */
+	uint64_t nr_frames;	/* frames in the memfd */
+	uint64_t max_pages, tot_pages;
+	struct frame *frame;	/* nr_frames entries */
+	uint64_t alloc_hint;
+
+	struct shared_info *shared;
+	struct port port[MAX_PORTS];
+	uint32_t max_ports;
+	uint32_t grant_frames;	/* in use */
+	uint64_t vm_assist;
+	uint32_t iopl;
+
+	uint64_t boot_tsc;	/* guest system time 0 */
+	uint64_t boot_ns;	/* CLOCK_MONOTONIC at boot_tsc */
+	uint32_t tsc_mul;
+	int8_t tsc_shift;
+
+	volatile int pause;	/* > 0: vCPUs stop at the next look; futex word */
+	volatile int shutdown;	/* -1, or the reason */
+	struct e820entry_raw { uint64_t addr, size; uint32_t type; } __attribute__((packed)) e820[32];
+	uint32_t nr_e820;
+	int ctl_fd, up_fd;
+	bool sandboxed;
+	uint32_t sandbox_calls;
+};
+
+/* The domain of this process, and the vCPU of this thread (NULL on the I/O thread). */
+extern struct domain *the_domain;
+extern __thread struct vcpu *current;
+
+/* ---- dispatch.c ---- */
+typedef long (*hypercall_fn)(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+			     uint64_t a5);
+struct hypercall {
+	hypercall_fn fn; /* NULL: -ENOSYS */
+	bool locked;	 /* runs with d->lock held */
+};
+#define NR_HYPERCALLS 64
+extern const struct hypercall hypercall_table[NR_HYPERCALLS];
+/* Any number, takes the lock as the table says; also for each entry of a multicall. */
+long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+	       uint64_t a5);
+
+/* ---- copy.c: guest memory by the guest's own page tables, as data (never faults) ---- */
+/* 0, or -EFAULT; a hypervisor or non-canonical address is -EFAULT. Sizes in bytes. */
+int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n);
+int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n);
+int clear_guest(struct vcpu *v, uint64_t va, size_t n);
+/* Walk v's current root: the leaf PTE of va with the rights of all levels ANDed in (P, RW, NX),
+ * or 0. Frame number checked against d->nr_frames. */
+uint64_t walk(struct vcpu *v, uint64_t va);
+/* The monitor's own pointer to a frame, or NULL when mfn is outside the memfd. */
+void *frame_ptr(struct domain *d, uint64_t mfn);
+void *memcpy(void *dst, const void *src, size_t n); /* own, general registers only */
+void *memset(void *dst, int c, size_t n);
+
+/* ---- frame.c: the frame table ---- */
+int frame_init(struct domain *d);		   /* allocates d->frame, marks the heap */
+uint64_t frame_alloc(struct domain *d, unsigned order, uint64_t pfn); /* mfn or INVALID_MFN */
+int frame_free(struct domain *d, uint64_t mfn);	   /* -EINVAL, -EBUSY when referenced */
+bool frame_is_ram(struct domain *d, uint64_t mfn);
+/* Take and drop a typed reference; validates and invalidates page tables at the edges. */
+int frame_get_type(struct domain *d, uint64_t mfn, enum frame_type type);
+void frame_put_type(struct domain *d, uint64_t mfn, enum frame_type type);
+
+/* ---- mmu.c, validate.c, memory.c, descriptor.c: hypercalls ---- */
+long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdone, uint64_t dom, uint64_t);
+long do_mmuext_op(struct vcpu *v, uint64_t uops, uint64_t count, uint64_t pdone, uint64_t dom, uint64_t);
+long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags, uint64_t, uint64_t);
+long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags, uint64_t dom, uint64_t);
+long do_memory_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+long do_set_gdt(struct vcpu *v, uint64_t frames, uint64_t entries, uint64_t, uint64_t, uint64_t);
+long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t desc, uint64_t, uint64_t, uint64_t);
+/* One page-table entry by the guest's wish (also for the writable-page-table path and grants). */
+int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new_pte, bool preserve_ad);
+/* For the broker, on behalf of domain 0 (d->lock held by the caller). */
+long toolstack_populate(struct domain *d, unsigned order, const uint64_t *pfn, uint64_t *mfn, unsigned n);
+long toolstack_decrease(struct domain *d, unsigned order, const uint64_t *mfn, unsigned n);
+long toolstack_mmuext(struct domain *d, unsigned cmd, uint64_t mfn);
+int  root_load(struct vcpu *v, uint64_t mfn); /* take the L4 reference, set cr3_mfn; -EINVAL */
+
+/* ---- evtchn.c ---- */
+long do_event_channel_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+int evtchn_init(struct domain *d);
+/* Raise a local port: pending bit, selector, upcall flag, wake the vCPU. Any thread. */
+void evtchn_raise(struct domain *d, uint32_t port);
+void virq_raise(struct vcpu *v, uint32_t virq);
+/* For ctl (d->lock held). Ports or -errno; connect takes ownership of the descriptors on 0. */
+long evtchn_alloc(struct domain *d, uint16_t remote);
+long evtchn_connect(struct domain *d, uint32_t port, uint16_t dom, uint32_t rport, int rx, int tx);
+long evtchn_disconnect(struct domain *d, uint32_t port);
+long evtchn_status(struct domain *d, uint32_t port, struct evtchn_status *st);
+/* An rx eventfd became readable (I/O thread): drain and raise. */
+void evtchn_rx(struct domain *d, uint32_t port);
+/* True when the guest must be upcalled now: pending and not masked. */
+static inline bool event_deliverable(const struct vcpu *v)
+{
+	return v->info && *(volatile uint8_t *)&v->info->evtchn_upcall_pending &&
+	       !*(volatile uint8_t *)&v->info->evtchn_upcall_mask;
+}
+
+/* ---- sched.c, vcpu.c, time.c ---- */
+long do_sched_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+long do_sched_op_compat(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+long do_vcpu_op(struct vcpu *v, uint64_t cmd, uint64_t id, uint64_t arg, uint64_t, uint64_t);
+long do_set_timer_op(struct vcpu *v, uint64_t deadline, uint64_t, uint64_t, uint64_t, uint64_t);
+int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c); /* d->lock held */
+void vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c);
+void vcpu_wake(struct vcpu *v);			 /* any thread; wakes block/poll, kicks the guest */
+void time_init(struct domain *d);		 /* measures TSC against CLOCK_MONOTONIC */
+uint64_t system_time(const struct domain *d);	 /* ns since boot */
+void time_publish(struct vcpu *v);		 /* vcpu_time_info + wallclock */
+void timer_arm(struct vcpu *v);			 /* program the host timer for the next deadline */
+void timer_check(struct vcpu *v);		 /* raise VIRQ_TIMER if a deadline passed */
+/* The vCPU stops for good or for now: pause, shutdown, offline. Returns when it may run. */
+void vcpu_park(struct vcpu *v);
+bool vcpu_must_park(const struct vcpu *v);
+void domain_shutdown(struct domain *d, int reason, const char *why); /* tells the broker */
+/* A guest broke the ABI's last rule: shut the domain down as crashed. d->lock may be held or not. */
+void domain_crash(struct vcpu *v, const char *why);
+
+/* ---- traps.c ---- */
+long do_set_trap_table(struct vcpu *v, uint64_t table, uint64_t, uint64_t, uint64_t, uint64_t);
+long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe, uint64_t syscall, uint64_t, uint64_t);
+long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp, uint64_t, uint64_t, uint64_t);
+long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t, uint64_t, uint64_t);
+long do_fpu_taskswitch(struct vcpu *v, uint64_t set, uint64_t, uint64_t, uint64_t, uint64_t);
+long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t val, uint64_t, uint64_t, uint64_t);
+long do_get_debugreg(struct vcpu *v, uint64_t reg, uint64_t, uint64_t, uint64_t, uint64_t);
+long do_iret(struct vcpu *v, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t); /* sets v->regs whole */
+/* Deliver an exception to the guest kernel by its trap table (bounce frame), or crash it.
+ * `error` < 0: no error code. For #PF the caller set v->cr2. Acts on v->regs. */
+void trap_deliver(struct vcpu *v, unsigned vector, int64_t error);
+/* Deliver the event upcall if event_deliverable(). */
+void event_deliver(struct vcpu *v);
+
+/* ---- grant.c, version.c, console.c, misc.c (vm_assist, physdev, multicall) ---- */
+long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t count, uint64_t, uint64_t);
+long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+long do_console_io(struct vcpu *v, uint64_t cmd, uint64_t count, uint64_t buf, uint64_t, uint64_t);
+long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t, uint64_t, uint64_t);
+long do_physdev_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t, uint64_t, uint64_t);
+
+/* ---- emulate.c: privileged instructions (Zydis) ---- */
+/* The instruction at v->regs.rip raised #GP (`error`) or #UD. True: done, v->regs moved on (or a
+ * different trap delivered); false: the caller delivers the trap. */
+bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error);
+
+/* ---- hypercalls/pvdom: the broker's side ---- */
+/* One request to the broker and its answer; -errno. Never with d->lock held. fds: up to 2 in. */
+long up_call(struct domain *d, uint32_t op, const uint64_t arg[4], const void *out, uint32_t out_len,
+	     void *in, uint32_t in_size, int fds[2]);
+/* Watch an rx eventfd for evtchn_rx(d, port); and stop watching (before close). */
+int io_watch(struct domain *d, int fd, uint32_t port);
+void io_unwatch(struct domain *d, int fd);
+
+#endif
