@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two-level event channels: a bit per port in evtchn_pending, a bit per word of ports in the
+ * vCPU's evtchn_pending_sel, and one flag that says there is anything at all.
+ */
+#include <pv/event.h>
+#include <pv/lib.h>
+
+#define WORD_BITS 64u
+
+static struct {
+	event_handler_t handler;
+	void *data;
+} bindings[EVENT_PORTS];
+
+void (*event_upcall_exit)(void);
+unsigned long event_upcalls;
+unsigned long event_counts[EVENT_PORTS];
+
+static inline void set_bit_atomic(unsigned int nr, xen_ulong_t *map)
+{
+	__atomic_fetch_or(&map[nr / WORD_BITS], 1ull << nr % WORD_BITS, __ATOMIC_SEQ_CST);
+}
+
+static inline void clear_bit_atomic(unsigned int nr, xen_ulong_t *map)
+{
+	__atomic_fetch_and(&map[nr / WORD_BITS], ~(1ull << nr % WORD_BITS), __ATOMIC_SEQ_CST);
+}
+
+static inline bool get_bit(unsigned int nr, const xen_ulong_t *map)
+{
+	return READ_ONCE(map[nr / WORD_BITS]) >> nr % WORD_BITS & 1;
+}
+
+void event_mask(unsigned int port)
+{
+	set_bit_atomic(port, pv_shared_info.evtchn_mask);
+}
+
+/* Like an interrupt controller's: an event that arrived while masked is raised now. */
+void event_unmask(unsigned int port)
+{
+	bool enabled = upcalls_save();
+
+	clear_bit_atomic(port, pv_shared_info.evtchn_mask);
+	if (event_is_pending(port)) {
+		set_bit_atomic(port / WORD_BITS, &this_vcpu->evtchn_pending_sel);
+		WRITE_ONCE(this_vcpu->evtchn_upcall_pending, 1);
+	}
+	upcalls_restore(enabled);
+}
+
+bool event_is_pending(unsigned int port)
+{
+	return get_bit(port, pv_shared_info.evtchn_pending);
+}
+
+bool event_is_masked(unsigned int port)
+{
+	return get_bit(port, pv_shared_info.evtchn_mask);
+}
+
+void event_clear(unsigned int port)
+{
+	clear_bit_atomic(port, pv_shared_info.evtchn_pending);
+}
+
+void event_bind(unsigned int port, event_handler_t handler, void *data)
+{
+	if (port >= EVENT_PORTS)
+		panic("event port %u", port);
+	event_mask(port);
+	bindings[port].data = data;
+	bindings[port].handler = handler;
+	if (handler)
+		event_unmask(port);
+}
+
+long event_send(unsigned int port)
+{
+	struct evtchn_send arg = {.port = port};
+
+	return HYPERVISOR_event_channel_op(EVTCHNOP_send, &arg);
+}
+
+long event_close(unsigned int port)
+{
+	struct evtchn_close arg = {.port = port};
+
+	if (port < EVENT_PORTS)
+		event_bind(port, NULL, NULL);
+	return HYPERVISOR_event_channel_op(EVTCHNOP_close, &arg);
+}
+
+long event_bind_virq(unsigned int virq)
+{
+	struct evtchn_bind_virq arg = {.virq = virq, .vcpu = 0};
+	long rc = HYPERVISOR_event_channel_op(EVTCHNOP_bind_virq, &arg);
+
+	return rc ? rc : (long)arg.port;
+}
+
+long event_bind_ipi(void)
+{
+	struct evtchn_bind_ipi arg = {.vcpu = 0};
+	long rc = HYPERVISOR_event_channel_op(EVTCHNOP_bind_ipi, &arg);
+
+	return rc ? rc : (long)arg.port;
+}
+
+long event_alloc_unbound(domid_t remote)
+{
+	struct evtchn_alloc_unbound arg = {.dom = DOMID_SELF, .remote_dom = remote};
+	long rc = HYPERVISOR_event_channel_op(EVTCHNOP_alloc_unbound, &arg);
+
+	return rc ? rc : (long)arg.port;
+}
+
+static void deliver(unsigned int port)
+{
+	clear_bit_atomic(port, pv_shared_info.evtchn_pending);
+	if (port >= EVENT_PORTS)
+		return;
+	event_counts[port]++;
+	if (bindings[port].handler)
+		bindings[port].handler(port, bindings[port].data);
+}
+
+void event_upcall(struct trap_regs *regs);
+void event_upcall(struct trap_regs *regs)
+{
+	event_upcalls++;
+	do {
+		xen_ulong_t sel;
+
+		WRITE_ONCE(this_vcpu->evtchn_upcall_pending, 0);
+		sel = __atomic_exchange_n(&this_vcpu->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
+		for (; sel; sel &= sel - 1) {
+			unsigned int word = (unsigned int)__builtin_ctzl(sel);
+			xen_ulong_t bits;
+
+			/* Read again after each one: a handler may mask or clear another. */
+			while ((bits = READ_ONCE(pv_shared_info.evtchn_pending[word]) &
+				       ~READ_ONCE(pv_shared_info.evtchn_mask[word])) != 0)
+				deliver(word * WORD_BITS + (unsigned int)__builtin_ctzl(bits));
+		}
+	} while (READ_ONCE(this_vcpu->evtchn_upcall_pending));
+	if (event_upcall_exit)
+		event_upcall_exit();
+}
+
+void event_init(void)
+{
+	for (unsigned int i = 0; i < EVENT_PORTS / WORD_BITS; i++)
+		WRITE_ONCE(pv_shared_info.evtchn_mask[i], ~0ul);
+}

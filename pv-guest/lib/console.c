@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Console output and input, over the shared ring or, in the initial domain, over console_io. */
+#include <pv/arch.h>
+#include <pv/event.h>
+#include <pv/lib.h>
+#include <pv/mm.h>
+#include <xen/io/console.h>
+
+static struct xencons_interface *ring;
+static unsigned int port;
+
+void console_init(void)
+{
+	if (is_initial_domain())
+		return;
+	port = start_info->console.domU.evtchn;
+	if (start_info->console.domU.mfn)
+		ring = pfn_to_va(mfn_to_pfn(start_info->console.domU.mfn));
+}
+
+unsigned int console_port(void)
+{
+	return port;
+}
+
+/* Lets the other end run. sched_poll sleeps until an event or the deadline, mask or no mask. */
+static void wait_for_ring(void)
+{
+	evtchn_port_t ports[1] = {port};
+	struct sched_poll poll = {
+		.nr_ports = 1,
+		.timeout = this_vcpu->time.system_time + 1,
+	};
+
+	set_xen_guest_handle(poll.ports, ports);
+	HYPERVISOR_sched_op(SCHEDOP_poll, &poll);
+}
+
+static void ring_write(const char *s, size_t n)
+{
+	while (n) {
+		XENCONS_RING_IDX prod = ring->out_prod;
+		size_t sent = 0;
+
+		while (sent < n && prod - READ_ONCE(ring->out_cons) < sizeof(ring->out))
+			ring->out[MASK_XENCONS_IDX(prod++, ring->out)] = s[sent++];
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		WRITE_ONCE(ring->out_prod, prod);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		event_send(port);
+		s += sent;
+		n -= sent;
+		if (!sent)
+			wait_for_ring();
+	}
+}
+
+void console_write(const char *s, size_t n)
+{
+	bool enabled = upcalls_save();
+
+	if (is_initial_domain())
+		HYPERVISOR_console_io(CONSOLEIO_write, (unsigned int)n, (char *)s);
+	else if (ring)
+		ring_write(s, n);
+	upcalls_restore(enabled);
+}
+
+size_t console_read(char *buf, size_t n)
+{
+	XENCONS_RING_IDX cons, prod;
+	size_t got = 0;
+	bool enabled;
+
+	if (is_initial_domain()) {
+		long rc = HYPERVISOR_console_io(CONSOLEIO_read, (unsigned int)n, buf);
+
+		return rc > 0 ? (size_t)rc : 0;
+	}
+	if (!ring)
+		return 0;
+	enabled = upcalls_save();
+	cons = ring->in_cons;
+	prod = READ_ONCE(ring->in_prod);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	while (got < n && cons != prod)
+		buf[got++] = ring->in[MASK_XENCONS_IDX(cons++, ring->in)];
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (got) {
+		WRITE_ONCE(ring->in_cons, cons);
+		event_send(port);
+	}
+	upcalls_restore(enabled);
+	return got;
+}
+
+void console_flush(void)
+{
+	if (!ring)
+		return;
+	/* Bounded: a console nobody reads must not keep a domain from shutting down. */
+	for (int i = 0; i < 20000 && READ_ONCE(ring->out_cons) != ring->out_prod; i++)
+		wait_for_ring();
+}

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+# libpvguest.a: what any small PV guest needs (tests/guests uses it as well); pv-guest: the kernel.
+PVG_VERSION := 0.1
+PVG_CFLAGS  := -O2 -g -std=gnu11 -ffreestanding -fno-pic -mcmodel=small -mno-red-zone \
+	-mgeneral-regs-only -fno-stack-protector -fcf-protection=none -fno-common \
+	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer $(WARN) \
+	-Ihypercalls/abi -Ipv-guest/include -DPV_GUEST_VERSION='"$(PVG_VERSION)"' -MMD -MP
+PVG_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,pv-guest/arch/pv-guest.lds
+PVG_LDS     := pv-guest/arch/pv-guest.lds
+PVG_LIB     := $(B)/guest/libpvguest.a
+PVG_IMAGE   := $(B)/guest/pv-guest
+
+PVG_LIB_SRC := $(wildcard pv-guest/arch/*.S pv-guest/arch/*.c pv-guest/lib/*.c)
+PVG_SRC     := $(wildcard pv-guest/kernel/*.S pv-guest/kernel/*.c)
+PVG_LIB_OBJ := $(patsubst %,$(B)/%.o,$(basename $(PVG_LIB_SRC)))
+PVG_OBJ     := $(patsubst %,$(B)/%.o,$(basename $(PVG_SRC)))
+
+ALL += $(PVG_LIB) $(PVG_IMAGE)
+
+$(B)/pv-guest/%.o: pv-guest/%.c pv-guest/module.mk
+	@mkdir -p $(@D)
+	$(CC) $(PVG_CFLAGS) -c -o $@ $<
+
+$(B)/pv-guest/%.o: pv-guest/%.S pv-guest/module.mk
+	@mkdir -p $(@D)
+	$(CC) $(PVG_CFLAGS) -c -o $@ $<
+
+$(PVG_LIB): $(PVG_LIB_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# An image that holds an instruction PV forbids would die far from its cause: fail here instead.
+$(PVG_IMAGE): $(PVG_OBJ) $(PVG_LIB) $(PVG_LDS) pv-guest/check-insns
+	@mkdir -p $(@D)
+	$(CC) $(PVG_LDFLAGS) -o $@ $(PVG_OBJ) $(PVG_LIB)
+	@pv-guest/check-insns $@
