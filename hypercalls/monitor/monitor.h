@@ -17,7 +17,12 @@
 #include <stddef.h>
 #include <errno.h>
 #include <pthread.h>
+#include <time.h>
 
+/* Xen 4.17's ABI; without this the headers give the names of 2005. */
+#ifndef __XEN_INTERFACE_VERSION__
+#define __XEN_INTERFACE_VERSION__ 0x00040e00
+#endif
 #include <xen/xen.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
@@ -105,6 +110,7 @@ struct vcpu {
 	bool initialised; /* has a context */
 	bool online;
 	volatile bool blocked, polling;
+	volatile bool parked; /* in vcpu_park */
 	volatile uint32_t wake; /* futex word: bumped by whoever wants the vCPU to look */
 	uint32_t poll_port;	/* SCHEDOP_poll on one port, 0 for many, ~0 for none */
 
@@ -112,7 +118,11 @@ struct vcpu {
 	uint64_t info_mfn;	/* registered frame, or INVALID_MFN */
 	uint64_t runstate_va;	/* registered by the guest, or 0 */
 	struct vcpu_runstate_info runstate;
+	uint32_t runstate_seq;	/* odd while the owner changes runstate */
 	uint64_t time_va;	/* VCPUOP_register_vcpu_time_memory_area, or 0 */
+	uint64_t time_tsc, time_ns; /* what time_publish last published; 0: nothing */
+	uint32_t time_mul;
+	int8_t time_shift;
 
 	struct guest_trap traps[256];
 	uint64_t event_callback, failsafe_callback, syscall_callback;
@@ -129,6 +139,10 @@ struct vcpu {
 	bool kernel_mode;    /* the direct provider knows no other */
 	uint64_t timer_deadline; /* ns of guest system time, 0: none */
 	uint64_t periodic_ns, periodic_next;
+	timer_t host_timer; /* the provider's, CLOCK_MONOTONIC; its signal calls timer_check */
+	bool has_host_timer;
+	bool in_multicall;
+	volatile bool nmi_pending; /* VCPUOP_send_nmi: deliver vector 2 at the next look */
 	uint16_t virq_port[24]; /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
 	pthread_t thread;
@@ -159,11 +173,17 @@ struct domain {
 
 	uint64_t boot_tsc;	/* guest system time 0 */
 	uint64_t boot_ns;	/* CLOCK_MONOTONIC at boot_tsc */
+	uint32_t time_seq;	/* odd while time_publish re-anchors the four below */
+	uint64_t anchor_tsc, anchor_ns; /* a point of the domain's clock */
 	uint32_t tsc_mul;
 	int8_t tsc_shift;
 
 	volatile int pause;	/* > 0: vCPUs stop at the next look; futex word */
 	volatile int shutdown;	/* -1, or the reason */
+	volatile uint32_t shutdown_tell; /* 1: the next vCPU to park sends UP_SHUTDOWN */
+	char shutdown_why[128];
+	uint32_t shutdown_code; /* SCHEDOP_shutdown_code: code + 1, 0: none */
+	uint8_t handle[16];	/* the domain's UUID */
 	struct e820entry_raw { uint64_t addr, size; uint32_t type; } __attribute__((packed)) e820[32];
 	uint32_t nr_e820;
 	int ctl_fd, up_fd;
@@ -228,7 +248,8 @@ int  root_load(struct vcpu *v, uint64_t mfn); /* take the L4 reference, set cr3_
 
 /* ---- evtchn.c ---- */
 long do_event_channel_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
-int evtchn_init(struct domain *d);
+long do_event_channel_op_compat(struct vcpu *v, uint64_t uop, uint64_t, uint64_t, uint64_t, uint64_t);
+int evtchn_init(struct domain *d); /* after d->shared, d->vcpu[]: ports, vcpu_info, masks */
 /* Raise a local port: pending bit, selector, upcall flag, wake the vCPU. Any thread. */
 void evtchn_raise(struct domain *d, uint32_t port);
 void virq_raise(struct vcpu *v, uint32_t virq);
@@ -261,9 +282,19 @@ void timer_arm(struct vcpu *v);			 /* program the host timer for the next deadli
 void timer_check(struct vcpu *v);		 /* raise VIRQ_TIMER if a deadline passed */
 /* The vCPU stops for good or for now: pause, shutdown, offline. Returns when it may run. */
 void vcpu_park(struct vcpu *v);
+/* For ctl: the flag of CTL_PAUSE, with the wake-ups it needs. */
+void domain_pause(struct domain *d);
+void domain_unpause(struct domain *d);
+/* Account a change of v's runstate (its own thread) and tell the registered area. */
+void runstate_set(struct vcpu *v, int state);
+void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out); /* any thread */
+void runstate_publish(struct vcpu *v);
 bool vcpu_must_park(const struct vcpu *v);
 void domain_shutdown(struct domain *d, int reason, const char *why); /* tells the broker */
-/* A guest broke the ABI's last rule: shut the domain down as crashed. d->lock may be held or not. */
+/* From a vCPU's thread: the broker is told when that vCPU parks; from ctl: it is not told. */
+/* A guest broke the ABI's last rule: shut the domain down as crashed. d->lock may be held or not.
+ * Returns; the vCPU parks before it re-enters the guest (hypercall() sees to it, and so must the
+ * provider on its other ways back). */
 void domain_crash(struct vcpu *v, const char *why);
 
 /* ---- traps.c ---- */
@@ -286,6 +317,8 @@ void event_deliver(struct vcpu *v);
 long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t count, uint64_t, uint64_t);
 long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_console_io(struct vcpu *v, uint64_t cmd, uint64_t count, uint64_t buf, uint64_t, uint64_t);
+long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+long do_physdev_op_compat(struct vcpu *v, uint64_t uop, uint64_t, uint64_t, uint64_t, uint64_t);
 long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t, uint64_t, uint64_t);
 long do_physdev_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t, uint64_t, uint64_t);
