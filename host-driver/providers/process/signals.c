@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Host signals are this provider's exceptions and interrupts.
+ *
+ * SIGSEGV/SIGBUS/SIGILL/SIGFPE/SIGTRAP in guest code become the guest's traps, or are carried
+ * out (page not mirrored yet, privileged instruction); SIGSYS is a `syscall` of the guest's own
+ * (Syscall User Dispatch); SIGUSR1 is a kick, SIGUSR2 the vCPU's timer.
+ *
+ * Kicks are blocked while a synchronous one is handled, so they arrive in guest context right
+ * after it; while the monitor runs they only leave a mark that entry.S looks at.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "host-driver/providers/process/direct.h"
+
+#define SIGSTACK_SIZE (64 * 1024)
+
+#define VECTOR_DB 1
+#define VECTOR_BP 3
+#define VECTOR_UD 6
+#define VECTOR_GP 13
+#define VECTOR_PF 14
+
+/* #PF error code bits (Intel SDM vol. 3, 4.7). */
+#define PF_PRESENT 1
+#define PF_WRITE   2
+#define PF_FETCH   16
+
+#define GP_IDT 2 /* the error code names an IDT entry: `int n` */
+
+static const struct {
+	int greg;
+	unsigned offset;
+} reg_map[] = {
+	{ REG_R8, R_R8 },   { REG_R9, R_R9 },	{ REG_R10, R_R10 }, { REG_R11, R_R11 },
+	{ REG_R12, R_R12 }, { REG_R13, R_R13 }, { REG_R14, R_R14 }, { REG_R15, R_R15 },
+	{ REG_RDI, R_RDI }, { REG_RSI, R_RSI }, { REG_RBP, R_RBP }, { REG_RBX, R_RBX },
+	{ REG_RDX, R_RDX }, { REG_RAX, R_RAX }, { REG_RCX, R_RCX }, { REG_RSP, R_RSP },
+	{ REG_RIP, R_RIP }, { REG_EFL, R_RFLAGS },
+};
+
+static void regs_from_host(struct vcpu *v, const greg_t *g)
+{
+	for (unsigned i = 0; i < sizeof(reg_map) / sizeof(reg_map[0]); i++)
+		*(uint64_t *)((uint8_t *)v + reg_map[i].offset) = g[reg_map[i].greg];
+	v->regs.cs = SEL_KERNEL_CS;
+	v->regs.ss = SEL_KERNEL_SS;
+}
+
+static void regs_to_host(const struct vcpu *v, greg_t *g)
+{
+	for (unsigned i = 0; i < sizeof(reg_map) / sizeof(reg_map[0]); i++)
+		g[reg_map[i].greg] = *(const uint64_t *)((const uint8_t *)v + reg_map[i].offset);
+}
+
+static bool in_guest(uint64_t rip)
+{
+	return rip < GUEST_HI || rip >= 1UL << 47;
+}
+
+static void page_fault(struct vcpu *v, uint64_t va, uint64_t error)
+{
+	bool done, present;
+
+	if (va >= GUEST_LO && va < GUEST_HI) {
+		pthread_mutex_lock(&v->d->lock);
+		done = mirror_fault(v, va, error & PF_WRITE, error & PF_FETCH);
+		present = walk(v, va) & PTE_P;
+		pthread_mutex_unlock(&v->d->lock);
+		if (done)
+			return;
+	} else {
+		present = false;
+	}
+	/* Ring 3 is the guest's kernel mode: no U bit. P is the guest's, not the mirror's. */
+	v->cr2 = va;
+	trap_deliver(v, VECTOR_PF, (error & (PF_WRITE | PF_FETCH)) | (present ? PF_PRESENT : 0));
+}
+
+/* `int n`: to the guest's gate when its DPL admits the guest kernel (ring 1), else its #GP. */
+static void soft_interrupt(struct vcpu *v, unsigned vector)
+{
+	const struct guest_trap *t = &v->traps[vector];
+
+	if (t->address && (t->flags & 3) >= 1) {
+		v->regs.rip += 2;
+		trap_deliver(v, vector, -1);
+	} else {
+		trap_deliver(v, VECTOR_GP, vector << 3 | GP_IDT);
+	}
+}
+
+static void exception(struct vcpu *v, unsigned vector, uint64_t error, uint64_t cr2)
+{
+	if (vector == VECTOR_PF) {
+		page_fault(v, cr2, error);
+		return;
+	}
+	if (vector == VECTOR_GP && error & GP_IDT) {
+		soft_interrupt(v, (error >> 3) & 0xff);
+		return;
+	}
+	if ((vector == VECTOR_GP || vector == VECTOR_UD) && emulate_privileged(v, vector, error))
+		return;
+	if (vector == VECTOR_DB)
+		v->debugreg[6] |= 0x4000; /* BS: nothing but single steps gets here */
+	/* The vectors that push an error code: 8, 10-14, 17. */
+	trap_deliver(v, vector, (0x27d00 >> vector) & 1 ? (int64_t)error : -1);
+}
+
+/* A fault of the monitor's own: nothing to save, say where and die with the signal. */
+static void monitor_fault(int sig, const greg_t *g)
+{
+	fprintf(stderr, "pvdom %u: signal %d in the monitor at %p, address %p, rsp %p\n",
+		the_domain ? the_domain->id : 0, sig, (void *)g[REG_RIP], (void *)g[REG_CR2],
+		(void *)g[REG_RSP]);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+/*
+ * entry.S reads the return address the guest has just pushed; another vCPU may have emptied the
+ * mirror in between. Map it again and retry; a guest without such a page is not worth more.
+ */
+static bool entry_fault(struct vcpu *v, const greg_t *g)
+{
+	bool done;
+
+	if ((char *)g[REG_RIP] < direct_entry || (char *)g[REG_RIP] >= direct_entry_saved ||
+	    (uint64_t)g[REG_CR2] >= GUEST_HI || g[REG_TRAPNO] != VECTOR_PF)
+		return false;
+	pthread_mutex_lock(&v->d->lock);
+	done = mirror_fault(v, g[REG_CR2], false, false);
+	pthread_mutex_unlock(&v->d->lock);
+	return done;
+}
+
+static void on_fault(int sig, siginfo_t *si, void *ctx)
+{
+	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
+	struct vcpu *v = current;
+
+	if (v && (char *)g[REG_RIP] == direct_by_signal) {
+		regs_to_host(v, g); /* entry.S wants TF and rip set at once */
+		return;
+	}
+	if (v && entry_fault(v, g))
+		return;
+	if (!v || !in_guest(g[REG_RIP])) {
+		monitor_fault(sig, g);
+		return;
+	}
+	regs_from_host(v, g);
+	exception(v, g[REG_TRAPNO], g[REG_ERR], g[REG_CR2]);
+	if (vcpu_must_park(v))
+		vcpu_park(v);
+	event_deliver(v);
+	regs_to_host(v, g);
+}
+
+static void on_syscall(int sig, siginfo_t *si, void *ctx)
+{
+	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
+	struct vcpu *v = current;
+	uint8_t insn[2] = { 0, 0 };
+
+	if (!v || !in_guest(g[REG_RIP])) {
+		monitor_fault(sig, g);
+		return;
+	}
+	regs_from_host(v, g);
+	copy_from_guest(v, insn, v->regs.rip - 2, 2);
+	if (insn[0] == 0xcd) { /* int $0x80 */
+		v->regs.rip -= 2;
+		soft_interrupt(v, insn[1]);
+	} else {
+		direct_hypercall(v, v->regs.rax);
+	}
+	direct_work(v);
+	regs_to_host(v, g);
+}
+
+/* Kick or timer: act if guest code was interrupted, else leave it to the way out (entry.S). */
+static void on_kick(int sig, siginfo_t *si, void *ctx)
+{
+	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
+	struct vcpu *v = current;
+
+	direct_kicked = 1;
+	if (!v)
+		return;
+	if ((char *)g[REG_RIP] >= direct_resume && (char *)g[REG_RIP] < direct_resume_end) {
+		g[REG_RIP] = (greg_t)direct_resume;
+		g[REG_RDI] = (greg_t)v;
+		g[REG_RSP] = (greg_t)direct_stack;
+		g[REG_EFL] = 0x202;
+		return;
+	}
+	if (!in_guest(g[REG_RIP]))
+		return;
+	regs_from_host(v, g);
+	direct_work(v);
+	regs_to_host(v, g);
+}
+
+int signals_init(void)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
+	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+	sigemptyset(&sa.sa_mask);
+	sigaddset(&sa.sa_mask, SIGUSR1);
+	sigaddset(&sa.sa_mask, SIGUSR2);
+	sa.sa_sigaction = on_fault;
+	for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		if (sigaction(faults[i], &sa, NULL))
+			return -errno;
+	sa.sa_sigaction = on_syscall;
+	if (sigaction(SIGSYS, &sa, NULL))
+		return -errno;
+	sa.sa_sigaction = on_kick;
+	if (sigaction(SIGUSR1, &sa, NULL) || sigaction(SIGUSR2, &sa, NULL))
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	return 0;
+}
+
+int signals_thread_init(struct vcpu *v)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR2 };
+	stack_t ss = { .ss_size = SIGSTACK_SIZE };
+
+	ss.ss_sp = mmap(NULL, SIGSTACK_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (ss.ss_sp == MAP_FAILED || sigaltstack(&ss, NULL))
+		return -errno;
+	ev._sigev_un._tid = v->tid;
+	if (timer_create(CLOCK_MONOTONIC, &ev, &v->host_timer))
+		return -errno;
+	/*
+	 * `syscall` below GUEST_HI is the guest's: SIGSYS. Kernels before 5.11 and some
+	 * sandboxes have no such thing: then only the hypercall page works, and the seccomp
+	 * filter answers the rest.
+	 */
+	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, GUEST_HI, (1UL << 47) - GUEST_HI,
+	      NULL);
+	return 0;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Entering the guest kernel: trap tables, callbacks, bounce frames, and iret back.
+ *
+ * Xen public headers: arch-x86/xen.h (trap_info, vcpu_guest_context), arch-x86/xen-x86_64.h
+ * (iret_context, segment bases), callback.h.
+ */
+#include "hypercalls/monitor/monitor.h"
+
+#include <xen/callback.h>
+
+#define FLAG_TF	  0x000100UL
+#define FLAG_IF	  0x000200UL
+#define FLAG_IOPL 0x003000UL
+#define FLAG_NT	  0x004000UL
+#define FLAG_RF	  0x010000UL
+#define FLAG_VM	  0x020000UL
+#define FLAG_AC	  0x040000UL
+
+#define TRAP_MASK_EVENTS 4 /* trap_info.flags bit 2 */
+
+static bool canonical(uint64_t va)
+{
+	return (int64_t)(va << 16) >> 16 == (int64_t)va;
+}
+
+/*
+ * Make the guest kernel start at `handler` with Xen's bounce frame on its stack: from low
+ * addresses rcx, r11, [error code], rip, cs | saved mask << 32, rflags, rsp, ss, below a stack
+ * pointer aligned down to 16. A guest that cannot be entered is crashed, as on Xen.
+ */
+static void bounce(struct vcpu *v, uint64_t handler, bool mask_events, int64_t error)
+{
+	regs_t *r = &v->regs;
+	uint64_t frame[8], sp = v->kernel_mode ? r->rsp : v->kernel_sp;
+	uint8_t saved_mask = v->info ? v->info->evtchn_upcall_mask : 1;
+	unsigned n = 0;
+
+	if (!handler) {
+		domain_crash(v, "trap or event without a handler");
+		return;
+	}
+	frame[n++] = r->rcx;
+	frame[n++] = r->r11;
+	if (error >= 0)
+		frame[n++] = error;
+	frame[n++] = r->rip;
+	/* The guest tells kernel from user by the low bits: Xen clears the RPL for its kernel. */
+	frame[n++] = (v->kernel_mode ? r->cs & 0xfffc : r->cs) | (uint64_t)saved_mask << 32;
+	frame[n++] = (r->rflags & ~(FLAG_IF | FLAG_IOPL)) | (saved_mask ? 0 : FLAG_IF);
+	frame[n++] = r->rsp;
+	frame[n++] = r->ss;
+
+	sp = (sp & ~15UL) - n * sizeof(frame[0]);
+	if (copy_to_guest(v, sp, frame, n * sizeof(frame[0]))) {
+		domain_crash(v, "no stack for a trap frame");
+		return;
+	}
+	r->rsp = sp;
+	r->rip = handler;
+	r->cs = SEL_KERNEL_CS;
+	r->ss = SEL_KERNEL_SS;
+	r->rflags &= ~(FLAG_AC | FLAG_VM | FLAG_RF | FLAG_NT | FLAG_TF);
+	v->kernel_mode = true;
+	if (mask_events && v->info)
+		v->info->evtchn_upcall_mask = 1;
+}
+
+void trap_deliver(struct vcpu *v, unsigned vector, int64_t error)
+{
+	const struct guest_trap *t = &v->traps[vector & 0xff];
+
+	if (vector == 14 && v->info)
+		v->info->arch.cr2 = v->cr2;
+	bounce(v, t->address, t->flags & TRAP_MASK_EVENTS, error);
+}
+
+void event_deliver(struct vcpu *v)
+{
+	if (event_deliverable(v))
+		bounce(v, v->event_callback, true, -1);
+}
+
+long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+	struct iret_context c;
+	regs_t *r = &v->regs;
+
+	if (copy_from_guest(v, &c, r->rsp, sizeof(c))) {
+		domain_crash(v, "iret: its frame cannot be read");
+		return 0;
+	}
+	if ((c.cs & 3) == 3) {
+		domain_crash(v, "iret to user mode: the direct provider has none");
+		return 0;
+	}
+	r->rip = c.rip;
+	r->cs = c.cs | 3;
+	r->ss = c.ss | 3;
+	r->rsp = c.rsp;
+	r->rflags = (c.rflags & ~(FLAG_IOPL | FLAG_VM)) | FLAG_IF;
+	r->rax = c.rax;
+	if (c.flags & VGCF_in_syscall) { /* as SYSRET leaves them */
+		r->rcx = r->rip;
+		r->r11 = r->rflags;
+	} else {
+		r->rcx = c.rcx;
+		r->r11 = c.r11;
+	}
+	if (v->info)
+		v->info->evtchn_upcall_mask = !(c.rflags & FLAG_IF);
+	return r->rax;
+}
+
+/* A null handle clears the table; otherwise entries up to one with address 0, each applied at once. */
+long do_set_trap_table(struct vcpu *v, uint64_t table, uint64_t a2, uint64_t a3, uint64_t a4,
+		       uint64_t a5)
+{
+	struct trap_info t;
+
+	if (!table) {
+		memset(v->traps, 0, sizeof(v->traps));
+		return 0;
+	}
+	/* 256 vectors: a longer list only repeats itself. */
+	for (unsigned i = 0; i < 1024; i++, table += sizeof(t)) {
+		if (copy_from_guest(v, &t, table, sizeof(t)))
+			return -EFAULT;
+		if (!t.address)
+			return 0;
+		if (!canonical(t.address))
+			return -EINVAL;
+		v->traps[t.vector].address = t.address;
+		v->traps[t.vector].cs = t.cs;
+		v->traps[t.vector].flags = t.flags & 7;
+	}
+	return -E2BIG;
+}
+
+static long callback_set(struct vcpu *v, unsigned type, uint64_t address)
+{
+	if (!canonical(address))
+		return -EINVAL;
+	switch (type) {
+	case CALLBACKTYPE_event:
+		v->event_callback = address;
+		return 0;
+	case CALLBACKTYPE_failsafe:
+		v->failsafe_callback = address;
+		return 0;
+	case CALLBACKTYPE_syscall:
+		v->syscall_callback = address;
+		return 0;
+	case CALLBACKTYPE_sysenter:
+	case CALLBACKTYPE_syscall32:
+	case CALLBACKTYPE_nmi: /* accepted: nothing here ever raises them */
+		return 0;
+	default:
+		return -ENOSYS;
+	}
+}
+
+long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe, uint64_t syscall,
+		      uint64_t a4, uint64_t a5)
+{
+	callback_set(v, CALLBACKTYPE_event, event);
+	callback_set(v, CALLBACKTYPE_failsafe, failsafe);
+	callback_set(v, CALLBACKTYPE_syscall, syscall);
+	return 0;
+}
+
+long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4,
+		    uint64_t a5)
+{
+	struct callback_register reg;
+	struct callback_unregister unreg;
+
+	switch (cmd) {
+	case CALLBACKOP_register:
+		if (copy_from_guest(v, &reg, arg, sizeof(reg)))
+			return -EFAULT;
+		return callback_set(v, reg.type, reg.address);
+	case CALLBACKOP_unregister:
+		if (copy_from_guest(v, &unreg, arg, sizeof(unreg)))
+			return -EFAULT;
+		if (unreg.type == CALLBACKTYPE_nmi)
+			return 0;
+		return unreg.type <= CALLBACKTYPE_syscall32 ? -EINVAL : -ENOSYS;
+	default:
+		return -ENOSYS;
+	}
+}
+
+long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp, uint64_t a3, uint64_t a4,
+		     uint64_t a5)
+{
+	v->kernel_ss = (ss & 0xffff) | 3;
+	v->kernel_sp = sp;
+	return 0;
+}
+
+long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t a3, uint64_t a4,
+			 uint64_t a5)
+{
+	if (which == SEGBASE_GS_USER_SEL) /* never fails: Linux would BUG() */
+		return 0;
+	if (!canonical(base))
+		return -EINVAL;
+	switch (which) {
+	case SEGBASE_FS:
+		if (base && v->d->provider->keeps_fs)
+			return -EOPNOTSUPP;
+		v->fs_base = base;
+		break;
+	case SEGBASE_GS_USER:
+		v->gs_base_user = base;
+		break;
+	case SEGBASE_GS_KERNEL:
+		v->gs_base_kernel = base;
+		break;
+	default:
+		return -EINVAL;
+	}
+	v->d->provider->load_segments(v);
+	return 0;
+}
+
+long do_fpu_taskswitch(struct vcpu *v, uint64_t set, uint64_t a2, uint64_t a3, uint64_t a4,
+		       uint64_t a5)
+{
+	v->fpu_ts = set;
+	v->cr0 = set ? v->cr0 | 8 : v->cr0 & ~8UL;
+	return 0;
+}
+
+long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t val, uint64_t a3, uint64_t a4,
+		     uint64_t a5)
+{
+	switch (reg) {
+	case 0 ... 3:
+		if (!canonical(val) || (val >= HYPERVISOR_START && val < HYPERVISOR_END))
+			return -EPERM;
+		break;
+	case 6:
+		val = (val & 0xe00f) | 0xffff0ff0;
+		break;
+	case 7:
+		/* A 10b (I/O) breakpoint type needs CR4.DE; general detect is not for guests. */
+		val = (val & 0xffff03ff & ~0x2000UL) | 0x400;
+		break;
+	default:
+		return reg == 4 || reg == 5 ? -EINVAL : -ENODEV;
+	}
+	v->debugreg[reg] = val;
+	return 0;
+}
+
+long do_get_debugreg(struct vcpu *v, uint64_t reg, uint64_t a2, uint64_t a3, uint64_t a4,
+		     uint64_t a5)
+{
+	if (reg > 7 || reg == 4 || reg == 5)
+		return -EINVAL;
+	return v->debugreg[reg];
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pvdom: one domain, one process. Started by pvd (proto.h says how); makes the vCPU threads,
+ * closes the sandbox behind itself, then serves the broker.
+ */
+#include <getopt.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "hypercalls/pvdom/pvdom.h"
+
+struct domain *the_domain;
+__thread struct vcpu *current;
+
+static sem_t vcpus_ready;
+
+static void *vcpu_thread(void *arg)
+{
+	struct vcpu *v = arg;
+
+	current = v;
+	v->tid = syscall(SYS_gettid);
+	if (v->d->provider->vcpu_init(v)) {
+		perror("pvdom: a vCPU thread's signals");
+		exit(1);
+	}
+	sem_post(&vcpus_ready);
+	vcpu_park(v);
+	v->d->provider->vcpu_run(v);
+}
+
+static int vcpus_start(struct domain *d)
+{
+	sem_init(&vcpus_ready, 0, 0);
+	for (unsigned i = 0; i < d->nr_vcpus; i++) {
+		struct vcpu *v = calloc(1, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		v->d = d;
+		v->id = i;
+		v->kernel_mode = true;
+		v->info_mfn = INVALID_MFN;
+		v->poll_port = ~0U;
+		v->cr0 = 0x80050033; /* PE MP ET NE WP AM PG */
+		v->cr4 = 0x2660;     /* PAE MCE OSFXSR OSXMMEXCPT, as Xen shows a PV guest */
+		v->debugreg[6] = 0xffff0ff0;
+		v->debugreg[7] = 0x400;
+		d->vcpu[i] = v;
+		if (pthread_create(&v->thread, NULL, vcpu_thread, v))
+			return -EAGAIN;
+		sem_wait(&vcpus_ready);
+	}
+	return 0;
+}
+
+static int number(const char *s, int max)
+{
+	char *end;
+	long n = strtol(s, &end, 10);
+
+	if (*end || end == s || n < 0 || n > max) {
+		fprintf(stderr, "pvdom: '%s' is not a number up to %d\n", s, max);
+		exit(2);
+	}
+	return n;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option opts[] = {
+		{ "domid", required_argument, 0, 'd' },	 { "vcpus", required_argument, 0, 'v' },
+		{ "ram-fd", required_argument, 0, 'r' }, { "ctl-fd", required_argument, 0, 'c' },
+		{ "up-fd", required_argument, 0, 'u' },	 { 0 },
+	};
+	static struct domain d = { .ram_fd = -1, .ctl_fd = -1, .up_fd = -1, .shutdown = -1,
+				   .pause = 1 };
+	int opt, rc;
+
+	while ((opt = getopt_long(argc, argv, "", opts, NULL)) != -1) {
+		switch (opt) {
+		case 'd': d.id = number(optarg, 0x7fef); break;
+		case 'v': d.nr_vcpus = number(optarg, PVDOM_MAX_VCPUS); break;
+		case 'r': d.ram_fd = number(optarg, 1 << 20); break;
+		case 'c': d.ctl_fd = number(optarg, 1 << 20); break;
+		case 'u': d.up_fd = number(optarg, 1 << 20); break;
+		default: return 2;
+		}
+	}
+	if (!d.nr_vcpus || d.ram_fd < 0 || d.ctl_fd < 0 || d.up_fd < 0) {
+		fprintf(stderr, "pvdom is started by pvd; see pvctl(1)\n");
+		return 2;
+	}
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	pthread_mutex_init(&d.lock, NULL);
+	d.provider = &provider_process;
+	d.max_ports = MAX_PORTS;
+	the_domain = &d;
+	time_init(&d);
+	if ((rc = d.provider->domain_init(&d)) || (rc = io_init(&d)) || (rc = evtchn_init(&d)) ||
+	    (rc = vcpus_start(&d))) {
+		fprintf(stderr, "pvdom %u: start: error %d\n", d.id, -rc);
+		return 1;
+	}
+	rc = sandbox_enter();
+	d.sandboxed = rc > 0;
+	d.sandbox_calls = rc > 0 ? rc : 0;
+	if (rc < 0)
+		fprintf(stderr, "pvdom %u: no seccomp here (error %d): not sandboxed\n", d.id, -rc);
+	up_call(&d, UP_READY, (uint64_t[4]){ d.sandboxed }, NULL, 0, NULL, 0, NULL);
+	io_loop(&d);
+}

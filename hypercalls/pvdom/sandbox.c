@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sandbox around a domain: the guest owns this process, so this list is the boundary.
+ *
+ * Nothing in it opens, connects, executes, signals or traces anything outside. What the
+ * process has when the sandbox closes (its RAM, the broker's two sockets) and what the broker
+ * hands it later (eventfds) is all it will ever reach.
+ */
+#include <linux/prctl.h>
+#include <seccomp.h>
+#include <unistd.h>
+
+#include "hypercalls/pvdom/pvdom.h"
+
+static const int allowed[] = {
+	SCMP_SYS(mmap),		 /* the mirror; the frame table */
+	SCMP_SYS(munmap),	 /* the mirror */
+	SCMP_SYS(madvise),	 /* give a frame back to the host */
+	SCMP_SYS(futex),	 /* block, pause, locks */
+	SCMP_SYS(rt_sigreturn),	 /* every trap */
+	SCMP_SYS(timer_settime), /* set_timer_op */
+	SCMP_SYS(clock_gettime), /* where the vDSO cannot */
+	SCMP_SYS(sched_yield),	 /* SCHEDOP_yield */
+	SCMP_SYS(epoll_wait),	 SCMP_SYS(epoll_ctl), /* the I/O thread */
+	SCMP_SYS(read),		 /* take an event */
+	SCMP_SYS(write),	 /* send an event; a last word on stderr */
+	SCMP_SYS(sendmsg),	 SCMP_SYS(recvmsg), /* the broker */
+	SCMP_SYS(close),	 /* a closed channel's eventfds */
+	SCMP_SYS(brk),		 /* malloc */
+	SCMP_SYS(exit_group),
+};
+
+int sandbox_enter(void)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	const unsigned n = sizeof(allowed) / sizeof(allowed[0]);
+	int rc = -ENOMEM;
+
+	if (!ctx)
+		return rc;
+	rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	for (unsigned i = 0; !rc && i < n; i++)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
+	/* A thread of this process may be kicked; a monitor that faults may die of its signal. */
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+				      SCMP_A0(SCMP_CMP_EQ, getpid()));
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigaction), 0);
+	if (!rc)
+		rc = seccomp_load(ctx);
+	seccomp_release(ctx);
+	return rc ? rc : (int)n + 2;
+}
