@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# kill -9 of every process there is: the others answer with an error or go on, nothing is left.
+set -u
+cd "$(dirname "$0")/../.."
+BIN=$PWD/build/bin
+GUEST=$PWD/build/guest/pv-guest
+PAVANE_RUNDIR=$(mktemp -d)
+export PAVANE_RUNDIR
+passed=0 failed=0
+
+check() { # description, command...
+	local what=$1
+	shift
+	if "$@" >>"$PAVANE_RUNDIR.out" 2>&1; then
+		echo "ok $what"
+		passed=$((passed + 1))
+	else
+		echo "not ok $what"
+		failed=$((failed + 1))
+	fi
+}
+ours() { # processes of this test's run directory, by name
+	local p
+	for p in $(pgrep -x "$1"); do
+		tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -qx "PAVANE_RUNDIR=$PAVANE_RUNDIR" && echo "$p"
+	done
+}
+none() { # no process by these names, within two seconds
+	local n i
+	for i in $(seq 40); do
+		n=
+		for p in "$@"; do n="$n$(ours "$p")"; done
+		[ -z "$n" ] && return 0
+		sleep 0.05
+	done
+	return 1
+}
+pvctl() { timeout 20 "$BIN/pvctl" "$@"; }
+create() { pvctl create --kernel "$GUEST" --memory 16 --name "$@"; }
+fails_soon() { # an error, not a hang (124) and not a signal
+	"$@"
+	local rc=$?
+	[ $rc -ne 0 ] && [ $rc -lt 124 ]
+}
+listed() { pvctl list | grep -qw "$1"; }
+gone() {
+	for _ in $(seq 40); do
+		listed "$1" || return 0
+		sleep 0.05
+	done
+	return 1
+}
+kill_ours() { kill -9 $(ours "$1"); }
+cleanup() {
+	"$BIN/pvd" --stop >/dev/null 2>&1
+	for p in pvdom xenstored xenconsoled pvd; do kill -9 $(ours $p) 2>/dev/null; done
+	rm -rf "$PAVANE_RUNDIR" "$PAVANE_RUNDIR.out"
+}
+trap cleanup EXIT
+
+check "a guest is created" create one
+check "the same name is refused" fails_soon create one
+check "a second guest is created" create two
+check "kill -9 of one guest's pvdom" kill -9 "$(ours pvdom | head -1)"
+check "its domain goes away" gone one
+check "the other is still there" listed two
+check "kill -9 of xenconsoled" kill_ours xenconsoled
+sleep 1
+check "the console answers again" bash -c "printf 'help\nhalt\n' | timeout 20 $BIN/pvctl create --kernel $GUEST --memory 16 --name three -c"
+check "kill -9 of xenstored" kill_ours xenstored
+check "list still answers, with or without the store" bash -c "timeout 10 $BIN/pvctl list; [ \$? -lt 124 ]"
+check "destroy by number works without the store" bash -c "timeout 10 $BIN/pvctl destroy two || timeout 10 $BIN/pvctl destroy 2"
+check "guests can be created again" create four
+check "kill -9 of pvd" kill_ours pvd
+check "no process outlives pvd" none pvdom xenstored xenconsoled pvd
+check "the next command starts over" create five
+check "stop ends everything" "$BIN/pvd" --stop
+check "no process is left" none pvdom xenstored xenconsoled pvd
+check "no mount is left" bash -c "! grep -q $PAVANE_RUNDIR /proc/mounts"
+check "no socket is left" bash -c "! find $PAVANE_RUNDIR -type s | grep -q ."
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
