@@ -123,6 +123,7 @@ struct vcpu {
 	uint64_t time_tsc, time_ns; /* what time_publish last published; 0: nothing */
 	uint32_t time_mul;
 	int8_t time_shift;
+	volatile bool time_busy; /* in time_publish: a signal handler stays out */
 
 	struct guest_trap traps[256];
 	uint64_t event_callback, failsafe_callback, syscall_callback;
@@ -173,8 +174,8 @@ struct domain {
 
 	uint64_t boot_tsc;	/* guest system time 0 */
 	uint64_t boot_ns;	/* CLOCK_MONOTONIC at boot_tsc */
-	uint32_t time_seq;	/* odd while time_publish re-anchors the four below */
-	uint64_t anchor_tsc, anchor_ns; /* a point of the domain's clock */
+	uint32_t time_seq;	/* line[time_seq & 1] is the domain's clock */
+	struct time_line { uint64_t tsc, ns; uint32_t mul; int8_t shift; } line[2];
 	uint32_t tsc_mul;
 	int8_t tsc_shift;
 

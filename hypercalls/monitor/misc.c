@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Small hypercalls: vm_assist, nmi_op, physdev_op, multicall (public xen.h, nmi.h, physdev.h).
+ */
+#include "hypercalls/monitor/monitor.h"
+
+#include <xen/nmi.h>
+#include <xen/physdev.h>
+
+#define ASSISTS (1UL << VMASST_TYPE_4gb_segments | 1UL << VMASST_TYPE_4gb_segments_notify | \
+		 1UL << VMASST_TYPE_writable_pagetables | 1UL << VMASST_TYPE_pae_extended_cr3 | \
+		 1UL << VMASST_TYPE_architectural_iopl | 1UL << VMASST_TYPE_runstate_update_flag | \
+		 1UL << VMASST_TYPE_m2p_strict)
+
+/* Locked. */
+long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint64_t a4,
+		  uint64_t a5)
+{
+	type = (uint32_t)type;
+	if (type >= 64 || !(ASSISTS >> type & 1))
+		return -EINVAL;
+	switch ((uint32_t)cmd) {
+	case VMASST_CMD_enable:
+		v->d->vm_assist |= 1UL << type;
+		return 0;
+	case VMASST_CMD_disable:
+		v->d->vm_assist &= ~(1UL << type);
+		return 0;
+	default:
+		return -ENOSYS;
+	}
+}
+
+/* Locked. The NMI callback is vector 2 of the trap table, and masks events. */
+long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+	struct xennmi_callback cb;
+
+	switch ((uint32_t)cmd) {
+	case XENNMI_register_callback:
+		if (copy_from_guest(v, &cb, arg, sizeof(cb)))
+			return -EFAULT;
+		if (v->id || (uint64_t)((int64_t)(cb.handler_address << 16) >> 16) !=
+				     cb.handler_address)
+			return -EINVAL;
+		v->traps[2] = (struct guest_trap){ cb.handler_address, SEL_KERNEL_CS, 1 << 2 };
+		return 0;
+	case XENNMI_unregister_callback:
+		v->traps[2] = (struct guest_trap){ 0 };
+		return 0;
+	default:
+		return -ENOSYS;
+	}
+}
+
+/*
+ * PHYSDEVOP_* for a domain without physical devices: I/O privilege is recorded (the instructions
+ * themselves are never let through), interrupts do not exist, the rest is the hardware domain's.
+ */
+long do_physdev_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4,
+		   uint64_t a5)
+{
+	struct physdev_set_iobitmap map;
+	struct physdev_set_iopl iopl;
+	uint32_t irq;
+
+	switch ((int)cmd) {
+	case PHYSDEVOP_set_iopl:
+		if (copy_from_guest(v, &iopl, arg, sizeof(iopl)))
+			return -EFAULT;
+		if (iopl.iopl > 3)
+			return -EINVAL;
+		v->d->iopl = iopl.iopl;
+		return 0;
+	case PHYSDEVOP_set_iobitmap:
+		if (copy_from_guest(v, &map, arg, sizeof(map)))
+			return -EFAULT;
+		return map.nr_ports > 65536 ? -EINVAL : 0;
+	case PHYSDEVOP_eoi:
+	case PHYSDEVOP_irq_status_query:
+		if (copy_from_guest(v, &irq, arg, sizeof(irq)))
+			return -EFAULT;
+		return -EINVAL;
+	case PHYSDEVOP_apic_read:
+	case PHYSDEVOP_apic_write:
+	case PHYSDEVOP_alloc_irq_vector:
+	case PHYSDEVOP_map_pirq:
+	case PHYSDEVOP_unmap_pirq:
+	case PHYSDEVOP_manage_pci_add:
+	case PHYSDEVOP_manage_pci_remove:
+	case PHYSDEVOP_manage_pci_add_ext:
+	case PHYSDEVOP_restore_msi:
+	case PHYSDEVOP_restore_msi_ext:
+	case PHYSDEVOP_setup_gsi:
+	case PHYSDEVOP_get_free_pirq:
+	case PHYSDEVOP_pci_mmcfg_reserved:
+	case PHYSDEVOP_pci_device_add:
+	case PHYSDEVOP_pci_device_remove:
+	case PHYSDEVOP_prepare_msix:
+	case PHYSDEVOP_release_msix:
+	case PHYSDEVOP_dbgp_op:
+		return -EPERM;
+	default:
+		return -ENOSYS;
+	}
+}
+
+/* The call before 0x00030202: command and argument in one struct physdev_op. */
+long do_physdev_op_compat(struct vcpu *v, uint64_t uop, uint64_t a2, uint64_t a3, uint64_t a4,
+			  uint64_t a5)
+{
+	uint32_t cmd;
+
+	if (copy_from_guest(v, &cmd, uop, sizeof(cmd)))
+		return -EFAULT;
+	switch (cmd) {
+	case PHYSDEVOP_irq_status_query:
+	case PHYSDEVOP_set_iopl:
+	case PHYSDEVOP_set_iobitmap:
+	case PHYSDEVOP_apic_read:
+	case PHYSDEVOP_apic_write:
+	case PHYSDEVOP_alloc_irq_vector:
+		return do_physdev_op(v, cmd, uop + offsetof(struct physdev_op, u), 0, 0, 0);
+	default:
+		return -EINVAL;
+	}
+}
+
+/*
+ * Each entry is read, called and answered in turn. A multicall in a multicall is -EINVAL. An
+ * iret ends the batch: its registers are the guest's next. Not locked: entries lock themselves.
+ */
+long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t a3, uint64_t a4,
+		  uint64_t a5)
+{
+	struct multicall_entry e;
+	long rc = 0;
+
+	if (v->in_multicall)
+		return -EINVAL;
+	v->in_multicall = true;
+	for (uint32_t i = 0; i < (uint32_t)n; i++, list += sizeof(e)) {
+		/* Pausing and shutting down do not wait for the end of a long list. */
+		if (vcpu_must_park(v))
+			vcpu_park(v);
+		rc = -EFAULT;
+		if (copy_from_guest(v, &e, list, sizeof(e)))
+			break;
+		e.result = hypercall(v, e.op, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]);
+		if (e.op == __HYPERVISOR_iret) {
+			rc = e.result;
+			break;
+		}
+		if (copy_to_guest(v, list + offsetof(struct multicall_entry, result), &e.result,
+				  sizeof(e.result)))
+			break;
+		rc = 0;
+	}
+	v->in_multicall = false;
+	return rc;
+}
