@@ -18,14 +18,6 @@ int evtchn_init(struct domain *d)
 	}
 	if (!d->max_ports || d->max_ports > MAX_PORTS)
 		d->max_ports = MAX_PORTS;
-	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
-		struct vcpu *v = d->vcpu[i];
-
-		v->info = &d->shared->vcpu_info[i];
-		v->info->evtchn_upcall_mask = 1;
-		v->info_mfn = INVALID_MFN;
-		v->poll_port = ~0U;
-	}
 	return 0;
 }
 
@@ -34,6 +26,8 @@ void evtchn_mark_pending(struct vcpu *v, uint32_t port)
 {
 	struct vcpu_info *info = __atomic_load_n(&v->info, __ATOMIC_ACQUIRE);
 
+	if (!info)
+		return;
 	if (bit_set(&info->evtchn_pending_sel, port / 64))
 		return;
 	if (!__atomic_exchange_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
@@ -44,7 +38,7 @@ void evtchn_raise(struct domain *d, uint32_t port)
 {
 	struct vcpu *v;
 
-	if (!port_valid(d, port) || bit_set(d->shared->evtchn_pending, port))
+	if (!d->shared || !port_valid(d, port) || bit_set(d->shared->evtchn_pending, port))
 		return;
 	v = vcpu_by_id(d, d->port[port].vcpu);
 	if (v && !bit_test(d->shared->evtchn_mask, port))
@@ -53,7 +47,7 @@ void evtchn_raise(struct domain *d, uint32_t port)
 	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
 		struct vcpu *p = d->vcpu[i];
 
-		if (p->polling && (!p->poll_port || p->poll_port == port))
+		if (p && p->polling && (!p->poll_port || p->poll_port == port))
 			vcpu_wake(p);
 	}
 }

@@ -115,7 +115,7 @@ struct vcpu {
 	uint32_t poll_port;	/* SCHEDOP_poll on one port, 0 for many, ~0 for none */
 
 	struct vcpu_info *info; /* in shared_info or registered by the guest */
-	uint64_t info_mfn;	/* registered frame, or INVALID_MFN */
+	uint64_t info_mfn;	/* registered frame; 0 or INVALID_MFN: none */
 	uint64_t runstate_va;	/* registered by the guest, or 0 */
 	struct vcpu_runstate_info runstate;
 	uint32_t runstate_seq;	/* odd while the owner changes runstate */
@@ -141,7 +141,6 @@ struct vcpu {
 	uint64_t timer_deadline; /* ns of guest system time, 0: none */
 	uint64_t periodic_ns, periodic_next;
 	timer_t host_timer; /* the provider's, CLOCK_MONOTONIC; its signal calls timer_check */
-	bool has_host_timer;
 	bool in_multicall;
 	volatile bool nmi_pending; /* VCPUOP_send_nmi: deliver vector 2 at the next look */
 	uint16_t virq_port[24]; /* NR_VIRQS; 0: unbound */
@@ -179,7 +178,7 @@ struct domain {
 	uint32_t tsc_mul;
 	int8_t tsc_shift;
 
-	volatile int pause;	/* > 0: vCPUs stop at the next look; futex word */
+	volatile int pause;	/* > 0: vCPUs stop at the next look; then vcpu_wake() each */
 	volatile int shutdown;	/* -1, or the reason */
 	volatile uint32_t shutdown_tell; /* 1: the next vCPU to park sends UP_SHUTDOWN */
 	char shutdown_why[128];
@@ -250,7 +249,7 @@ int  root_load(struct vcpu *v, uint64_t mfn); /* take the L4 reference, set cr3_
 /* ---- evtchn.c ---- */
 long do_event_channel_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_event_channel_op_compat(struct vcpu *v, uint64_t uop, uint64_t, uint64_t, uint64_t, uint64_t);
-int evtchn_init(struct domain *d); /* after d->shared, d->vcpu[]: ports, vcpu_info, masks */
+int evtchn_init(struct domain *d); /* the port table; before or after d->vcpu[] */
 /* Raise a local port: pending bit, selector, upcall flag, wake the vCPU. Any thread. */
 void evtchn_raise(struct domain *d, uint32_t port);
 void virq_raise(struct vcpu *v, uint32_t virq);

@@ -60,8 +60,6 @@ void domain_unpause(struct domain *d)
 {
 	__atomic_store_n(&d->pause, 0, __ATOMIC_SEQ_CST);
 	wake_all(d);
-	/* A parked vCPU sleeps on v->wake; whoever watches the flag itself wakes too. */
-	futex_wake((volatile uint32_t *)&d->pause);
 }
 
 bool vcpu_must_park(const struct vcpu *v)
@@ -87,8 +85,11 @@ void vcpu_park(struct vcpu *v)
 	struct domain *d = v->d;
 	uint32_t seen;
 
-	if (!vcpu_must_park(v))
+	if (!vcpu_must_park(v)) {
+		if (!v->time_tsc)
+			time_publish(v);
 		return;
+	}
 	runstate_set(v, v->online ? RUNSTATE_runnable : RUNSTATE_offline);
 	__atomic_store_n(&v->parked, true, __ATOMIC_SEQ_CST);
 	for (;;) {
@@ -96,10 +97,7 @@ void vcpu_park(struct vcpu *v)
 		tell_shutdown(d);
 		if (!vcpu_must_park(v))
 			break;
-		if (__atomic_load_n(&d->pause, __ATOMIC_SEQ_CST) > 0)
-			futex_wait((volatile uint32_t *)&d->pause, d->pause, FOREVER);
-		else
-			futex_wait(&v->wake, seen, FOREVER);
+		futex_wait(&v->wake, seen, FOREVER);
 	}
 	__atomic_store_n(&v->parked, false, __ATOMIC_SEQ_CST);
 	runstate_set(v, RUNSTATE_running);

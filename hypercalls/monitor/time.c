@@ -244,8 +244,6 @@ void timer_arm(struct vcpu *v)
 	uint64_t next = next_deadline(v), at = 0;
 	struct itimerspec its = { 0 };
 
-	if (!v->has_host_timer)
-		return;
 	if (next) {
 		uint64_t now = system_time(v->d);
 
@@ -260,7 +258,7 @@ void timer_check(struct vcpu *v)
 {
 	uint64_t now = system_time(v->d), next = next_deadline(v);
 
-	if (now - v->time_ns > NS / 2)
+	if (!v->time_tsc || now - v->time_ns > NS / 2)
 		time_publish(v);
 	if (!next)
 		return;

@@ -260,7 +260,7 @@ static long register_info(struct vcpu *cur, struct vcpu *v, const struct vcpu_re
 
 	if (r->offset > PAGE_SIZE - sizeof(*info) || (r->offset & (sizeof(long) - 1)))
 		return -ENXIO;
-	if (v->info_mfn != INVALID_MFN || (v != cur && v->online))
+	if ((v->info_mfn && v->info_mfn != INVALID_MFN) || (v != cur && v->online))
 		return -EINVAL;
 	if (!frame_is_ram(v->d, r->mfn) || frame_get_type(v->d, r->mfn, FT_WRITABLE))
 		return -EINVAL;
