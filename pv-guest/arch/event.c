@@ -116,6 +116,19 @@ long event_alloc_unbound(domid_t remote)
 	return rc ? rc : (long)arg.port;
 }
 
+domid_t own_domid(void)
+{
+	struct evtchn_status st = {.dom = DOMID_SELF};
+	long port = event_alloc_unbound(DOMID_SELF);
+
+	if (port < 0)
+		return DOMID_INVALID;
+	st.port = (evtchn_port_t)port;
+	HYPERVISOR_event_channel_op(EVTCHNOP_status, &st);
+	event_close(st.port);
+	return st.u.unbound.dom;
+}
+
 static void deliver(unsigned int port)
 {
 	clear_bit_atomic(port, pv_shared_info.evtchn_pending);

@@ -1,12 +1,57 @@
 /* SPDX-License-Identifier: MIT */
-#include <pv/arch.h>
-#include <pv/lib.h>
+/* pv-guest: a small PV kernel with a shell. */
+#include <pv/thread.h>
+#include <pv/xenstore.h>
+#include "kernel.h"
+#include <pv/mm.h>
+
+const char *xen_version_string(void)
+{
+	static char text[XEN_EXTRAVERSION_LEN + 16];
+	xen_extraversion_t extra = "";
+	long v = HYPERVISOR_xen_version(XENVER_version, NULL);
+
+	HYPERVISOR_xen_version(XENVER_extraversion, extra);
+	extra[sizeof(extra) - 1] = 0;
+	snprintf(text, sizeof(text), "%ld.%ld%s", v >> 16, v & 0xffff, extra);
+	return text;
+}
+
+/* The rest of the command line after "word", or NULL. Words are separated by spaces. */
+static const char *option(const char *word)
+{
+	const char *line = (const char *)start_info->cmd_line;
+	size_t n = strlen(word);
+
+	for (const char *p = line; (p = strstr(p, word)) != NULL; p += n)
+		if (p == line || p[-1] == ' ')
+			return p + n;
+	return NULL;
+}
 
 int guest_main(void)
 {
-	long v = HYPERVISOR_xen_version(XENVER_version, NULL);
+	const char *rest;
+	char line[256];
 
-	printf("pv-guest: %s on Xen %ld.%ld\n", PV_GUEST_VERSION, v >> 16, v & 0xffff);
+	printf("pv-guest: " PV_GUEST_VERSION " on Xen %s, %s, %lu MiB\n", xen_version_string(),
+	       is_initial_domain() ? "initial domain" : "guest domain",
+	       start_info->nr_pages >> (20 - PAGE_SHIFT));
+	mm_init();
+	threads_init();
+	xenstore_init();
+	edit_init();
 	upcalls_enable();
-	return 0;
+
+	rest = option("selftest");
+	if (rest && (!*rest || *rest == ' ')) {
+		selftest_run();
+		return 0;
+	}
+	rest = option("cmd=");
+	if (rest) {
+		strlcpy(line, rest, sizeof(line));
+		shell_command(line);
+	}
+	shell_run();
 }

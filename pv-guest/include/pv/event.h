@@ -23,6 +23,8 @@ long event_close(unsigned int port);
 long event_bind_virq(unsigned int virq);
 long event_bind_ipi(void);
 long event_alloc_unbound(domid_t remote);
+/* What we are called; nobody says so outright, but a port that waits for ourselves tells. */
+domid_t own_domid(void);
 
 /* Called at the end of each upcall with upcalls masked; the scheduler's door. */
 extern void (*event_upcall_exit)(void);

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#define MSEC 1000000ull
-#define SEC  1000000000ull
+#define MSEC 1000000ul
+#define SEC  1000000000ul
 
 uint64_t time_ns(void);
 /* Nanoseconds since this guest's arch_main(). */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the pv-guest kernel tell each other. */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include <pv/arch.h>
+#include <pv/lib.h>
+
+#define PROMPT "pv> "
+
+/* main.c */
+const char *xen_version_string(void); /* "4.17.7" */
+
+/* edit.c: waits for one edited line, without its end. */
+void edit_line(char *buf, size_t size);
+void edit_init(void);
+
+/* shell.c */
+void shell_run(void) __attribute__((noreturn));
+void shell_command(char *line);
+
+/* bench.c */
+void bench_run(const char *only);
+
+/* selftest.c: returns the number of failures. */
+unsigned int selftest_run(void);
+void check(const char *name, bool ok);
+void check_eq(const char *name, long got, long want);
+
+/* One part of the self-test each. */
+void selftest_hypercalls(void);
+void selftest_vcpu(void);
+void selftest_events(void);
+void selftest_time(void);
+void selftest_traps(void);
+void selftest_mm(void);
+void selftest_pin(void);
+void selftest_grants(void);
+void selftest_threads(void);
+
+#endif

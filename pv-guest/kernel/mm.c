@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Physical pages and the tables that map them.
+ *
+ * The builder maps the image, its tables and at least 512 KiB behind them; whatever lies beyond is
+ * ours but invisible. mm_init() makes it visible at _virt_base + pfn * 4096. A page becomes a page
+ * table in three steps: fill it while it is an ordinary page, give up every writable mapping of
+ * it, and name it in the level above, which is when the hypervisor checks its entries.
+ */
+#include <pv/lib.h>
+#include <pv/mm.h>
+
+#define VA_POOL 0x1000000000ul /* 64 GiB: far above the direct map, below every provider's limit */
+
+struct free_page {
+	struct free_page *next;
+};
+
+static struct free_page *free_list;
+static unsigned long nr_free, nr_total;
+static unsigned long va_next = VA_POOL;
+
+unsigned long page_total(void)
+{
+	return nr_total;
+}
+
+unsigned long page_free_count(void)
+{
+	return nr_free;
+}
+
+void page_free(void *page)
+{
+	struct free_page *f = page;
+	bool enabled = upcalls_save();
+
+	f->next = free_list;
+	free_list = f;
+	nr_free++;
+	upcalls_restore(enabled);
+}
+
+/* A zeroed page; running out is a panic, there being nobody to take pages from. */
+void *page_alloc(void)
+{
+	bool enabled = upcalls_save();
+	struct free_page *f = free_list;
+
+	if (!f)
+		panic("out of memory");
+	free_list = f->next;
+	nr_free--;
+	upcalls_restore(enabled);
+	memset(f, 0, PAGE_SIZE);
+	return f;
+}
+
+long page_set_ro(void *page, bool ro)
+{
+	uint64_t flags = ro ? PTE_KERN & ~PTE_RW : PTE_KERN;
+
+	return HYPERVISOR_update_va_mapping((unsigned long)page, mfn_pte(va_to_mfn(page), flags),
+					    UVMF_INVLPG | UVMF_LOCAL);
+}
+
+/* Hooks a filled table page into the entry at maddr. */
+static long table_install(uint64_t maddr, void *table)
+{
+	long rc = page_set_ro(table, true);
+
+	if (!rc)
+		rc = pt_set(maddr, mfn_pte(va_to_mfn(table), PTE_KERN));
+	return rc;
+}
+
+/* Makes the tables above va exist, down to and including the one of the given level. */
+static long tables_ensure(unsigned long va, unsigned int level)
+{
+	for (unsigned int l = 4; l > level; l--) {
+		uint64_t maddr, entry;
+		long rc;
+
+		if (!pt_find(va, l, &maddr, &entry))
+			return -XEN_EINVAL;
+		if (entry & PTE_PRESENT)
+			continue;
+		rc = table_install(maddr, page_alloc());
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+long map_mfn(unsigned long va, mfn_t mfn, uint64_t flags)
+{
+	long rc = tables_ensure(va, 1);
+
+	if (rc)
+		return rc;
+	return HYPERVISOR_update_va_mapping(va, mfn_pte(mfn, flags), UVMF_INVLPG | UVMF_LOCAL);
+}
+
+long unmap_va(unsigned long va)
+{
+	return HYPERVISOR_update_va_mapping(va, 0, UVMF_INVLPG | UVMF_LOCAL);
+}
+
+unsigned long va_alloc(unsigned long n)
+{
+	unsigned long va = va_next;
+
+	va_next += n << PAGE_SHIFT;
+	return va;
+}
+
+/* Shows the pages from pfn up to the next 2 MiB boundary with one new L1: one call for 512. */
+static pfn_t direct_map_block(pfn_t pfn)
+{
+	unsigned long va = (unsigned long)pfn_to_va(pfn);
+	uint64_t *l1 = page_alloc();
+	uint64_t maddr, entry;
+	pfn_t first = pfn;
+	long rc = tables_ensure(va, 2);
+
+	if (rc || !pt_find(va, 2, &maddr, &entry) || (entry & PTE_PRESENT))
+		panic("direct map: %ld", rc);
+	for (unsigned int i = va >> PAGE_SHIFT & 511; i < 512; i++) {
+		if (pfn == start_info->nr_pages)
+			break;
+		l1[i] = mfn_pte(pfn_to_mfn(pfn++), PTE_KERN);
+	}
+	rc = table_install(maddr, l1);
+	if (rc)
+		panic("direct map: %ld", rc);
+	for (pfn_t p = first; p < pfn; p++)
+		page_free(pfn_to_va(p));
+	return pfn;
+}
+
+void mm_init(void)
+{
+	/* The boot stack lies behind the tables; start.S left it. */
+	pfn_t pfn = va_to_pfn((void *)start_info->pt_base) + start_info->nr_pt_frames;
+	uint64_t entry;
+
+	nr_total = start_info->nr_pages;
+	while (pfn < nr_total && pt_find((unsigned long)pfn_to_va(pfn), 1, NULL, &entry) &&
+	       (entry & PTE_PRESENT))
+		page_free(pfn_to_va(pfn++));
+	while (pfn < nr_total)
+		pfn = direct_map_block(pfn);
+}
