@@ -194,9 +194,13 @@ static void idle_loop(void *unused)
 	}
 }
 
-/* The upcall was the purpose: upcall_exit() does the work. */
+/*
+ * Xen may fire a timer up to 50 us early. One that fired is gone, so run the scheduler, which sets
+ * the next, even if by the clock nothing is due yet.
+ */
 static void timer_event(unsigned int port, void *data)
 {
+	slice_end = 0;
 }
 
 void threads_resume(void)
