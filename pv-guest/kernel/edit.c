@@ -8,8 +8,8 @@
 #include "kernel.h"
 
 #define LINE_MAX 120
-#define HISTORY  8
-#define CTRL(c)  ((c) & 0x1f)
+#define HISTORY	 8
+#define CTRL(c)	 ((c)&0x1f)
 
 enum key { KEY_UP = 256, KEY_DOWN, KEY_LEFT, KEY_RIGHT, KEY_HOME, KEY_END, KEY_DELETE, KEY_NONE };
 
@@ -77,7 +77,7 @@ static int get_key(void)
 
 		while (c >= '0' && c <= '9')
 			c = get_char();
-		return delete && c == '~' ? KEY_DELETE : KEY_NONE;
+		return delete &&c == '~' ? KEY_DELETE : KEY_NONE;
 	}
 	return KEY_NONE;
 }

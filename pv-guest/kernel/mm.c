@@ -10,7 +10,9 @@
 #include <pv/lib.h>
 #include <pv/mm.h>
 
-#define VA_POOL 0x1000000000ul /* 64 GiB: far above the direct map, below every provider's limit */
+#define VA_POOL                                                                          \
+	0x1000000000ul /* 64 GiB: far above the direct map, below every provider's limit \
+			*/
 
 struct free_page {
 	struct free_page *next;

@@ -6,8 +6,8 @@
 #define BAD_POINTER ((void *)0x7f0000000000ul)
 #define NON_CANON   0x8000000000000000ul
 #define EOPNOTSUPP  95
-#define ENXIO       6
-#define ENODEV      19
+#define ENXIO	    6
+#define ENODEV	    19
 
 static void errors(void)
 {
@@ -66,8 +66,8 @@ static void version(void)
 		 HYPERVISOR_xen_version(XENVER_platform_parameters, &params), 0);
 	check_eq("xen_version: where the hypervisor begins", (long)params.virt_start,
 		 (long)0xffff800000000000ul);
-	check_eq("xen_version: features",
-		 HYPERVISOR_xen_version(XENVER_get_features, &features), 0);
+	check_eq("xen_version: features", HYPERVISOR_xen_version(XENVER_get_features, &features),
+		 0);
 	check("xen_version: feature mmu_pt_update_preserve_ad",
 	      features.submap >> XENFEAT_mmu_pt_update_preserve_ad & 1);
 	check("xen_version: no auto_translated_physmap",
@@ -151,12 +151,11 @@ void selftest_vcpu(void)
 		 HYPERVISOR_vcpu_op(VCPUOP_register_runstate_memory_area, 0, &area), 0);
 	check_eq("vcpu_op: register_vcpu_info across a page",
 		 HYPERVISOR_vcpu_op(VCPUOP_register_vcpu_info, 0, &where), -ENXIO);
-	check_eq("set_segment_base: GS", HYPERVISOR_set_segment_base(SEGBASE_GS_KERNEL,
-								     (unsigned long)&gs_target),
-		 0);
+	check_eq("set_segment_base: GS",
+		 HYPERVISOR_set_segment_base(SEGBASE_GS_KERNEL, (unsigned long)&gs_target), 0);
 	check_eq("set_segment_base: GS took effect", (long)read_gs(), (long)gs_target);
-	check_eq("stack_switch",
-		 HYPERVISOR_stack_switch(FLAT_KERNEL_SS, (unsigned long)&gs_target), 0);
+	check_eq("stack_switch", HYPERVISOR_stack_switch(FLAT_KERNEL_SS, (unsigned long)&gs_target),
+		 0);
 	check_eq("fpu_taskswitch: set", HYPERVISOR_fpu_taskswitch(1), 0);
 	check_eq("fpu_taskswitch: clear", HYPERVISOR_fpu_taskswitch(0), 0);
 	check_eq("vm_assist: runstate_update_flag",

@@ -118,8 +118,8 @@ void selftest_events(void)
 
 	check("event: bind_ipi", a > 0 && b > 0 && a != b);
 	check_eq("event: status ipi", status_of((unsigned int)a), EVTCHNSTAT_ipi);
-	check_eq("event: an ipi cannot move", HYPERVISOR_event_channel_op(EVTCHNOP_bind_vcpu, &vcpu),
-		 -XEN_EINVAL);
+	check_eq("event: an ipi cannot move",
+		 HYPERVISOR_event_channel_op(EVTCHNOP_bind_vcpu, &vcpu), -XEN_EINVAL);
 	delivery((unsigned int)a);
 	ordering((unsigned int)a, (unsigned int)b);
 	check_eq("event: send on port 0", event_send(0), -XEN_EINVAL);

@@ -34,12 +34,11 @@ static void set_up(void)
 	struct gnttab_get_version version = {.dom = DOMID_SELF};
 
 	check_eq("grant: set up", grant_init(), 0);
-	check_eq("grant: query_size",
-		 HYPERVISOR_grant_table_op(GNTTABOP_query_size, &query, 1), 0);
+	check_eq("grant: query_size", HYPERVISOR_grant_table_op(GNTTABOP_query_size, &query, 1), 0);
 	check_eq("grant: query_size: status", query.status, GNTST_okay);
 	check("grant: frames", query.nr_frames >= 1 && query.max_nr_frames >= query.nr_frames);
-	check_eq("grant: get_version",
-		 HYPERVISOR_grant_table_op(GNTTABOP_get_version, &version, 1), 0);
+	check_eq("grant: get_version", HYPERVISOR_grant_table_op(GNTTABOP_get_version, &version, 1),
+		 0);
 	check_eq("grant: version 1", version.version, 1);
 }
 

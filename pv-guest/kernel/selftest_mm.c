@@ -27,7 +27,8 @@ static void batches(uint64_t pte_maddr, mfn_t mfn)
 	check_eq("mmu_update: a batch", HYPERVISOR_mmu_update(reqs, 3, &done, DOMID_SELF), 0);
 	check_eq("mmu_update: all done", done, 3);
 	reqs[1].val = mfn_pte(BAD_MFN, PTE_KERN);
-	check("mmu_update: stops at a bad one", HYPERVISOR_mmu_update(reqs, 3, &done, DOMID_SELF) < 0);
+	check("mmu_update: stops at a bad one",
+	      HYPERVISOR_mmu_update(reqs, 3, &done, DOMID_SELF) < 0);
 	check_eq("mmu_update: one done", done, 1);
 	reqs[0].ptr = pte_maddr | MMU_PT_UPDATE_PRESERVE_AD;
 	reqs[0].val = mfn_pte(mfn, PTE_PRESENT | PTE_RW | PTE_USER);
@@ -99,8 +100,8 @@ static void table_types(unsigned long va)
 	check_eq("types: mapping it read-only works", map_mfn(va, mfn, PTE_KERN & ~PTE_RW), 0);
 	check("types: it shows the entries", *(uint64_t *)va & PTE_PRESENT);
 	unmap_va(va);
-	check("types: an L4 entry in Xen's range", pt_set(((uint64_t)mfn << PAGE_SHIFT) + 260 * 8,
-							  mfn_pte(mfn, PTE_KERN)) < 0);
+	check("types: an L4 entry in Xen's range",
+	      pt_set(((uint64_t)mfn << PAGE_SHIFT) + 260 * 8, mfn_pte(mfn, PTE_KERN)) < 0);
 	check("types: an L4 in an L1's place", mmuext(MMUEXT_PIN_L1_TABLE, mfn) < 0);
 }
 
@@ -117,10 +118,8 @@ static void pin_l1(unsigned long va)
 	check("pin: as L2 as well", mmuext(MMUEXT_PIN_L2_TABLE, mfn) < 0);
 	check("pin: no writable mapping while pinned", page_set_ro(table, false) < 0);
 	check("pin: the page it maps writably cannot become a table",
-	      page_set_ro(target, true) == 0 &&
-		      mmuext(MMUEXT_PIN_L1_TABLE, va_to_mfn(target)) < 0);
-	check_eq("pin: an entry changed",
-		 pt_set(((uint64_t)mfn << PAGE_SHIFT) + 7 * 8, 0), 0);
+	      page_set_ro(target, true) == 0 && mmuext(MMUEXT_PIN_L1_TABLE, va_to_mfn(target)) < 0);
+	check_eq("pin: an entry changed", pt_set(((uint64_t)mfn << PAGE_SHIFT) + 7 * 8, 0), 0);
 	check_eq("pin: reads back", (long)table[7], 0);
 	check_eq("pin: the page it mapped can now", mmuext(MMUEXT_PIN_L1_TABLE, va_to_mfn(target)),
 		 0);

@@ -147,8 +147,7 @@ static void bounce(uint8_t flags, bool masked)
 	check_eq("bounce: rflags.IOPL is 0", bounce_frame[4] >> 12 & 3, 0);
 	check_eq("bounce: rsp", (long)bounce_frame[5], (long)bounce_before);
 	check_eq("bounce: ss", (long)bounce_frame[6], 0xe02b);
-	check_eq("bounce: upcalls masked if the gate says so", bounce_mask,
-		 masked || (flags & 4));
+	check_eq("bounce: upcalls masked if the gate says so", bounce_mask, masked || (flags & 4));
 	check_eq("bounce: iret restores the mask", this_vcpu->evtchn_upcall_mask, masked);
 }
 
@@ -171,8 +170,9 @@ static void forced_cpuid(void)
 {
 	struct cpuid r = forbidden_xen_cpuid(0x40000000);
 
-	check("cpuid: the hypervisor's signature",
-	      !memcmp(&r.ebx, "XenV", 4) && !memcmp(&r.ecx, "MMXe", 4) && !memcmp(&r.edx, "nVMM", 4));
+	check("cpuid: the hypervisor's signature", !memcmp(&r.ebx, "XenV", 4) &&
+							   !memcmp(&r.ecx, "MMXe", 4) &&
+							   !memcmp(&r.edx, "nVMM", 4));
 	r = forbidden_xen_cpuid(0x40000001);
 	check_eq("cpuid: the hypervisor's version", r.eax, 4 << 16 | 17);
 }

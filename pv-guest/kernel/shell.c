@@ -242,7 +242,7 @@ static const struct command commands[] = {
 	{NULL, NULL, NULL, NULL},
 };
 
-void shell_command(char *line)
+static void run_one(char *line)
 {
 	char *argv[WORDS];
 	int argc = 0;
@@ -264,6 +264,18 @@ void shell_command(char *line)
 		}
 	}
 	printf("%s: no such command; try help\n", argv[0]);
+}
+
+void shell_command(char *line)
+{
+	char *next;
+
+	for (; line; line = next) {
+		next = strchr(line, ';');
+		if (next)
+			*next++ = 0;
+		run_one(line);
+	}
 }
 
 void shell_run(void)

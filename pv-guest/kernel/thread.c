@@ -9,9 +9,9 @@
 #include <pv/thread.h>
 #include <pv/time.h>
 
-#define THREADS     12
+#define THREADS	    12
 #define STACK_WORDS 2048
-#define SLICE       (10 * MSEC)
+#define SLICE	    (10 * MSEC)
 
 void thread_switch(struct thread *from, struct thread *to);
 void thread_main(void);
@@ -74,7 +74,7 @@ static struct thread *pick(bool *contended)
 	return next;
 }
 
-static void schedule(void)
+static void schedule(bool preempted)
 {
 	struct thread *from = current, *to;
 	uint64_t now = time_ns(), alarm = expire(now);
@@ -90,6 +90,7 @@ static void schedule(void)
 	if (to == from)
 		return;
 	to->switches++;
+	thread_preemptions += preempted && from != idle;
 	current = to;
 	thread_switch(from, to);
 }
@@ -99,16 +100,14 @@ static void upcall_exit(void)
 {
 	if (current != idle && time_ns() < slice_end)
 		return;
-	if (current != idle)
-		thread_preemptions++;
-	schedule();
+	schedule(true);
 }
 
 void thread_yield(void)
 {
 	bool enabled = upcalls_save();
 
-	schedule();
+	schedule(false);
 	upcalls_restore(enabled);
 }
 
@@ -117,7 +116,7 @@ void thread_wait(const void *channel, uint64_t deadline)
 	current->channel = channel;
 	current->deadline = deadline;
 	current->state = THREAD_ASLEEP;
-	schedule();
+	schedule(false);
 }
 
 void thread_wake(const void *channel)
@@ -147,7 +146,7 @@ void thread_main(void)
 	current->fn(current->arg);
 	upcalls_disable();
 	current->state = THREAD_FREE;
-	schedule();
+	schedule(false);
 	panic("a finished thread ran");
 }
 
@@ -188,7 +187,7 @@ static void idle_loop(void *unused)
 		upcalls_disable();
 		expire(time_ns());
 		if (pick(&contended) != idle)
-			schedule();
+			schedule(false);
 		else
 			HYPERVISOR_sched_op(SCHEDOP_block, NULL); /* unmasks and sleeps at once */
 	}

@@ -88,7 +88,8 @@ static long error_number(const char *name)
 	static const struct {
 		const char *name;
 		int nr;
-	} errors[] = {{"ENOENT", 2}, {"EACCES", 13}, {"EINVAL", 22}, {"EEXIST", 17}, {"ENOSYS", 38}};
+	} errors[] = {
+		{"ENOENT", 2}, {"EACCES", 13}, {"EINVAL", 22}, {"EEXIST", 17}, {"ENOSYS", 38}};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(errors); i++)
 		if (!strcmp(errors[i].name, name))
