@@ -58,7 +58,7 @@
 	trap trap_alignment_check, 17, 1
 	trap trap_machine_check, 18, 0
 	trap trap_simd_error, 19, 0
-	trap trap_soft_0x80, 0x80, 0
+	trap trap_soft_0x81, 0x81, 0
 
 trap_common:
 	save_regs

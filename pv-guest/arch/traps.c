@@ -7,7 +7,7 @@ extern char trap_divide_error[], trap_debug[], trap_nmi[], trap_breakpoint[], tr
 	trap_bounds[], trap_invalid_opcode[], trap_no_device[], trap_double_fault[],
 	trap_invalid_tss[], trap_no_segment[], trap_stack_error[], trap_general_protection[],
 	trap_page_fault[], trap_fpu_error[], trap_alignment_check[], trap_machine_check[],
-	trap_simd_error[], trap_soft_0x80[], event_callback[], failsafe_callback[];
+	trap_simd_error[], trap_soft_0x81[], event_callback[], failsafe_callback[];
 
 extern struct trap_regs *trap_catch_regs;
 extern uint64_t trap_catch_sp;
@@ -43,7 +43,7 @@ static struct trap_info trap_table[] = {
 	GATE(17, 0, trap_alignment_check),
 	GATE(18, 0, trap_machine_check),
 	GATE(19, 0, trap_simd_error),
-	GATE(0x80, 3, trap_soft_0x80),
+	GATE(0x81, 3, trap_soft_0x81),
 	{0},
 };
 

@@ -3,7 +3,7 @@
 #include <pv/mm.h>
 #include "kernel.h"
 
-#define BAD_POINTER ((void *)0x7f0000000000ul)
+#define BAD_POINTER ((void *)0x2000000000ul) /* never mapped */
 #define NON_CANON   0x8000000000000000ul
 #define EOPNOTSUPP  95
 #define ENXIO	    6
@@ -87,6 +87,39 @@ static void memory(void)
 	      HYPERVISOR_memory_op(XENMEM_maximum_ram_page, NULL) > 0);
 }
 
+/* A page goes back to the hypervisor, and another one comes. */
+static void exchange(void)
+{
+	void *page = page_alloc();
+	pfn_t pfn = va_to_pfn(page);
+	xen_pfn_t mfn = pfn_to_mfn(pfn);
+	domid_t self = DOMID_SELF;
+	long before = HYPERVISOR_memory_op(XENMEM_current_reservation, &self);
+	struct xen_memory_reservation res = {.nr_extents = 1, .domid = DOMID_SELF};
+
+	set_xen_guest_handle(res.extent_start, &mfn);
+	check_eq("balloon: unmap", unmap_va((unsigned long)page), 0);
+	check_eq("balloon: decrease_reservation",
+		 HYPERVISOR_memory_op(XENMEM_decrease_reservation, &res), 1);
+	check_eq("balloon: one page less", HYPERVISOR_memory_op(XENMEM_current_reservation, &self),
+		 before - 1);
+	check_eq("balloon: a frame that is not ours any more",
+		 HYPERVISOR_memory_op(XENMEM_decrease_reservation, &res), 0);
+	check("balloon: nor can be mapped", map_mfn((unsigned long)page, mfn, PTE_KERN) < 0);
+	mfn = pfn;
+	check_eq("balloon: populate_physmap", HYPERVISOR_memory_op(XENMEM_populate_physmap, &res),
+		 1);
+	check_eq("balloon: as many as before",
+		 HYPERVISOR_memory_op(XENMEM_current_reservation, &self), before);
+	((mfn_t *)start_info->mfn_list)[pfn] = mfn;
+	check_eq("balloon: map", map_mfn((unsigned long)page, mfn, PTE_KERN), 0);
+	*(volatile int *)page = 42;
+	check_eq("balloon: use", *(volatile int *)page, 42);
+	res.extent_order = 60;
+	check("balloon: an absurd order", HYPERVISOR_memory_op(XENMEM_populate_physmap, &res) <= 0);
+	page_free(page);
+}
+
 static void multicall(void)
 {
 	struct multicall_entry calls[4] = {
@@ -112,6 +145,7 @@ void selftest_hypercalls(void)
 	version();
 	memory();
 	multicall();
+	exchange();
 	check_eq("sched_op: yield", HYPERVISOR_sched_op(SCHEDOP_yield, NULL), 0);
 }
 
@@ -131,6 +165,8 @@ void selftest_vcpu(void)
 	struct vcpu_register_runstate_memory_area area = {.addr.v = &runstate};
 	struct vcpu_set_singleshot_timer single = {.timeout_abs_ns = 1,
 						   .flags = VCPU_SSHOTTMR_future};
+	struct vcpu_set_periodic_timer short_period = {.period_ns = 1000};
+	struct callback_unregister event = {.type = CALLBACKTYPE_event};
 	struct vcpu_register_vcpu_info where = {.mfn = va_to_mfn(&runstate), .offset = 4088};
 
 	check_eq("vcpu_op: is_up", HYPERVISOR_vcpu_op(VCPUOP_is_up, 0, NULL), 1);
@@ -139,6 +175,13 @@ void selftest_vcpu(void)
 	/* Since 4.17 Xen ignores VCPU_SSHOTTMR_future: the event comes instead of -ETIME. */
 	check_eq("vcpu_op: a timer already over",
 		 HYPERVISOR_vcpu_op(VCPUOP_set_singleshot_timer, 0, &single), 0);
+	check_eq("vcpu_op: a period too short",
+		 HYPERVISOR_vcpu_op(VCPUOP_set_periodic_timer, 0, &short_period), -XEN_EINVAL);
+	check_eq("vcpu_op: initialise a running vcpu",
+		 HYPERVISOR_vcpu_op(VCPUOP_initialise, 0, NULL), -XEN_EFAULT);
+	check_eq("vcpu_op: up a running vcpu", HYPERVISOR_vcpu_op(VCPUOP_up, 0, NULL), 0);
+	check_eq("callback_op: unregister the event callback",
+		 HYPERVISOR_callback_op(CALLBACKOP_unregister, &event), -XEN_EINVAL);
 	check_eq("vcpu_op: register_runstate_memory_area",
 		 HYPERVISOR_vcpu_op(VCPUOP_register_runstate_memory_area, 0, &area), 0);
 	check_eq("vcpu_op: the runstate is running", runstate.state, RUNSTATE_running);

@@ -69,6 +69,41 @@ static void delivery(unsigned int port)
 	check_eq("event: EVTCHNOP_unmask delivers it", seen.count, 1);
 }
 
+static unsigned int nested_port;
+
+static bool send_inside(struct trap_regs *regs)
+{
+	event_send(nested_port);
+	regs->rcx = seen.count;
+	return true;
+}
+
+static void resend(unsigned int port, void *data)
+{
+	note(port, data);
+	if (seen.count < 3)
+		event_send(port);
+}
+
+/* Events that come up inside a trap handler, which is masked, and inside an upcall. */
+static void nested(unsigned int port)
+{
+	unsigned long inside = 99;
+
+	event_bind(port, note, NULL);
+	nested_port = port;
+	reset();
+	trap_set_handler(3, send_inside);
+	__asm__ volatile("int3" : "+c"(inside) : : "memory");
+	trap_set_handler(3, NULL);
+	check_eq("event: waits while a trap is handled", (long)inside, 0);
+	check_eq("event: comes with the iret at its end", seen.count, 1);
+	event_bind(port, resend, NULL);
+	reset();
+	event_send(port);
+	check_eq("event: sent again by its own handler", seen.count, 3);
+}
+
 static void ordering(unsigned int first, unsigned int second)
 {
 	event_bind(first, note, NULL);
@@ -122,6 +157,7 @@ void selftest_events(void)
 		 HYPERVISOR_event_channel_op(EVTCHNOP_bind_vcpu, &vcpu), -XEN_EINVAL);
 	delivery((unsigned int)a);
 	ordering((unsigned int)a, (unsigned int)b);
+	nested((unsigned int)b);
 	check_eq("event: send on port 0", event_send(0), -XEN_EINVAL);
 	check_eq("event: send on a free port", event_send(4000), -XEN_EINVAL);
 	check_eq("event: send beyond the last port", event_send(1u << 20), -XEN_EINVAL);

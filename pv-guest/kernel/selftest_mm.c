@@ -137,6 +137,46 @@ static void pin_l1(unsigned long va)
 	page_free(target);
 }
 
+static void descriptors(void)
+{
+	uint64_t *gdt = page_alloc();
+	unsigned long frame = va_to_mfn(gdt);
+	uint64_t maddr = (uint64_t)frame << PAGE_SHIFT;
+
+	gdt[1] = 0x00affb000000ffff;
+	check("set_gdt: a writable page", HYPERVISOR_set_gdt(&frame, 512) < 0);
+	page_set_ro(gdt, true);
+	check_eq("set_gdt: too many entries", HYPERVISOR_set_gdt(&frame, 8000), -XEN_EINVAL);
+	check_eq("set_gdt: a read-only page", HYPERVISOR_set_gdt(&frame, 512), 0);
+	check("set_gdt: keeps it from being writable", page_set_ro(gdt, false) < 0);
+	check_eq("update_descriptor: a data segment",
+		 HYPERVISOR_update_descriptor(maddr + 16, 0x00cff3000000ffff), 0);
+	check_eq("update_descriptor: took effect", (long)gdt[2], 0x00cff3000000ffff);
+	check_eq("update_descriptor: a task gate",
+		 HYPERVISOR_update_descriptor(maddr + 24, 0x0000850000000000), -XEN_EINVAL);
+	check_eq("set_gdt: none", HYPERVISOR_set_gdt(NULL, 0), 0);
+	check_eq("set_gdt: lets the page go", page_set_ro(gdt, false), 0);
+	page_free(gdt);
+}
+
+static void page_operations(void)
+{
+	uint64_t *a = page_alloc(), *b = page_alloc();
+	struct mmuext_op op = {
+		.cmd = MMUEXT_COPY_PAGE, .arg1.mfn = va_to_mfn(b), .arg2.src_mfn = va_to_mfn(a)};
+
+	a[0] = 1;
+	a[511] = 2;
+	check_eq("mmuext_op: copy_page", HYPERVISOR_mmuext_op(&op, 1, NULL, DOMID_SELF), 0);
+	check("mmuext_op: copied", b[0] == 1 && b[511] == 2);
+	check_eq("mmuext_op: clear_page", mmuext(MMUEXT_CLEAR_PAGE, va_to_mfn(b)), 0);
+	check("mmuext_op: cleared", b[0] == 0 && b[511] == 0);
+	check_eq("mmuext_op: clear_page of no frame", mmuext(MMUEXT_CLEAR_PAGE, BAD_MFN),
+		 -XEN_EINVAL);
+	page_free(a);
+	page_free(b);
+}
+
 static void base_pointer(void)
 {
 	uint64_t *copy = page_alloc();
@@ -171,5 +211,7 @@ void selftest_pin(void)
 	table_types(va);
 	pin_l1(va);
 	base_pointer();
+	descriptors();
+	page_operations();
 	page_free(page);
 }

@@ -30,7 +30,7 @@ static void do_int(void *arg)
 
 static void do_soft(void *arg)
 {
-	__asm__ volatile("int $0x80; .globl probe_soft\nprobe_soft:");
+	__asm__ volatile("int $0x81; .globl probe_soft\nprobe_soft:");
 }
 
 static void do_non_canonical(void *arg)
@@ -186,7 +186,7 @@ void selftest_traps(void)
 	simple("breakpoint, rip behind it", do_bp, 3, probe_bp, 0);
 	simple("divide error", do_de, 0, probe_de, 0);
 	simple("int without a gate is a protection fault", do_int, 13, probe_int, 0x21 << 3 | 2);
-	simple("int through a gate", do_soft, 0x80, probe_soft, 0);
+	simple("int through a gate", do_soft, 0x81, probe_soft, 0);
 	simple("non-canonical address", do_non_canonical, 13, NULL, 0);
 	page_fault("read", do_read, FREE_VA, 0);
 	page_fault("write", do_write, FREE_VA + 123, 2);

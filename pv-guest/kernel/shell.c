@@ -148,7 +148,7 @@ static void fault_gp(void *arg)
 
 static void fault_pf(void *arg)
 {
-	*(volatile char *)0x7f0000001000ul = 1;
+	*(volatile char *)0x2000000000ul = 1;
 }
 
 static void cmd_fault(int argc, char **argv)

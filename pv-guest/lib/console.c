@@ -36,21 +36,26 @@ static void wait_for_ring(void)
 	HYPERVISOR_sched_op(SCHEDOP_poll, &poll);
 }
 
+/* Console clients keep their terminal raw, so a line ends with both characters, as Xen's own do. */
 static void ring_write(const char *s, size_t n)
 {
+	static char last;
+
 	while (n) {
 		XENCONS_RING_IDX prod = ring->out_prod;
 		size_t sent = 0;
 
-		while (sent < n && prod - READ_ONCE(ring->out_cons) < sizeof(ring->out))
-			ring->out[MASK_XENCONS_IDX(prod++, ring->out)] = s[sent++];
+		while (sent < n && prod - READ_ONCE(ring->out_cons) < sizeof(ring->out)) {
+			last = s[sent] == '\n' && last != '\r' ? '\r' : s[sent++];
+			ring->out[MASK_XENCONS_IDX(prod++, ring->out)] = last;
+		}
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		WRITE_ONCE(ring->out_prod, prod);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		event_send(port);
 		s += sent;
 		n -= sent;
-		if (!sent)
+		if (n)
 			wait_for_ring();
 	}
 }
