@@ -13,7 +13,7 @@
 int evtchn_init(struct domain *d)
 {
 	for (uint32_t i = 0; i < MAX_PORTS; i++) {
-		d->port[i] = (struct port){ .rx = -1, .tx = -1 };
+		d->port[i] = (struct port){.rx = -1, .tx = -1};
 		d->port[i].state = i ? PORT_FREE : PORT_RESERVED;
 	}
 	if (!d->max_ports || d->max_ports > MAX_PORTS)
@@ -77,7 +77,7 @@ long evtchn_port_alloc(struct domain *d, enum port_state state, uint32_t vcpu)
 	for (uint32_t i = 1; i < d->max_ports; i++) {
 		if (d->port[i].state != PORT_FREE)
 			continue;
-		d->port[i] = (struct port){ .state = state, .vcpu = vcpu, .rx = -1, .tx = -1 };
+		d->port[i] = (struct port){.state = state, .vcpu = vcpu, .rx = -1, .tx = -1};
 		return i;
 	}
 	return -ENOSPC;
@@ -86,7 +86,7 @@ long evtchn_port_alloc(struct domain *d, enum port_state state, uint32_t vcpu)
 void evtchn_port_free(struct domain *d, uint32_t port)
 {
 	bit_clear(d->shared->evtchn_pending, port);
-	d->port[port] = (struct port){ .state = PORT_FREE, .rx = -1, .tx = -1 };
+	d->port[port] = (struct port){.state = PORT_FREE, .rx = -1, .tx = -1};
 }
 
 /* Stop watching and close the descriptors of a port. d->lock held. */

@@ -22,8 +22,8 @@ static long foreign_errno(uint16_t dom)
 
 static long bind_interdomain(struct domain *d, struct evtchn_bind_interdomain *op)
 {
-	uint64_t arg[4] = { op->remote_dom, op->remote_port };
-	int fds[2] = { -1, -1 };
+	uint64_t arg[4] = {op->remote_dom, op->remote_port};
+	int fds[2] = {-1, -1};
 	struct port *p;
 	long port, rc;
 
@@ -145,7 +145,7 @@ static long bind_vcpu(struct domain *d, const struct evtchn_bind_vcpu *op)
 /* Close a port and tell whoever is at the other end. Takes d->lock, drops it for the broker. */
 static long port_close(struct domain *d, uint64_t port)
 {
-	uint64_t arg[4] = { port };
+	uint64_t arg[4] = {port};
 	bool tell = false;
 	struct port *p;
 
@@ -271,16 +271,16 @@ static const struct {
 	uint8_t size;
 	bool out;
 } op_arg[] = {
-	[EVTCHNOP_bind_interdomain] = { sizeof(struct evtchn_bind_interdomain), true },
-	[EVTCHNOP_bind_virq] = { sizeof(struct evtchn_bind_virq), true },
-	[EVTCHNOP_close] = { sizeof(struct evtchn_close), false },
-	[EVTCHNOP_send] = { sizeof(struct evtchn_send), false },
-	[EVTCHNOP_status] = { sizeof(struct evtchn_status), true },
-	[EVTCHNOP_alloc_unbound] = { sizeof(struct evtchn_alloc_unbound), true },
-	[EVTCHNOP_bind_ipi] = { sizeof(struct evtchn_bind_ipi), true },
-	[EVTCHNOP_bind_vcpu] = { sizeof(struct evtchn_bind_vcpu), false },
-	[EVTCHNOP_unmask] = { sizeof(struct evtchn_unmask), false },
-	[EVTCHNOP_reset] = { sizeof(struct evtchn_reset), false },
+	[EVTCHNOP_bind_interdomain] = {sizeof(struct evtchn_bind_interdomain), true},
+	[EVTCHNOP_bind_virq] = {sizeof(struct evtchn_bind_virq), true},
+	[EVTCHNOP_close] = {sizeof(struct evtchn_close), false},
+	[EVTCHNOP_send] = {sizeof(struct evtchn_send), false},
+	[EVTCHNOP_status] = {sizeof(struct evtchn_status), true},
+	[EVTCHNOP_alloc_unbound] = {sizeof(struct evtchn_alloc_unbound), true},
+	[EVTCHNOP_bind_ipi] = {sizeof(struct evtchn_bind_ipi), true},
+	[EVTCHNOP_bind_vcpu] = {sizeof(struct evtchn_bind_vcpu), false},
+	[EVTCHNOP_unmask] = {sizeof(struct evtchn_unmask), false},
+	[EVTCHNOP_reset] = {sizeof(struct evtchn_reset), false},
 };
 
 /*
@@ -345,8 +345,8 @@ long do_event_channel_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3
 }
 
 /* The call before 0x00030202: command and argument in one struct evtchn_op. */
-long do_event_channel_op_compat(struct vcpu *v, uint64_t uop, uint64_t a2, uint64_t a3,
-				uint64_t a4, uint64_t a5)
+long do_event_channel_op_compat(struct vcpu *v, uint64_t uop, uint64_t a2, uint64_t a3, uint64_t a4,
+				uint64_t a5)
 {
 	uint32_t cmd;
 

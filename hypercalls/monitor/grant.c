@@ -178,8 +178,8 @@ static int copy_side(struct domain *d, const struct gnttab_copy_ptr *p, bool gre
 	return GNTST_okay;
 }
 
-static void copy_side_done(struct domain *d, const struct gnttab_copy_ptr *p, bool gref,
-			   bool write, uint64_t mfn)
+static void copy_side_done(struct domain *d, const struct gnttab_copy_ptr *p, bool gref, bool write,
+			   uint64_t mfn)
 {
 	if (write)
 		frame_put_type(d, mfn, FT_WRITABLE);
@@ -253,7 +253,7 @@ static int map_one(struct vcpu *v, struct gnttab_map_grant_ref *op)
 static const struct {
 	uint8_t size, status;
 } list_op[] = {
-#define OP(n, t) [n] = { sizeof(struct t), offsetof(struct t, status) }
+#define OP(n, t) [n] = {sizeof(struct t), offsetof(struct t, status)}
 	OP(GNTTABOP_map_grant_ref, gnttab_map_grant_ref),
 	OP(GNTTABOP_unmap_grant_ref, gnttab_unmap_grant_ref),
 	OP(GNTTABOP_transfer, gnttab_transfer),
@@ -291,8 +291,8 @@ static long do_list(struct vcpu *v, uint32_t cmd, uint64_t uop, uint32_t count)
 			break;
 		case GNTTABOP_transfer:
 			/* There is no domain that a frame could go to. */
-			status = frame_is_ram(d, op.transfer.mfn) ? GNTST_bad_domain :
-								    GNTST_bad_page;
+			status = frame_is_ram(d, op.transfer.mfn) ? GNTST_bad_domain
+								  : GNTST_bad_page;
 			break;
 		default:
 			pthread_mutex_lock(&d->lock);

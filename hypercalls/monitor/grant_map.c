@@ -6,7 +6,7 @@
  */
 #include "hypercalls/monitor/grant.h"
 
-#define MAX_HANDLES 8192
+#define MAX_HANDLES   8192
 #define PTE_ADDR_LOW3 7UL
 
 static struct mapping {
@@ -105,7 +105,7 @@ int grant_map(struct vcpu *v, struct gnttab_map_grant_ref *op)
 			goto fail;
 		frame_put_type(d, mfn, FT_WRITABLE);
 	}
-	mappings[h] = (struct mapping){ op->ref, op->flags, true, mfn };
+	mappings[h] = (struct mapping){op->ref, op->flags, true, mfn};
 	handle_hint = h + 1;
 	op->handle = h;
 	op->dev_bus_addr = mfn << PAGE_SHIFT;
@@ -126,8 +126,7 @@ static bool mapped_slot(struct vcpu *v, const struct mapping *m, uint64_t addr, 
 {
 	uint64_t pte;
 
-	if (!(m->flags & GNTMAP_host_map) ||
-	    !find_slot(v, addr, m->flags & GNTMAP_contains_pte, s))
+	if (!(m->flags & GNTMAP_host_map) || !find_slot(v, addr, m->flags & GNTMAP_contains_pte, s))
 		return false;
 	pte = *slot_ptr(v->d, *s);
 	return (pte & PTE_P) && pte_mfn(pte) == m->mfn;

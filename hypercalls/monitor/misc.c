@@ -7,10 +7,11 @@
 #include <xen/nmi.h>
 #include <xen/physdev.h>
 
-#define ASSISTS (1UL << VMASST_TYPE_4gb_segments | 1UL << VMASST_TYPE_4gb_segments_notify | \
-		 1UL << VMASST_TYPE_writable_pagetables | 1UL << VMASST_TYPE_pae_extended_cr3 | \
-		 1UL << VMASST_TYPE_architectural_iopl | 1UL << VMASST_TYPE_runstate_update_flag | \
-		 1UL << VMASST_TYPE_m2p_strict)
+#define ASSISTS                                                                            \
+	(1UL << VMASST_TYPE_4gb_segments | 1UL << VMASST_TYPE_4gb_segments_notify |        \
+	 1UL << VMASST_TYPE_writable_pagetables | 1UL << VMASST_TYPE_pae_extended_cr3 |    \
+	 1UL << VMASST_TYPE_architectural_iopl | 1UL << VMASST_TYPE_runstate_update_flag | \
+	 1UL << VMASST_TYPE_m2p_strict)
 
 /* Locked. */
 long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint64_t a4,
@@ -40,13 +41,13 @@ long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t
 	case XENNMI_register_callback:
 		if (copy_from_guest(v, &cb, arg, sizeof(cb)))
 			return -EFAULT;
-		if (v->id || (uint64_t)((int64_t)(cb.handler_address << 16) >> 16) !=
-				     cb.handler_address)
+		if (v->id ||
+		    (uint64_t)((int64_t)(cb.handler_address << 16) >> 16) != cb.handler_address)
 			return -EINVAL;
-		v->traps[2] = (struct guest_trap){ cb.handler_address, SEL_KERNEL_CS, 1 << 2 };
+		v->traps[2] = (struct guest_trap){cb.handler_address, SEL_KERNEL_CS, 1 << 2};
 		return 0;
 	case XENNMI_unregister_callback:
-		v->traps[2] = (struct guest_trap){ 0 };
+		v->traps[2] = (struct guest_trap){0};
 		return 0;
 	default:
 		return -ENOSYS;
@@ -130,8 +131,7 @@ long do_physdev_op_compat(struct vcpu *v, uint64_t uop, uint64_t a2, uint64_t a3
  * Each entry is read, called and answered in turn. A multicall in a multicall is -EINVAL. An
  * iret ends the batch: its registers are the guest's next. Not locked: entries lock themselves.
  */
-long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t a3, uint64_t a4,
-		  uint64_t a5)
+long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t a3, uint64_t a4, uint64_t a5)
 {
 	struct multicall_entry e;
 	long rc = 0;
@@ -146,7 +146,8 @@ long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t a3, uint64
 		rc = -EFAULT;
 		if (copy_from_guest(v, &e, list, sizeof(e)))
 			break;
-		e.result = hypercall(v, e.op, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]);
+		e.result =
+			hypercall(v, e.op, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]);
 		if (e.op == __HYPERVISOR_iret) {
 			rc = e.result;
 			break;

@@ -28,7 +28,7 @@ static void futex_wake(volatile uint32_t *word)
 /* Wait while *word == seen, at most `ns` (FOREVER: without end). Spurious returns are fine. */
 static void futex_wait(volatile uint32_t *word, uint32_t seen, uint64_t ns)
 {
-	struct timespec ts = { .tv_sec = ns / NS, .tv_nsec = ns % NS };
+	struct timespec ts = {.tv_sec = ns / NS, .tv_nsec = ns % NS};
 
 	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, ns == FOREVER ? NULL : &ts, NULL, 0);
 }
@@ -70,7 +70,7 @@ bool vcpu_must_park(const struct vcpu *v)
 /* The first vCPU to stop after a shutdown tells the broker, with no lock held. */
 static void tell_shutdown(struct domain *d)
 {
-	uint64_t arg[4] = { d->shutdown };
+	uint64_t arg[4] = {d->shutdown};
 	uint32_t len = 0;
 
 	if (!d->shutdown_tell || !__atomic_exchange_n(&d->shutdown_tell, 0, __ATOMIC_SEQ_CST))
@@ -221,8 +221,7 @@ static long sched_poll(struct vcpu *v, uint64_t arg)
 }
 
 /* SCHEDOP_* of public sched.h, for an unprivileged domain. Not locked: some of them sleep. */
-long do_sched_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4,
-		 uint64_t a5)
+long do_sched_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
 	struct sched_remote_shutdown remote;
 	struct sched_shutdown how;

@@ -13,8 +13,8 @@
 #include "hypercalls/monitor/monitor.h"
 
 #define NS	    1000000000ULL
-#define REANCHOR_NS (NS / 4)	/* bend the line no more often than this */
-#define SLEW_PPM    500		/* and by no more than this */
+#define REANCHOR_NS (NS / 4) /* bend the line no more often than this */
+#define SLEW_PPM    500	     /* and by no more than this */
 #define FAR_AHEAD   (1ULL << 50)
 
 static inline uint64_t rdtsc(void)
@@ -84,7 +84,7 @@ void time_init(struct domain *d)
 	set_rate(t1 - t0, n1 - n0, &d->tsc_mul, &d->tsc_shift);
 	d->boot_tsc = t1;
 	d->boot_ns = n1;
-	d->line[d->time_seq & 1] = (struct time_line){ t1, 0, d->tsc_mul, d->tsc_shift };
+	d->line[d->time_seq & 1] = (struct time_line){t1, 0, d->tsc_mul, d->tsc_shift};
 }
 
 /*
@@ -149,7 +149,7 @@ static void reanchor(struct domain *d)
 	mul += (int64_t)mul * error / (int64_t)NS;
 
 	l = &d->line[(d->time_seq + 1) & 1];
-	*l = (struct time_line){ tsc, ns, mul, shift };
+	*l = (struct time_line){tsc, ns, mul, shift};
 	__atomic_store_n(&d->time_seq, d->time_seq + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
 }
@@ -242,7 +242,7 @@ static uint64_t next_deadline(const struct vcpu *v)
 void timer_arm(struct vcpu *v)
 {
 	uint64_t next = next_deadline(v), at = 0;
-	struct itimerspec its = { 0 };
+	struct itimerspec its = {0};
 
 	if (next) {
 		uint64_t now = system_time(v->d);

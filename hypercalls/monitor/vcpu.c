@@ -4,13 +4,13 @@
  */
 #include "hypercalls/monitor/monitor.h"
 
-#define NS	       1000000000ULL
-#define MIN_PERIOD     1000000ULL
-#define MAX_PERIOD     (NS * 60 * 60 * 24 * 365)
-#define EFLAGS_IF      0x200UL
-#define EFLAGS_ONE     0x002UL
-#define EFLAGS_CLEAR   0x1a7000UL /* IOPL, NT, VM, VIF, VIP */
-#define ASSIST_UPDATE  (1UL << VMASST_TYPE_runstate_update_flag)
+#define NS	      1000000000ULL
+#define MIN_PERIOD    1000000ULL
+#define MAX_PERIOD    (NS * 60 * 60 * 24 * 365)
+#define EFLAGS_IF     0x200UL
+#define EFLAGS_ONE    0x002UL
+#define EFLAGS_CLEAR  0x1a7000UL /* IOPL, NT, VM, VIF, VIP */
+#define ASSIST_UPDATE (1UL << VMASST_TYPE_runstate_update_flag)
 
 static bool canonical(uint64_t va)
 {
@@ -104,8 +104,9 @@ static bool context_ok(const struct vcpu_guest_context *c)
 {
 	if (!canonical(c->user_regs.rip) || !canonical(c->event_callback_eip) ||
 	    !canonical(c->failsafe_callback_eip) || !canonical(c->syscall_callback_eip) ||
-	    !canonical(c->fs_base) || !canonical(c->gs_base_kernel) || !canonical(c->gs_base_user) ||
-	    !canonical(c->ldt_base) || c->ldt_ents > 8192 || c->gdt_ents > 14 * 512)
+	    !canonical(c->fs_base) || !canonical(c->gs_base_kernel) ||
+	    !canonical(c->gs_base_user) || !canonical(c->ldt_base) || c->ldt_ents > 8192 ||
+	    c->gdt_ents > 14 * 512)
 		return false;
 	for (int i = 0; i < 256; i++)
 		if (!canonical(c->trap_ctxt[i].address))
@@ -168,8 +169,8 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	v->event_callback = c->event_callback_eip;
 	v->failsafe_callback = c->failsafe_callback_eip;
 	v->syscall_callback = c->syscall_callback_eip;
-	v->callback_flags = c->flags & (VGCF_failsafe_disables_events |
-					VGCF_syscall_disables_events);
+	v->callback_flags = c->flags &
+			    (VGCF_failsafe_disables_events | VGCF_syscall_disables_events);
 	v->kernel_mode = c->flags & VGCF_in_kernel;
 	v->fs_base = c->fs_base;
 	v->gs_base_kernel = c->gs_base_kernel;
@@ -203,8 +204,9 @@ void vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c)
 	c->kernel_ss = v->kernel_ss;
 	c->kernel_sp = v->kernel_sp;
 	c->ctrlreg[0] = v->cr0;
-	c->ctrlreg[1] = v->user_cr3_mfn && v->user_cr3_mfn != INVALID_MFN ?
-				xen_pfn_to_cr3(v->user_cr3_mfn) : 0;
+	c->ctrlreg[1] = v->user_cr3_mfn && v->user_cr3_mfn != INVALID_MFN
+				? xen_pfn_to_cr3(v->user_cr3_mfn)
+				: 0;
 	c->ctrlreg[2] = v->cr2;
 	c->ctrlreg[3] = xen_pfn_to_cr3(v->cr3_mfn);
 	c->ctrlreg[4] = v->cr4;
@@ -309,8 +311,7 @@ static long op_timer(struct vcpu *cur, struct vcpu *v, uint32_t cmd, uint64_t ar
 			return -EINVAL;
 		if (copy_from_guest(cur, &one, arg, sizeof(one)))
 			return -EFAULT;
-		if ((one.flags & VCPU_SSHOTTMR_future) &&
-		    one.timeout_abs_ns < system_time(v->d))
+		if ((one.flags & VCPU_SSHOTTMR_future) && one.timeout_abs_ns < system_time(v->d))
 			return -ETIME;
 		/* 0 is the past here, not a cancellation. */
 		v->timer_deadline = one.timeout_abs_ns ? one.timeout_abs_ns : 1;
@@ -335,8 +336,7 @@ static long op_timer(struct vcpu *cur, struct vcpu *v, uint32_t cmd, uint64_t ar
  * VCPUOP_* of public vcpu.h on any vCPU of the own domain: -ENOENT if there is none of that
  * number. Not locked by the dispatcher.
  */
-long do_vcpu_op(struct vcpu *cur, uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4,
-		uint64_t a5)
+long do_vcpu_op(struct vcpu *cur, uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a5)
 {
 	struct vcpu *v = vcpu_by_id(cur->d, (uint32_t)id);
 	struct vcpu_runstate_info run;

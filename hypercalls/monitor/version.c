@@ -44,7 +44,7 @@ long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uin
 		.compile_domain = "pavane",
 		.compile_date = "unknown",
 	};
-	static const struct xen_platform_parameters platform = { .virt_start = HYPERVISOR_START };
+	static const struct xen_platform_parameters platform = {.virt_start = HYPERVISOR_START};
 
 	switch ((uint32_t)cmd) {
 	case XENVER_version:

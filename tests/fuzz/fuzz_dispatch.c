@@ -99,8 +99,8 @@ long __real_do_sched_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3,
 			uint64_t a5);
 long __wrap_do_sched_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4,
 			uint64_t a5);
-long __wrap_do_sched_op_compat(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3,
-			       uint64_t a4, uint64_t a5);
+long __wrap_do_sched_op_compat(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4,
+			       uint64_t a5);
 
 void __wrap_vcpu_park(struct vcpu *v)
 {
@@ -117,8 +117,8 @@ long __wrap_do_sched_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3,
 	return __real_do_sched_op(v, cmd, arg, a3, a4, a5);
 }
 
-long __wrap_do_sched_op_compat(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3,
-			       uint64_t a4, uint64_t a5)
+long __wrap_do_sched_op_compat(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4,
+			       uint64_t a5)
 {
 	return __wrap_do_sched_op(v, cmd, arg, a3, a4, a5);
 }
@@ -189,11 +189,11 @@ WEAK int root_load(struct vcpu *v, uint64_t mfn)
 	return 0;
 }
 
-#define STUB(f) \
+#define STUB(f)                                                                         \
 	WEAK long f(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, \
-		    uint64_t a5) \
-	{ \
-		return -ENOSYS; \
+		    uint64_t a5)                                                        \
+	{                                                                               \
+		return -ENOSYS;                                                         \
 	}
 STUB(do_mmu_update)
 STUB(do_mmuext_op)
@@ -218,9 +218,17 @@ static void setup(void)
 	/* Root, L3, L2, L1 in the first four RAM frames; everything mapped at DATA_VA. */
 	uint64_t *pt[4];
 
-	dom = (struct domain){ .id = 7, .nr_vcpus = 2, .provider = &provider, .shutdown = -1,
-			       .ram = ram, .nr_frames = NR_FRAMES, .max_pages = NR_RAM,
-			       .grant_frames = 1, .ram_fd = -1, .ctl_fd = -1, .up_fd = -1 };
+	dom = (struct domain){.id = 7,
+			      .nr_vcpus = 2,
+			      .provider = &provider,
+			      .shutdown = -1,
+			      .ram = ram,
+			      .nr_frames = NR_FRAMES,
+			      .max_pages = NR_RAM,
+			      .grant_frames = 1,
+			      .ram_fd = -1,
+			      .ctl_fd = -1,
+			      .up_fd = -1};
 	pthread_mutex_init(&dom.lock, NULL);
 	the_domain = &dom;
 	current = &vcpus[0];
@@ -240,8 +248,12 @@ static void setup(void)
 	for (unsigned i = 0; i < DATA_SIZE / PAGE_SIZE; i++)
 		pt[3][i] = (DATA_MFN + i) << 12 | PTE_P | PTE_RW | PTE_US;
 	for (unsigned i = 0; i < 2; i++) {
-		vcpus[i] = (struct vcpu){ .d = &dom, .id = i, .online = true, .initialised = true,
-					  .kernel_mode = true, .info_mfn = INVALID_MFN };
+		vcpus[i] = (struct vcpu){.d = &dom,
+					 .id = i,
+					 .online = true,
+					 .initialised = true,
+					 .kernel_mode = true,
+					 .info_mfn = INVALID_MFN};
 		vcpus[i].info = &dom.shared->vcpu_info[i];
 		dom.vcpu[i] = &vcpus[i];
 	}
@@ -294,9 +306,14 @@ static uint64_t arg(void)
 	case 4:
 		return (uint64_t)(PVDOM_MFN_RAM + byte()) << 12 | byte();
 	case 5: {
-		static const uint64_t special[] = { ~0UL, 1UL << 63, HYPERVISOR_START, DOMID_SELF,
-						    DATA_VA + DATA_SIZE - 8, 0x7fffffff, 1UL << 32,
-						    0xffff7fffffffffff };
+		static const uint64_t special[] = {~0UL,
+						   1UL << 63,
+						   HYPERVISOR_START,
+						   DOMID_SELF,
+						   DATA_VA + DATA_SIZE - 8,
+						   0x7fffffff,
+						   1UL << 32,
+						   0xffff7fffffffffff};
 		return special[byte() & 7];
 	}
 	case 6:

@@ -184,8 +184,12 @@ static int fake_setup(void **state)
 	pthread_mutex_init(&dom.lock, NULL);
 	dom.shared = frame_ptr(&dom, PVDOM_MFN_SHARED_INFO);
 	for (unsigned i = 0; i < 2; i++) {
-		vcpus[i] = (struct vcpu){ .d = &dom, .id = i, .online = true, .initialised = true,
-					  .kernel_mode = true, .info_mfn = INVALID_MFN };
+		vcpus[i] = (struct vcpu){.d = &dom,
+					 .id = i,
+					 .online = true,
+					 .initialised = true,
+					 .kernel_mode = true,
+					 .info_mfn = INVALID_MFN};
 		vcpus[i].info = &dom.shared->vcpu_info[i];
 		dom.vcpu[i] = &vcpus[i];
 	}

@@ -16,7 +16,7 @@ static uint32_t ipi(uint32_t vcpu)
 {
 	struct evtchn_bind_ipi *b = arg_at(0);
 
-	*b = (struct evtchn_bind_ipi){ .vcpu = vcpu };
+	*b = (struct evtchn_bind_ipi){.vcpu = vcpu};
 	assert_int_equal(op(EVTCHNOP_bind_ipi, b), 0);
 	return b->port;
 }
@@ -25,7 +25,7 @@ static uint32_t unbound(uint16_t remote)
 {
 	struct evtchn_alloc_unbound *a = arg_at(0);
 
-	*a = (struct evtchn_alloc_unbound){ .dom = DOMID_SELF, .remote_dom = remote };
+	*a = (struct evtchn_alloc_unbound){.dom = DOMID_SELF, .remote_dom = remote};
 	assert_int_equal(op(EVTCHNOP_alloc_unbound, a), 0);
 	return a->port;
 }
@@ -35,7 +35,7 @@ static long bind(uint16_t remote, uint32_t rport, uint32_t *port)
 	struct evtchn_bind_interdomain *b = arg_at(64);
 	long rc;
 
-	*b = (struct evtchn_bind_interdomain){ .remote_dom = remote, .remote_port = rport };
+	*b = (struct evtchn_bind_interdomain){.remote_dom = remote, .remote_port = rport};
 	rc = op(EVTCHNOP_bind_interdomain, b);
 	*port = b->local_port;
 	return rc;
@@ -52,7 +52,7 @@ static long status(uint32_t port, struct evtchn_status *st)
 	struct evtchn_status *g = arg_at(192);
 	long rc;
 
-	*g = (struct evtchn_status){ .dom = DOMID_SELF, .port = port };
+	*g = (struct evtchn_status){.dom = DOMID_SELF, .port = port};
 	rc = op(EVTCHNOP_status, g);
 	*st = *g;
 	return rc;
@@ -104,7 +104,7 @@ static void a_virq_is_bound_once_and_raised_where_it_was_bound(void **state)
 {
 	struct evtchn_bind_virq *b = arg_at(0);
 
-	*b = (struct evtchn_bind_virq){ .virq = VIRQ_TIMER, .vcpu = 1 };
+	*b = (struct evtchn_bind_virq){.virq = VIRQ_TIMER, .vcpu = 1};
 	assert_int_equal(op(EVTCHNOP_bind_virq, b), 0);
 	assert_int_equal(op(EVTCHNOP_bind_virq, b), -EEXIST);
 	virq_raise(&vcpus[1], VIRQ_TIMER);
@@ -115,11 +115,11 @@ static void a_virq_is_bound_once_and_raised_where_it_was_bound(void **state)
 	assert_false(pending(b->port));
 	assert_int_equal(op(EVTCHNOP_bind_virq, b), 0);
 
-	*b = (struct evtchn_bind_virq){ .virq = VIRQ_CONSOLE, .vcpu = 1 };
+	*b = (struct evtchn_bind_virq){.virq = VIRQ_CONSOLE, .vcpu = 1};
 	assert_int_equal(op(EVTCHNOP_bind_virq, b), -EINVAL);
-	*b = (struct evtchn_bind_virq){ .virq = 24 };
+	*b = (struct evtchn_bind_virq){.virq = 24};
 	assert_int_equal(op(EVTCHNOP_bind_virq, b), -EINVAL);
-	*b = (struct evtchn_bind_virq){ .virq = VIRQ_DEBUG, .vcpu = 2 };
+	*b = (struct evtchn_bind_virq){.virq = VIRQ_DEBUG, .vcpu = 2};
 	assert_int_equal(op(EVTCHNOP_bind_virq, b), -ENOENT);
 }
 
@@ -222,15 +222,15 @@ static void bad_ports_vcpus_and_pointers_are_refused_with_xens_errnos(void **sta
 	assert_int_equal(op(EVTCHNOP_expand_array, guest), -ENOSYS);
 	assert_int_equal(op(99, guest), -ENOSYS);
 	assert_int_equal(op(EVTCHNOP_bind_pirq, guest), -EPERM);
-	*a = (struct evtchn_alloc_unbound){ .dom = 0 };
+	*a = (struct evtchn_alloc_unbound){.dom = 0};
 	assert_int_equal(op(EVTCHNOP_alloc_unbound, a), -EPERM);
-	*a = (struct evtchn_alloc_unbound){ .dom = 3 };
+	*a = (struct evtchn_alloc_unbound){.dom = 3};
 	assert_int_equal(op(EVTCHNOP_alloc_unbound, a), -ESRCH);
 	assert_int_equal(bind(DOMID_SELF, 500, &port), -EINVAL);
 	port = ipi(0);
-	*bv = (struct evtchn_bind_vcpu){ .port = port, .vcpu = 1 };
+	*bv = (struct evtchn_bind_vcpu){.port = port, .vcpu = 1};
 	assert_int_equal(op(EVTCHNOP_bind_vcpu, bv), -EINVAL);
-	*bv = (struct evtchn_bind_vcpu){ .port = port, .vcpu = 2 };
+	*bv = (struct evtchn_bind_vcpu){.port = port, .vcpu = 2};
 	assert_int_equal(op(EVTCHNOP_bind_vcpu, bv), -ENOENT);
 }
 
@@ -240,7 +240,7 @@ static void bind_vcpu_moves_where_events_arrive(void **state)
 	uint32_t a = unbound(DOMID_SELF), b;
 
 	assert_int_equal(bind(DOMID_SELF, a, &b), 0);
-	*bv = (struct evtchn_bind_vcpu){ .port = a, .vcpu = 1 };
+	*bv = (struct evtchn_bind_vcpu){.port = a, .vcpu = 1};
 	assert_int_equal(op(EVTCHNOP_bind_vcpu, bv), 0);
 	assert_int_equal(simple(EVTCHNOP_send, b), 0);
 	assert_int_equal(vcpus[1].info->evtchn_upcall_pending, 1);
@@ -254,7 +254,7 @@ static void reset_closes_every_port(void **state)
 	ipi(0);
 	bind(DOMID_SELF, a, &b);
 	bind(0, 4, &b);
-	*r = (struct evtchn_reset){ .dom = DOMID_SELF };
+	*r = (struct evtchn_reset){.dom = DOMID_SELF};
 	assert_int_equal(op(EVTCHNOP_reset, r), 0);
 	for (int i = 1; i < MAX_PORTS; i++)
 		assert_int_equal(dom.port[i].state, PORT_FREE);
@@ -287,7 +287,7 @@ static void block_ends_at_the_timers_deadline(void **state)
 	struct evtchn_bind_virq *b = arg_at(0);
 	uint64_t start;
 
-	*b = (struct evtchn_bind_virq){ .virq = VIRQ_TIMER };
+	*b = (struct evtchn_bind_virq){.virq = VIRQ_TIMER};
 	assert_int_equal(op(EVTCHNOP_bind_virq, b), 0);
 	start = system_time(&dom);
 	do_set_timer_op(current, start + 5000000, 0, 0, 0, 0);

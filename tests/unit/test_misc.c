@@ -165,7 +165,7 @@ static void vcpu_info_moves_once_and_marks_everything_pending(void **state)
 {
 	struct vcpu_register_vcpu_info *r = arg_at(0);
 
-	*r = (struct vcpu_register_vcpu_info){ .mfn = PVDOM_MFN_RAM, .offset = 4090 };
+	*r = (struct vcpu_register_vcpu_info){.mfn = PVDOM_MFN_RAM, .offset = 4090};
 	assert_int_equal(vcpu_op(VCPUOP_register_vcpu_info, 0, r), -ENXIO);
 	r->offset = 4;
 	assert_int_equal(vcpu_op(VCPUOP_register_vcpu_info, 0, r), -ENXIO);
@@ -246,7 +246,7 @@ static void sched_op_refuses_what_a_guest_may_not(void **state)
 {
 	struct sched_remote_shutdown *r = arg_at(0);
 
-	*r = (struct sched_remote_shutdown){ .domain_id = 0 };
+	*r = (struct sched_remote_shutdown){.domain_id = 0};
 	assert_int_equal(do_sched_op(current, SCHEDOP_remote_shutdown, (uint64_t)r, 0, 0, 0),
 			 -EPERM);
 	assert_int_equal(do_sched_op(current, SCHEDOP_pin_override, (uint64_t)r, 0, 0, 0), -EPERM);
@@ -259,9 +259,9 @@ static void multicall_answers_each_entry_and_does_not_nest(void **state)
 {
 	struct multicall_entry *e = arg_at(0);
 
-	e[0] = (struct multicall_entry){ .op = __HYPERVISOR_xen_version, .args = { XENVER_version } };
-	e[1] = (struct multicall_entry){ .op = __HYPERVISOR_multicall, .args = { (uint64_t)e, 1 } };
-	e[2] = (struct multicall_entry){ .op = 63 };
+	e[0] = (struct multicall_entry){.op = __HYPERVISOR_xen_version, .args = {XENVER_version}};
+	e[1] = (struct multicall_entry){.op = __HYPERVISOR_multicall, .args = {(uint64_t)e, 1}};
+	e[2] = (struct multicall_entry){.op = 63};
 	assert_int_equal(do_multicall(current, (uint64_t)e, 3, 0, 0, 0), 0);
 	assert_int_equal(e[0].result, 0x40011);
 	assert_int_equal((long)e[1].result, -EINVAL);
@@ -303,7 +303,7 @@ static void the_grant_table_grows_and_lists_its_frames(void **state)
 	struct gnttab_set_version *ver = arg_at(0xc0);
 	xen_pfn_t *list = arg_at(0x100);
 
-	*s = (struct gnttab_setup_table){ .dom = DOMID_SELF, .nr_frames = 3, .frame_list.p = list };
+	*s = (struct gnttab_setup_table){.dom = DOMID_SELF, .nr_frames = 3, .frame_list.p = list};
 	assert_int_equal(grant(GNTTABOP_setup_table, s, 1), 0);
 	assert_int_equal(s->status, GNTST_okay);
 	assert_int_equal(list[2], PVDOM_MFN_GRANT + 2);
@@ -330,11 +330,12 @@ static void a_copy_by_own_grant_obeys_the_entry(void **state)
 	uint8_t *from = frame_ptr(&dom, PVDOM_MFN_RAM), *to = frame_ptr(&dom, PVDOM_MFN_RAM + 1);
 
 	from[10] = 42;
-	*grant_entry(8) = (struct grant_entry_v1){ GTF_permit_access | GTF_readonly, 7,
-						   PVDOM_MFN_RAM };
-	*c = (struct gnttab_copy){ .source = { .u.ref = 8, .domid = DOMID_SELF, .offset = 10 },
-				   .dest = { .u.gmfn = PVDOM_MFN_RAM + 1, .domid = DOMID_SELF },
-				   .len = 1, .flags = GNTCOPY_source_gref };
+	*grant_entry(8) =
+		(struct grant_entry_v1){GTF_permit_access | GTF_readonly, 7, PVDOM_MFN_RAM};
+	*c = (struct gnttab_copy){.source = {.u.ref = 8, .domid = DOMID_SELF, .offset = 10},
+				  .dest = {.u.gmfn = PVDOM_MFN_RAM + 1, .domid = DOMID_SELF},
+				  .len = 1,
+				  .flags = GNTCOPY_source_gref};
 	assert_int_equal(grant(GNTTABOP_copy, c, 1), 0);
 	assert_int_equal(c->status, GNTST_okay);
 	assert_int_equal(to[0], 42);
@@ -372,15 +373,16 @@ static void a_mapped_grant_is_in_use_until_unmapped(void **state)
 
 	frames[PVDOM_MFN_RAM + 2].type = FT_L1;
 	frames[PVDOM_MFN_RAM + 2].type_count = 1;
-	*grant_entry(9) = (struct grant_entry_v1){ GTF_permit_access, 7, PVDOM_MFN_RAM + 3 };
-	*m = (struct gnttab_map_grant_ref){ .host_addr = ((PVDOM_MFN_RAM + 2) << 12) + 40,
-					    .flags = GNTMAP_host_map | GNTMAP_contains_pte,
-					    .ref = 9, .dom = DOMID_SELF };
+	*grant_entry(9) = (struct grant_entry_v1){GTF_permit_access, 7, PVDOM_MFN_RAM + 3};
+	*m = (struct gnttab_map_grant_ref){.host_addr = ((PVDOM_MFN_RAM + 2) << 12) + 40,
+					   .flags = GNTMAP_host_map | GNTMAP_contains_pte,
+					   .ref = 9,
+					   .dom = DOMID_SELF};
 	assert_int_equal(grant(GNTTABOP_map_grant_ref, m, 1), 0);
 	assert_int_equal(m->status, GNTST_okay);
 	assert_int_equal(pte_mfn(l1[5]), PVDOM_MFN_RAM + 3);
 	assert_int_equal(grant_entry(9)->flags & 0x18, GTF_reading | GTF_writing);
-	*u = (struct gnttab_unmap_grant_ref){ .host_addr = m->host_addr, .handle = m->handle };
+	*u = (struct gnttab_unmap_grant_ref){.host_addr = m->host_addr, .handle = m->handle};
 	assert_int_equal(grant(GNTTABOP_unmap_grant_ref, u, 1), 0);
 	assert_int_equal(u->status, GNTST_okay);
 	assert_int_equal(l1[5], 0);
