@@ -68,6 +68,11 @@ enum frame_type { FT_NONE, FT_WRITABLE, FT_L1, FT_L2, FT_L3, FT_L4, FT_SEGDESC }
 #define FRAME_FREE 0 /* not part of the reservation */
 #define FRAME_RAM  1
 #define FRAME_HEAP 2
+#define FRAME_DYING 3 /* left the reservation, still referenced */
+
+/* frame.va_hint of an L1 table: never mirrored through; mirrored at more than one place. */
+#define VA_HINT_NONE (~0UL)
+#define VA_HINT_MANY (~1UL)
 
 struct frame {
 	uint8_t kind;	   /* FRAME_* */

@@ -48,7 +48,7 @@ struct vcpu *direct_hypercall(struct vcpu *v, uint32_t nr)
 		r->rax = ret;
 	if (event_deliverable(v))
 		event_deliver(v);
-	return v;
+	return __builtin_expect(vcpu_must_park(v), 0) ? direct_work(v) : v;
 }
 
 /*

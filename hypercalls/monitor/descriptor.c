@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptor tables: set_gdt and update_descriptor. Intel SDM vol. 3, 3.4.5. */
+#include "hypercalls/monitor/mm.h"
+
+#define DESC_P	   (1UL << 47)
+#define DESC_S	   (1UL << 44) /* code or data, not a system descriptor */
+#define DESC_DPL   (3UL << 45)
+#define DESC_TYPE  (15UL << 40)
+#define CALL_GATE  (12UL << 40)
+
+bool descriptor_check(uint64_t *desc)
+{
+	uint64_t e = *desc;
+
+	if (!(e & DESC_P))
+		return true;
+	if (e & DESC_S) {
+		*desc = e | DESC_DPL; /* a 64-bit guest kernel runs in ring 3 */
+		return true;
+	}
+	if ((e & DESC_TYPE) != CALL_GATE)
+		return false;
+	*desc = e & ~DESC_DPL; /* a call through it traps, to be emulated */
+	return true;
+}
+
+long do_set_gdt(struct vcpu *v, uint64_t frames, uint64_t entries, uint64_t a3, uint64_t a4,
+		uint64_t a5)
+{
+	struct domain *d = v->d;
+	uint64_t mfn[14];
+	unsigned n = (entries + 511) / 512, got;
+	int rc = 0;
+
+	if (entries > FIRST_RESERVED_GDT_ENTRY)
+		return -EINVAL;
+	if (copy_from_guest(v, mfn, frames, n * sizeof(mfn[0])))
+		return -EFAULT;
+	for (got = 0; got < n; got++) {
+		rc = frame_get_type(d, mfn[got], FT_SEGDESC);
+		if (rc)
+			break;
+	}
+	if (rc) {
+		while (got--)
+			frame_put_type(d, mfn[got], FT_SEGDESC);
+		return -EINVAL;
+	}
+	for (unsigned i = 0; i < (v->gdt_entries + 511) / 512; i++)
+		frame_put_type(d, v->gdt_mfn[i], FT_SEGDESC);
+	memcpy(v->gdt_mfn, mfn, n * sizeof(mfn[0]));
+	v->gdt_entries = entries;
+	return 0;
+}
+
+long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t desc, uint64_t a3, uint64_t a4,
+			  uint64_t a5)
+{
+	struct domain *d = v->d;
+	uint64_t mfn = maddr >> PAGE_SHIFT, *slot;
+	struct frame *f;
+
+	if (maddr & 7 || !frame_is_ram(d, mfn) || !descriptor_check(&desc))
+		return -EINVAL;
+	f = &d->frame[mfn];
+	if (f->type_count && f->type != FT_SEGDESC && f->type != FT_WRITABLE)
+		return -EINVAL;
+	slot = (uint64_t *)((uint8_t *)frame_ptr(d, mfn) + (maddr & (PAGE_SIZE - 1)));
+	__atomic_store_n(slot, desc, __ATOMIC_RELAXED);
+	return 0;
+}

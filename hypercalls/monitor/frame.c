@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The frame table: who owns a machine frame, what it is used as, how often it is referenced.
+ *
+ * A frame that backs a page table or a descriptor table is never mapped writable at the same
+ * time, because both are types and a frame has one type while type_count > 0. d->lock is held.
+ */
+#include <sys/mman.h>
+
+#include "hypercalls/monitor/mm.h"
+
+int frame_init(struct domain *d)
+{
+	void *table = mmap(NULL, d->nr_frames * sizeof(struct frame), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (table == MAP_FAILED)
+		return -ENOMEM;
+	d->frame = table; /* zeroed: every frame FRAME_FREE, untouched memory costs nothing */
+	for (uint64_t mfn = 0; mfn < PVDOM_MFN_RAM && mfn < d->nr_frames; mfn++)
+		d->frame[mfn].kind = FRAME_HEAP;
+	d->alloc_hint = PVDOM_MFN_RAM;
+	return 0;
+}
+
+bool frame_is_ram(struct domain *d, uint64_t mfn)
+{
+	return mfn < d->nr_frames && d->frame[mfn].kind == FRAME_RAM;
+}
+
+/* The heap frames a guest may map: shared_info and the grant table in use. */
+static bool heap_mappable(struct domain *d, uint64_t mfn)
+{
+	return mfn == PVDOM_MFN_SHARED_INFO ||
+	       (mfn >= PVDOM_MFN_GRANT && mfn < PVDOM_MFN_GRANT + d->grant_frames);
+}
+
+static bool range_free(struct domain *d, uint64_t mfn, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		if (d->frame[mfn + i].kind != FRAME_FREE)
+			return false;
+	return true;
+}
+
+uint64_t frame_alloc(struct domain *d, unsigned order, uint64_t pfn)
+{
+	const uint64_t n = 1UL << order;
+	uint64_t start, mfn;
+
+	if (d->tot_pages + n > d->max_pages)
+		return INVALID_MFN;
+	start = mfn = (d->alloc_hint + n - 1) & ~(n - 1);
+	for (bool wrapped = false;;) {
+		if (mfn + n > d->nr_frames) {
+			if (wrapped)
+				return INVALID_MFN;
+			wrapped = true;
+			mfn = (PVDOM_MFN_RAM + n - 1) & ~(n - 1);
+			if (mfn + n > d->nr_frames)
+				return INVALID_MFN;
+		}
+		if (range_free(d, mfn, n))
+			break;
+		mfn += n;
+		if (wrapped && mfn > start)
+			return INVALID_MFN;
+	}
+	for (uint64_t i = 0; i < n; i++) {
+		d->frame[mfn + i] = (struct frame){ .kind = FRAME_RAM, .va_hint = VA_HINT_NONE };
+		d->frame[mfn + i].pfn = pfn + i;
+	}
+	d->tot_pages += n;
+	d->alloc_hint = mfn + n;
+	return mfn;
+}
+
+/* Nobody refers to it any more: back to the host, to be found zeroed if allocated again. */
+static void frame_release(struct domain *d, uint64_t mfn)
+{
+	d->frame[mfn] = (struct frame){ .kind = FRAME_FREE };
+	madvise(frame_ptr(d, mfn), PAGE_SIZE, MADV_REMOVE);
+}
+
+/* Leaves the reservation now; the memory goes when the last mapping does. */
+int frame_free(struct domain *d, uint64_t mfn)
+{
+	struct frame *f = &d->frame[mfn];
+
+	if (!frame_is_ram(d, mfn))
+		return -EINVAL;
+	if (f->pinned)
+		return -EBUSY;
+	d->tot_pages--;
+	f->kind = FRAME_DYING;
+	if (!f->ref_count)
+		frame_release(d, mfn);
+	return 0;
+}
+
+int frame_get(struct domain *d, uint64_t mfn)
+{
+	if (mfn >= d->nr_frames)
+		return -EPERM;
+	if (d->frame[mfn].kind == FRAME_HEAP)
+		return heap_mappable(d, mfn) ? 0 : -EPERM;
+	if (d->frame[mfn].kind != FRAME_RAM || d->frame[mfn].ref_count == UINT32_MAX)
+		return -EBUSY;
+	d->frame[mfn].ref_count++;
+	return 0;
+}
+
+void frame_put(struct domain *d, uint64_t mfn)
+{
+	struct frame *f = &d->frame[mfn];
+
+	if (f->kind == FRAME_HEAP)
+		return;
+	if (--f->ref_count == 0 && f->kind == FRAME_DYING)
+		frame_release(d, mfn);
+}
+
+int frame_get_type(struct domain *d, uint64_t mfn, enum frame_type type)
+{
+	struct frame *f;
+	int rc;
+
+	if (!frame_is_ram(d, mfn))
+		return -EINVAL;
+	f = &d->frame[mfn];
+	if (f->type_count && f->type != type)
+		return -EINVAL;
+	if (f->type_count == UINT32_MAX)
+		return -EBUSY;
+	rc = frame_get(d, mfn);
+	if (rc)
+		return rc;
+	if (f->type_count++)
+		return 0;
+	/* Typed before its entries are looked at: an entry that names this frame is refused. */
+	f->type = type;
+	f->va_hint = VA_HINT_NONE;
+	rc = frame_validate(d, mfn, type);
+	if (rc) {
+		f->type_count = 0;
+		f->type = FT_NONE;
+		frame_put(d, mfn);
+	}
+	return rc;
+}
+
+void frame_put_type(struct domain *d, uint64_t mfn, enum frame_type type)
+{
+	struct frame *f = &d->frame[mfn];
+
+	if (f->type_count == 1) {
+		frame_invalidate(d, mfn, type);
+		f->type = FT_NONE;
+	}
+	f->type_count--;
+	frame_put(d, mfn);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Direct paging: mmu_update and update_va_mapping. Public header xen.h, "mmu_update".
+ * Every present entry that changes is also taken out of the provider's mirror.
+ */
+#include "hypercalls/monitor/mm.h"
+
+#define MAX_UPDATES 65536 /* in one call: what is beyond is the guest's to ask for again */
+
+/* An entry of a table changed from `old`: what may the provider have made of it? */
+static void changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
+{
+	struct frame *f = &d->frame[table_mfn];
+
+	if (!(old & PTE_P))
+		return;
+	if (f->type != FT_L1 || f->va_hint == VA_HINT_MANY)
+		d->provider->invalidate_all(d);
+	else if (f->va_hint != VA_HINT_NONE)
+		d->provider->invalidate(d, f->va_hint + index * PAGE_SIZE);
+}
+
+int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new, bool preserve_ad)
+{
+	struct domain *d = v->d;
+	struct frame *f;
+	uint64_t *slot, old;
+	int rc;
+
+	if (!frame_is_ram(d, table_mfn))
+		return -EINVAL;
+	f = &d->frame[table_mfn];
+	slot = (uint64_t *)frame_ptr(d, table_mfn) + index;
+	if (!f->type_count || f->type == FT_WRITABLE) { /* not a table: ordinary memory */
+		__atomic_store_n(slot, new, __ATOMIC_RELAXED);
+		return 0;
+	}
+	if (f->type == FT_SEGDESC || (f->type == FT_L4 && l4_slot_is_xens(index)))
+		return -EINVAL;
+	old = __atomic_load_n(slot, __ATOMIC_RELAXED);
+	new = entry_adjust(new, f->type, &rc);
+	if (rc)
+		return rc;
+	if (preserve_ad)
+		new |= old & (PTE_A | PTE_D);
+	rc = entry_get(d, new, f->type);
+	if (rc)
+		return rc;
+	__atomic_store_n(slot, new, __ATOMIC_SEQ_CST);
+	changed(d, table_mfn, index, old);
+	entry_put(d, old, f->type);
+	return 0;
+}
+
+static int one_update(struct vcpu *v, const struct mmu_update *u)
+{
+	uint64_t addr = u->ptr & ~3UL;
+	uint64_t mfn = addr >> PAGE_SHIFT;
+
+	switch (u->ptr & 3) {
+	case MMU_NORMAL_PT_UPDATE:
+	case MMU_PT_UPDATE_PRESERVE_AD:
+	case MMU_PT_UPDATE_NO_TRANSLATE:
+		if (addr & 7)
+			return -EINVAL;
+		return pte_update(v, mfn, (addr & (PAGE_SIZE - 1)) / 8, u->val,
+				  (u->ptr & 3) == MMU_PT_UPDATE_PRESERVE_AD);
+	default: /* MMU_MACHPHYS_UPDATE */
+		if (!frame_is_ram(v->d, mfn))
+			return -EINVAL;
+		v->d->frame[mfn].pfn = u->val;
+		return 0;
+	}
+}
+
+long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdone, uint64_t dom,
+		   uint64_t a5)
+{
+	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, done = 0;
+	struct mmu_update u;
+	long rc = check_self(v->d, dom & 0xffff);
+
+	/* The upper half names the owner of the tables, plus one. */
+	if (!rc && (dom >> 16) & 0xffff)
+		rc = check_self(v->d, ((dom >> 16) & 0xffff) - 1);
+	if (rc)
+		return rc;
+	if (n > MAX_UPDATES)
+		return -E2BIG;
+	for (; done < n; done++, ureqs += sizeof(u)) {
+		if (copy_from_guest(v, &u, ureqs, sizeof(u))) {
+			rc = -EFAULT;
+			break;
+		}
+		rc = one_update(v, &u);
+		if (rc)
+			break;
+	}
+	if (pdone && copy_to_guest(v, pdone, &done, sizeof(done)) && !rc)
+		rc = -EFAULT;
+	return rc;
+}
+
+/* The L1 table that maps va in the kernel's root, or INVALID_MFN. */
+static uint64_t l1_of(struct vcpu *v, uint64_t va)
+{
+	uint64_t mfn = v->cr3_mfn;
+
+	for (int shift = 39; shift > 12; shift -= 9) {
+		uint64_t *table = frame_ptr(v->d, mfn), e;
+
+		if (!table)
+			return INVALID_MFN;
+		e = table[(va >> shift) & 511];
+		if (!(e & PTE_P) || (shift < 39 && e & PTE_PS))
+			return INVALID_MFN;
+		mfn = pte_mfn(e);
+	}
+	return mfn;
+}
+
+long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags, uint64_t a4,
+			  uint64_t a5)
+{
+	uint64_t l1, mask;
+	long rc;
+
+	if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
+	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))
+		return -EINVAL;
+	l1 = l1_of(v, va);
+	if (l1 == INVALID_MFN || !frame_is_ram(v->d, l1) || v->d->frame[l1].type != FT_L1)
+		return -EINVAL;
+	rc = pte_update(v, l1, (va >> PAGE_SHIFT) & 511, val, false);
+	if (rc || !(flags & UVMF_FLUSHTYPE_MASK))
+		return rc;
+	if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_FLUSHTYPE_MASK)
+		return -EINVAL;
+	/* The mirror is already exact; what is left is the check of the vCPU bitmap's pointer. */
+	flags &= ~UVMF_FLUSHTYPE_MASK;
+	if (flags != UVMF_LOCAL && flags != UVMF_ALL && copy_from_guest(v, &mask, flags, 1))
+		return -EFAULT;
+	return 0;
+}
+
+long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags,
+				      uint64_t dom, uint64_t a5)
+{
+	int rc = check_self(v->d, dom & 0xffff);
+
+	return rc ? rc : do_update_va_mapping(v, va, val, flags, 0, 0);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* mmuext_op: pins, roots, flushes, the LDT. Public header xen.h, "struct mmuext_op". */
+#include "hypercalls/monitor/mm.h"
+
+#define MAX_OPS 4096
+
+static int pin(struct domain *d, uint64_t mfn, enum frame_type type)
+{
+	int rc = frame_get_type(d, mfn, type);
+
+	if (rc)
+		return rc;
+	if (d->frame[mfn].pinned) { /* one pin at a time */
+		frame_put_type(d, mfn, type);
+		return -EINVAL;
+	}
+	d->frame[mfn].pinned = 1;
+	return 0;
+}
+
+static int unpin(struct domain *d, uint64_t mfn)
+{
+	if (!frame_is_ram(d, mfn) || !d->frame[mfn].pinned)
+		return -EINVAL;
+	d->frame[mfn].pinned = 0;
+	frame_put_type(d, mfn, d->frame[mfn].type);
+	return 0;
+}
+
+int root_load(struct vcpu *v, uint64_t mfn)
+{
+	struct domain *d = v->d;
+	uint64_t old = v->cr3_mfn;
+
+	if (old == mfn && old)
+		return 0;
+	if (frame_get_type(d, mfn, FT_L4))
+		return -EINVAL;
+	v->cr3_mfn = mfn;
+	d->provider->invalidate_all(d);
+	if (old)
+		frame_put_type(d, old, FT_L4);
+	return 0;
+}
+
+static int user_root_load(struct vcpu *v, uint64_t mfn)
+{
+	if (mfn && frame_get_type(v->d, mfn, FT_L4))
+		return -EINVAL;
+	if (v->user_cr3_mfn)
+		frame_put_type(v->d, v->user_cr3_mfn, FT_L4);
+	v->user_cr3_mfn = mfn;
+	return 0;
+}
+
+/* Fill a page, or copy one: both must be usable as ordinary memory. */
+static int page_op(struct domain *d, uint64_t dst, uint64_t src, bool clear)
+{
+	if (!clear && !frame_is_ram(d, src))
+		return -EINVAL;
+	if (frame_get_type(d, dst, FT_WRITABLE))
+		return -EINVAL;
+	if (clear)
+		memset(frame_ptr(d, dst), 0, PAGE_SIZE);
+	else
+		memcpy(frame_ptr(d, dst), frame_ptr(d, src), PAGE_SIZE);
+	frame_put_type(d, dst, FT_WRITABLE);
+	return 0;
+}
+
+static int set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
+{
+	if (entries > 8192 || (entries && (base & (PAGE_SIZE - 1) || base >= HYPERVISOR_START)))
+		return -EINVAL;
+	v->ldt_base = base;
+	v->ldt_entries = entries;
+	return 0;
+}
+
+static int one_op(struct vcpu *v, const struct mmuext_op *op)
+{
+	struct domain *d = v->d;
+	uint64_t mask;
+
+	switch (op->cmd) {
+	case MMUEXT_PIN_L1_TABLE:
+	case MMUEXT_PIN_L2_TABLE:
+	case MMUEXT_PIN_L3_TABLE:
+	case MMUEXT_PIN_L4_TABLE:
+		return pin(d, op->arg1.mfn, FT_L1 + op->cmd - MMUEXT_PIN_L1_TABLE);
+	case MMUEXT_UNPIN_TABLE:
+		return unpin(d, op->arg1.mfn);
+	case MMUEXT_NEW_BASEPTR:
+		return root_load(v, op->arg1.mfn);
+	case MMUEXT_NEW_USER_BASEPTR:
+		return user_root_load(v, op->arg1.mfn);
+	case MMUEXT_TLB_FLUSH_LOCAL: /* the mirror is exact: nothing is ever stale */
+	case MMUEXT_TLB_FLUSH_ALL:
+		return 0;
+	case MMUEXT_INVLPG_LOCAL:
+	case MMUEXT_INVLPG_ALL:
+		d->provider->invalidate(d, op->arg1.linear_addr);
+		return 0;
+	case MMUEXT_TLB_FLUSH_MULTI:
+	case MMUEXT_INVLPG_MULTI:
+		if (copy_from_guest(v, &mask, (uint64_t)op->arg2.vcpumask.p, 1))
+			return -EINVAL;
+		if (op->cmd == MMUEXT_INVLPG_MULTI)
+			d->provider->invalidate(d, op->arg1.linear_addr);
+		return 0;
+	case MMUEXT_FLUSH_CACHE:
+	case MMUEXT_FLUSH_CACHE_GLOBAL:
+		return -EACCES; /* for domains with devices */
+	case MMUEXT_SET_LDT:
+		return set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
+	case MMUEXT_CLEAR_PAGE:
+		return page_op(d, op->arg1.mfn, 0, true);
+	case MMUEXT_COPY_PAGE:
+		return page_op(d, op->arg1.mfn, op->arg2.src_mfn, false);
+	case MMUEXT_MARK_SUPER:
+	case MMUEXT_UNMARK_SUPER:
+		return -EOPNOTSUPP;
+	default:
+		return -ENOSYS;
+	}
+}
+
+long do_mmuext_op(struct vcpu *v, uint64_t uops, uint64_t count, uint64_t pdone, uint64_t dom,
+		  uint64_t a5)
+{
+	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, done = 0;
+	struct mmuext_op op;
+	long rc = check_self(v->d, dom & 0xffff);
+
+	if (rc)
+		return rc;
+	if (n > MAX_OPS)
+		return -E2BIG;
+	for (; done < n; done++, uops += sizeof(op)) {
+		if (copy_from_guest(v, &op, uops, sizeof(op))) {
+			rc = -EFAULT;
+			break;
+		}
+		rc = one_op(v, &op);
+		if (rc)
+			break;
+	}
+	if (pdone && copy_to_guest(v, pdone, &done, sizeof(done)) && !rc)
+		rc = -EFAULT;
+	return rc;
+}
+
+long toolstack_mmuext(struct domain *d, unsigned cmd, uint64_t mfn)
+{
+	if (cmd <= MMUEXT_PIN_L4_TABLE)
+		return pin(d, mfn, FT_L1 + cmd - MMUEXT_PIN_L1_TABLE);
+	return cmd == MMUEXT_UNPIN_TABLE ? unpin(d, mfn) : -ENOSYS;
+}

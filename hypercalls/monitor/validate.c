@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Page-table validation: what a frame must hold to be used as an L1..L4 table, and the
+ * references its entries stand for. Recursion is bounded by the number of levels.
+ *
+ * A table of one's own level (a linear mapping) is refused: the type system would have to
+ * allow cycles for it, and no guest of the direct provider needs one.
+ */
+#include "hypercalls/monitor/mm.h"
+
+#define PTE_PWT		 0x008UL
+#define PTE_PCD		 0x010UL
+#define PTE_GUEST_KERNEL (1UL << 52) /* Xen's mark: the guest asked for a supervisor page */
+
+uint64_t entry_adjust(uint64_t e, enum frame_type level, int *rc)
+{
+	*rc = 0;
+	if (!(e & PTE_P))
+		return e;
+	if (level != FT_L1) {
+		if (e & (PTE_PS | PTE_PWT | PTE_PCD))
+			*rc = -EINVAL;
+		return e | PTE_US | (level == FT_L4 ? PTE_A : 0);
+	}
+	if (e & (PTE_PWT | PTE_PCD | PTE_PS)) /* PS is PAT in an L1 */
+		*rc = -EINVAL;
+	if (!(e & PTE_US))
+		e |= PTE_GUEST_KERNEL | PTE_US;
+	if (!(e & PTE_GUEST_KERNEL))
+		e |= PTE_G;
+	return e;
+}
+
+int entry_get(struct domain *d, uint64_t e, enum frame_type level)
+{
+	uint64_t mfn = pte_mfn(e);
+
+	if (!(e & PTE_P))
+		return 0;
+	if (level != FT_L1)
+		return frame_get_type(d, mfn, level - 1);
+	if (e & PTE_RW && frame_is_ram(d, mfn))
+		return frame_get_type(d, mfn, FT_WRITABLE) ? -EBUSY : 0;
+	return frame_get(d, mfn);
+}
+
+void entry_put(struct domain *d, uint64_t e, enum frame_type level)
+{
+	uint64_t mfn = pte_mfn(e);
+
+	if (!(e & PTE_P))
+		return;
+	if (level != FT_L1)
+		frame_put_type(d, mfn, level - 1);
+	else if (e & PTE_RW && d->frame[mfn].kind != FRAME_HEAP)
+		frame_put_type(d, mfn, FT_WRITABLE);
+	else
+		frame_put(d, mfn);
+}
+
+static void drop_entries(struct domain *d, uint64_t *table, unsigned n, enum frame_type level)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (level != FT_L4 || !l4_slot_is_xens(i))
+			entry_put(d, table[i], level);
+}
+
+static int validate_table(struct domain *d, uint64_t *table, enum frame_type level)
+{
+	for (unsigned i = 0; i < 512; i++) {
+		uint64_t e;
+		int rc;
+
+		if (level == FT_L4 && l4_slot_is_xens(i)) {
+			table[i] = 0; /* the hypervisor's own, whatever the guest left there */
+			continue;
+		}
+		e = entry_adjust(__atomic_load_n(&table[i], __ATOMIC_RELAXED), level, &rc);
+		if (!rc)
+			rc = entry_get(d, e, level);
+		if (rc) {
+			drop_entries(d, table, i, level);
+			return rc;
+		}
+		table[i] = e;
+	}
+	return 0;
+}
+
+static int validate_descriptors(uint64_t *desc)
+{
+	for (unsigned i = 0; i < 512; i++)
+		if (!descriptor_check(&desc[i]))
+			return -EINVAL;
+	return 0;
+}
+
+int frame_validate(struct domain *d, uint64_t mfn, enum frame_type type)
+{
+	void *p = frame_ptr(d, mfn);
+
+	switch (type) {
+	case FT_L1:
+	case FT_L2:
+	case FT_L3:
+	case FT_L4:
+		return validate_table(d, p, type);
+	case FT_SEGDESC:
+		return validate_descriptors(p);
+	default:
+		return 0;
+	}
+}
+
+void frame_invalidate(struct domain *d, uint64_t mfn, enum frame_type type)
+{
+	if (type >= FT_L1 && type <= FT_L4)
+		drop_entries(d, frame_ptr(d, mfn), 512, type);
+}
