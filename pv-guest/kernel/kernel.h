@@ -19,6 +19,9 @@ void edit_init(void);
 void shell_run(void) __attribute__((noreturn));
 void shell_command(char *line);
 
+/* power.c: obeys the toolstack's requests in control/shutdown. */
+void power_init(void);
+
 /* bench.c */
 void bench_run(const char *only);
 

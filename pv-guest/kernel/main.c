@@ -48,6 +48,7 @@ int guest_main(void)
 		selftest_run();
 		return 0;
 	}
+	power_init();
 	rest = option("cmd=");
 	if (rest) {
 		strlcpy(line, rest, sizeof(line));

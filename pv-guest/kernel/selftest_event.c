@@ -189,6 +189,15 @@ static void poll(void)
 	check_eq("poll: until the deadline", HYPERVISOR_sched_op(SCHEDOP_poll, &poll), 0);
 	check("poll: waited", time_ns() - start >= 19 * MSEC && time_ns() - start < 2 * SEC);
 	upcalls_enable();
+	poll.nr_ports = 0;
+	start = time_ns();
+	poll.timeout = start + 10 * MSEC;
+	upcalls_disable();
+	check_eq("poll: no port, only the deadline", HYPERVISOR_sched_op(SCHEDOP_poll, &poll), 0);
+	check("poll: waited for that, too",
+	      time_ns() - start >= 9 * MSEC && time_ns() - start < 2 * SEC);
+	upcalls_enable();
+	poll.nr_ports = 1;
 	ports[0] = 1u << 20;
 	check_eq("poll: no such port", HYPERVISOR_sched_op(SCHEDOP_poll, &poll), -XEN_EINVAL);
 	event_close((unsigned int)port);

@@ -13,7 +13,7 @@
 static struct xenstore_domain_interface *ring;
 static unsigned int port;
 static uint32_t next_id;
-static bool busy;
+static bool busy, watch_seen;
 
 bool xenstore_available(void)
 {
@@ -115,10 +115,25 @@ static long request(uint32_t type, const void *body, size_t len, char *reply, si
 		if (!receive(&msg, sizeof(msg), sizeof(msg), deadline) ||
 		    !receive(reply, size - 1, msg.len, deadline))
 			return -XEN_EBUSY;
+		watch_seen |= msg.type == XS_WATCH_EVENT;
 	} while (msg.req_id != next_id || msg.type == XS_WATCH_EVENT);
 	len = msg.len < size - 1 ? msg.len : size - 1;
 	reply[len] = 0;
 	return msg.type == XS_ERROR ? error_number(reply) : (long)len;
+}
+
+/* Besides those that requests read past: nothing but a watch event comes unasked. */
+bool xenstore_watch_fired(void)
+{
+	bool seen = watch_seen;
+
+	watch_seen = false;
+	return seen || (!busy && ring->rsp_cons != READ_ONCE(ring->rsp_prod));
+}
+
+void xenstore_wait(void)
+{
+	thread_wait(&ring, ~0ull);
 }
 
 /* Serialises callers; the upcall mask is what keeps the waits free of lost wake-ups. */
@@ -150,6 +165,17 @@ long xenstore_list(const char *path, char *buf, size_t size)
 long xenstore_remove(const char *path)
 {
 	return call(XS_RM, path, strlen(path) + 1, NULL, 0);
+}
+
+long xenstore_watch(const char *path, const char *token)
+{
+	char body[256];
+	size_t n = strlcpy(body, path, sizeof(body)) + 1, len = strlen(token) + 1;
+
+	if (n + len > sizeof(body))
+		return -XEN_EINVAL;
+	memcpy(body + n, token, len);
+	return call(XS_WATCH, body, n + len, NULL, 0);
 }
 
 long xenstore_write(const char *path, const char *value)

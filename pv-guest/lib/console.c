@@ -4,6 +4,7 @@
 #include <pv/event.h>
 #include <pv/lib.h>
 #include <pv/mm.h>
+#include <pv/time.h>
 #include <xen/io/console.h>
 
 static struct xencons_interface *ring;
@@ -23,16 +24,14 @@ unsigned int console_port(void)
 	return port;
 }
 
-/* Lets the other end run. sched_poll sleeps until an event or the deadline, mask or no mask. */
+/*
+ * Lets the other end run. A poll of no port is a nap that works with upcalls masked; polling the
+ * console's port would not sleep at all while input waits to be noticed.
+ */
 static void wait_for_ring(void)
 {
-	evtchn_port_t ports[1] = {port};
-	struct sched_poll poll = {
-		.nr_ports = 1,
-		.timeout = this_vcpu->time.system_time + 1,
-	};
+	struct sched_poll poll = {.nr_ports = 0, .timeout = time_ns() + MSEC / 10};
 
-	set_xen_guest_handle(poll.ports, ports);
 	HYPERVISOR_sched_op(SCHEDOP_poll, &poll);
 }
 
