@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A client's contract with the broker: what the four libraries in toolstack/xenlibs ask of pvd.
+ *
+ * A handle is one SOCK_SEQPACKET connection to RUNDIR/pvd.sock. One packet {struct pvd_req,
+ * payload} asks, one packet {struct pvd_rsp, payload} answers, in order; descriptors travel by
+ * SCM_RIGHTS. Everything a connection was given (ports, grant maps) ends with it.
+ *
+ * Hypercalls need no marshalling: their buffers live in one memfd of the client's (the arena),
+ * which pvd maps as well; pvd turns a pointer into an offset, checks it, and copies in once.
+ */
+#ifndef PAVANE_PVD_CLIENT_H
+#define PAVANE_PVD_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PVD_PROTO	1
+#define PVD_MAX_PAYLOAD 65536
+#define PVD_MAX_FDS	2
+#define PVD_ARENA_SIZE	(64UL << 20)
+#define PVD_NO_NOTIFY	(~0UL)
+
+struct pvd_req {
+	uint32_t op;
+	uint32_t len; /* bytes of payload behind this header */
+	uint64_t arg[6];
+};
+
+struct pvd_rsp {
+	int64_t ret; /* >= 0, or -errno */
+	uint32_t len;
+	uint32_t reserved;
+	uint64_t out[2];
+};
+
+enum pvd_op {
+	PVD_HELLO = 1,	  /* arg0 = PVD_PROTO; answered once the store answers */
+	PVD_STOP,	  /* end the daemon, every domain with it */
+	PVD_ARENA,	  /* arg0 = its address in the client, arg1 = size; 1 fd, sealed SHRINK */
+	PVD_HYPERCALL,	  /* arg0 = number, arg1.. = arguments */
+	PVD_DOMAIN_RAM,	  /* arg0 = domid; out0 = frames; 1 fd: the memfd, frame n at page n */
+	PVD_RESTRICT,	  /* arg0 = domid: this connection concerns no other from now on */
+	PVD_BIND_VIRQ,	  /* arg0 = virq; ret = port; 2 fds: rx, tx */
+	PVD_BIND_DOMAIN,  /* arg0 = domid, 1 = its port; ret = port; 2 fds */
+	PVD_BIND_UNBOUND, /* arg0 = domid that may bind; ret = port; 2 fds */
+	PVD_UNBIND,	  /* arg0 = port */
+	/* arg0 = domid, 1 = write, 2 = notify offset, 3 = notify port; payload u32 ref[];
+	 * -> u64 mfn[]; ret = id; 1 fd: the memfd */
+	PVD_GRANT_MAP,
+	PVD_GRANT_UNMAP,  /* arg0 = id */
+	/* payload struct pvd_copy, data unless src_is_ref; -> data unless dst_is_ref;
+	 * out0 = GNTST_* */
+	PVD_GRANT_COPY,
+	PVD_DOMAIN_STATS, /* arg0 = domid; -> struct pvd_domain_stats */
+};
+
+/* A copy between a grant and bytes of the client's, or (both) between two grants. */
+struct pvd_copy {
+	uint32_t src_ref, dst_ref;
+	uint16_t src_dom, dst_dom;
+	uint16_t src_off, dst_off;
+	uint16_t len;
+	uint8_t src_is_ref, dst_is_ref;
+};
+
+/* What no Xen interface tells. */
+struct pvd_domain_stats {
+	uint32_t pid; /* of its pvdom */
+	uint32_t reserved;
+	char provider[32];
+	char sandbox[64];
+	char why[128]; /* the last word of a domain that crashed */
+};
+
+/* conn.c, in every library and in pvd itself */
+
+/* $PAVANE_RUNDIR, or the default for this user. */
+void pvd_rundir(char *buf, size_t size);
+
+/* A connected socket, or -1 with errno. */
+int pvd_connect(void);
+
+/*
+ * One round trip. fds_out: one descriptor to send, or -1. fds: room for PVD_MAX_FDS, or NULL; what
+ * is not received is -1. Returns rsp.ret; -EIO when the broker is gone.
+ */
+long pvd_call(int sock, uint32_t op, const uint64_t arg[6], const void *out, uint32_t out_len,
+	      int fd_out, void *in, uint32_t in_size, uint64_t rsp_out[2], int *fds);
+
+#endif

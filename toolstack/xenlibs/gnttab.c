@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libxengnttab, grant side: the broker checks and pins a grant, and answers with the frame; the
+ * map itself is an mmap of the granter's memfd.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xengnttab.h>
+
+#include "toolstack/xenlibs/xenlib.h"
+
+#define MAX_REFS 1024
+
+struct map {
+	struct map *next;
+	char *addr;
+	uint32_t count, nr_ids;
+	uint64_t ids[]; /* the broker's, one per run of refs of one domain */
+};
+
+struct xengntdev_handle {
+	int sock;
+	pthread_mutex_t lock;
+	struct map *maps;
+	struct toolcore_handle toolcore;
+};
+
+static int restrict_cb(struct toolcore_handle *t, domid_t domid)
+{
+	xengnttab_handle *h = (void *)((char *)t - offsetof(xengnttab_handle, toolcore));
+
+	return lib_restrict(h->sock, domid);
+}
+
+xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned flags)
+{
+	xengnttab_handle *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	pthread_mutex_init(&h->lock, NULL);
+	h->toolcore.restrict_handle = restrict_cb;
+	xentoolcore__register_active_handle(&h->toolcore);
+	h->sock = pvd_connect();
+	if (h->sock >= 0)
+		return h;
+	xentoolcore__deregister_active_handle(&h->toolcore);
+	free(h);
+	return NULL;
+}
+
+int xengnttab_close(xengnttab_handle *h)
+{
+	struct map *m;
+
+	if (!h)
+		return 0;
+	xentoolcore__deregister_active_handle(&h->toolcore);
+	while ((m = h->maps)) {
+		h->maps = m->next;
+		munmap(m->addr, m->count * PAGE_SIZE);
+		free(m);
+	}
+	close(h->sock); /* the broker lets go of every grant */
+	free(h);
+	return 0;
+}
+
+int xengnttab_fd(xengnttab_handle *h)
+{
+	return h->sock;
+}
+
+int xengnttab_set_max_grants(xengnttab_handle *h, uint32_t nr_grants)
+{
+	return 0;
+}
+
+static void release(xengnttab_handle *h, struct map *m)
+{
+	for (uint32_t i = 0; i < m->nr_ids; i++)
+		pvd_call(h->sock, PVD_GRANT_UNMAP, (uint64_t[6]){ m->ids[i] }, NULL, 0, -1, NULL, 0,
+			 NULL, NULL);
+	munmap(m->addr, m->count * PAGE_SIZE);
+	free(m);
+}
+
+/* One run: refs of one domain. */
+static long map_run(xengnttab_handle *h, char *addr, uint32_t domid, const uint32_t *refs,
+		    uint32_t n, int prot, uint64_t off, uint64_t port)
+{
+	uint64_t arg[6] = { domid, !!(prot & PROT_WRITE), off, port }, mfn[MAX_REFS];
+	int fds[PVD_MAX_FDS];
+	long id = pvd_call(h->sock, PVD_GRANT_MAP, arg, refs, n * sizeof(*refs), -1, mfn,
+			   n * sizeof(*mfn), NULL, fds);
+
+	if (id < 0 || fds[0] < 0)
+		return id < 0 ? id : -EIO;
+	for (uint32_t i = 0, k; i < n; i += k) {
+		for (k = 1; i + k < n && mfn[i + k] == mfn[i] + k; k++)
+			;
+		if (mmap(addr + i * PAGE_SIZE, k * PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED, fds[0],
+			 mfn[i] * PAGE_SIZE) == MAP_FAILED) {
+			long rc = -errno;
+
+			pvd_call(h->sock, PVD_GRANT_UNMAP, (uint64_t[6]){ id }, NULL, 0, -1, NULL, 0,
+				 NULL, NULL);
+			close(fds[0]);
+			return rc;
+		}
+	}
+	close(fds[0]);
+	return id;
+}
+
+/* step: 1 if each ref has its own domain, 0 if one domain serves all. */
+static void *map(xengnttab_handle *h, uint32_t count, const uint32_t *domids, int step,
+		 const uint32_t *refs, int prot, uint64_t off, uint64_t port)
+{
+	struct map *m;
+
+	if (!count || count > (1U << 20)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	m = calloc(1, sizeof(*m) + count * sizeof(m->ids[0]));
+	if (!m)
+		return NULL;
+	m->count = count;
+	m->addr = mmap(NULL, count * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (m->addr == MAP_FAILED) {
+		free(m);
+		return NULL;
+	}
+	pthread_mutex_lock(&h->lock);
+	for (uint32_t i = 0, n; i < count; i += n) {
+		long id;
+
+		for (n = 1; i + n < count && n < MAX_REFS &&
+			    domids[(i + n) * step] == domids[i * step]; n++)
+			;
+		id = map_run(h, m->addr + i * PAGE_SIZE, domids[i * step], refs + i, n, prot, off,
+			     port);
+		if (id < 0) {
+			release(h, m);
+			pthread_mutex_unlock(&h->lock);
+			errno = -id;
+			return NULL;
+		}
+		m->ids[m->nr_ids++] = id;
+	}
+	m->next = h->maps;
+	h->maps = m;
+	pthread_mutex_unlock(&h->lock);
+	return m->addr;
+}
+
+void *xengnttab_map_grant_ref(xengnttab_handle *h, uint32_t domid, uint32_t ref, int prot)
+{
+	return map(h, 1, &domid, 0, &ref, prot, PVD_NO_NOTIFY, PVD_NO_NOTIFY);
+}
+
+void *xengnttab_map_grant_refs(xengnttab_handle *h, uint32_t count, uint32_t *domids,
+			       uint32_t *refs, int prot)
+{
+	return map(h, count, domids, 1, refs, prot, PVD_NO_NOTIFY, PVD_NO_NOTIFY);
+}
+
+void *xengnttab_map_domain_grant_refs(xengnttab_handle *h, uint32_t count, uint32_t domid,
+				      uint32_t *refs, int prot)
+{
+	return map(h, count, &domid, 0, refs, prot, PVD_NO_NOTIFY, PVD_NO_NOTIFY);
+}
+
+void *xengnttab_map_grant_ref_notify(xengnttab_handle *h, uint32_t domid, uint32_t ref, int prot,
+				     uint32_t off, evtchn_port_t port)
+{
+	return map(h, 1, &domid, 0, &ref, prot, off == ~0U ? PVD_NO_NOTIFY : off,
+		   port == ~0U ? PVD_NO_NOTIFY : port);
+}
+
+int xengnttab_unmap(xengnttab_handle *h, void *start, uint32_t count)
+{
+	struct map **pp, *m;
+
+	pthread_mutex_lock(&h->lock);
+	for (pp = &h->maps; (m = *pp) && (m->addr != start || m->count != count); pp = &m->next)
+		;
+	if (m) {
+		*pp = m->next;
+		release(h, m);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return m ? 0 : lib_ret(-EINVAL);
+}
+
+int xengnttab_grant_copy(xengnttab_handle *h, uint32_t count, xengnttab_grant_copy_segment_t *segs)
+{
+	struct {
+		struct pvd_copy c;
+		char data[PAGE_SIZE];
+	} p;
+
+	for (uint32_t i = 0; i < count; i++) {
+		xengnttab_grant_copy_segment_t *s = segs + i;
+		const int src = !!(s->flags & GNTCOPY_source_gref);
+		const int dst = !!(s->flags & GNTCOPY_dest_gref);
+		uint64_t out[2];
+		long rc;
+
+		if (s->len > PAGE_SIZE || (!src && !dst)) {
+			s->status = GNTST_bad_copy_arg;
+			continue;
+		}
+		p.c = (struct pvd_copy){ .len = s->len, .src_is_ref = src, .dst_is_ref = dst };
+		if (src) {
+			p.c.src_ref = s->source.foreign.ref;
+			p.c.src_dom = s->source.foreign.domid;
+			p.c.src_off = s->source.foreign.offset;
+		} else {
+			memcpy(p.data, s->source.virt, s->len);
+		}
+		if (dst) {
+			p.c.dst_ref = s->dest.foreign.ref;
+			p.c.dst_dom = s->dest.foreign.domid;
+			p.c.dst_off = s->dest.foreign.offset;
+		}
+		pthread_mutex_lock(&h->lock);
+		rc = pvd_call(h->sock, PVD_GRANT_COPY, NULL, &p,
+			      offsetof(typeof(p), data) + (src ? 0 : s->len), -1,
+			      dst ? NULL : s->dest.virt, dst ? 0 : s->len, out, NULL);
+		pthread_mutex_unlock(&h->lock);
+		if (rc < 0)
+			return lib_ret(rc);
+		s->status = (int16_t)out[0];
+	}
+	return 0;
+}
