@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* Making a domain: libxenguest builds it, libxenstore introduces it. */
+#include "toolstack/pvctl/pvctl.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include <xenguest.h>
+
+static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static int complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("pvctl: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	return -1;
+}
+
+/* What a newcomer gets wrong, told before libxenguest would in its own words. */
+static int check_kernel(const char *path)
+{
+	union {
+		Elf64_Ehdr elf;
+		unsigned char raw[1024];
+	} h;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return complain("kernel %s: %s", path, strerror(errno));
+	n = read(fd, &h, sizeof(h));
+	close(fd);
+	if (n < (ssize_t)sizeof(h.elf))
+		return complain("kernel %s: the file is truncated", path);
+	if (!memcmp(h.elf.e_ident, ELFMAG, SELFMAG)) {
+		if (h.elf.e_ident[EI_CLASS] != ELFCLASS64 || h.elf.e_machine != EM_X86_64)
+			return complain("kernel %s: built for another machine; give an x86-64 one",
+					path);
+		return 0;
+	}
+	if (n == sizeof(h) && !memcmp(h.raw + 0x202, "HdrS", 4))
+		return 0;
+	return complain("kernel %s: neither an ELF file nor a Linux bzImage", path);
+}
+
+static int check_config(const struct config *c)
+{
+	xc_physinfo_t phys = { 0 };
+	unsigned long host_mib;
+
+	if (!*c->name)
+		return complain("the domain needs a name: --name NAME, or name = in the file");
+	if (c->name[strspn(c->name, "0123456789")] == 0)
+		return complain("name '%s': a name of digits alone would be taken for a number",
+				c->name);
+	if (strpbrk(c->name, "/'\" \t\n"))
+		return complain("name '%s': no blanks, quotes or slashes", c->name);
+	if (!*c->kernel)
+		return complain("no kernel: --kernel FILE, or kernel = in the file");
+	if (c->vcpus < 1 || c->vcpus > 32)
+		return complain("vcpus = %lu: from 1 to 32", c->vcpus);
+	if (c->memory < 4)
+		return complain("memory = %lu: at least 4 (MiB)", c->memory);
+	if (!xc_physinfo(xch, &phys)) {
+		host_mib = phys.total_pages >> 8;
+		if (c->memory > host_mib)
+			return complain("memory = %lu: the host has %lu MiB", c->memory, host_mib);
+	}
+	if (*c->ramdisk && access(c->ramdisk, R_OK))
+		return complain("ramdisk %s: %s", c->ramdisk, strerror(errno));
+	return check_kernel(c->kernel);
+}
+
+static int check_name(const struct config *c)
+{
+	struct domain_row *rows;
+	unsigned n = domains(&rows);
+	int rc = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		if (!strcmp(rows[i].name, c->name))
+			rc = complain("a domain named '%s' exists (number %u); take another name",
+				      c->name, rows[i].info.domain);
+	free(rows);
+	return rc;
+}
+
+struct ports {
+	int store, console;
+	unsigned long store_mfn, console_mfn;
+};
+
+static int build_image(const struct config *c, uint32_t domid, struct ports *p)
+{
+	struct xc_dom_image *dom = xc_dom_allocate(xch, c->cmdline, NULL);
+	const char *step;
+
+	if (!dom)
+		return complain("out of memory");
+	dom->container_type = XC_DOM_PV_CONTAINER;
+	dom->flags = 0;
+	dom->console_evtchn = p->console;
+	dom->xenstore_evtchn = p->store;
+	dom->max_vcpus = c->vcpus;
+#define STEP(name, call)                                                                           \
+	do {                                                                                       \
+		step = name;                                                                       \
+		if (call)                                                                          \
+			goto fail;                                                                 \
+	} while (0)
+	STEP("read the kernel", xc_dom_kernel_file(dom, c->kernel));
+	if (*c->ramdisk)
+		STEP("read the ramdisk", xc_dom_module_file(dom, c->ramdisk, NULL));
+	STEP("reach the broker", xc_dom_boot_xen_init(dom, xch, domid));
+	STEP("find a Xen PV kernel in it (64-bit, with Xen ELF notes)", xc_dom_parse_image(dom));
+	STEP("lay out its memory", xc_dom_mem_init(dom, c->memory));
+	STEP("give it memory", xc_dom_boot_mem_init(dom));
+	STEP("load it (is the memory large enough for the image?)", xc_dom_build_image(dom));
+	STEP("start it", xc_dom_boot_image(dom));
+	STEP("set up its grants", xc_dom_gnttab_init(dom));
+#undef STEP
+	p->console_mfn = xc_dom_p2m(dom, dom->console_pfn);
+	p->store_mfn = xc_dom_p2m(dom, dom->xenstore_pfn);
+	xc_dom_release(dom);
+	return 0;
+fail:
+	complain("kernel %s: cannot %s%s%s", c->kernel, step, *last_error ? ": " : "", last_error);
+	xc_dom_release(dom);
+	return -1;
+}
+
+static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char *fmt, ...)
+{
+	/* Read by the guest, written by the toolstack; what it may write itself is said below. */
+	const bool own = !strncmp(node, "control/shutdown", 16) || !strcmp(node, "data");
+	struct xs_permissions perms[2] = { { own ? domid : 0, XS_PERM_NONE },
+					   { domid, XS_PERM_READ } };
+	char path[192], value[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(value, sizeof(value), fmt, ap);
+	va_end(ap);
+	snprintf(path, sizeof(path), "/local/domain/%u%s%s", domid, *node ? "/" : "", node);
+	return xs_write(xsh, t, path, value, strlen(value)) &&
+	       xs_set_permissions(xsh, t, path, perms, 2);
+}
+
+static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid,
+		     const struct ports *p)
+{
+	char id[40], vm[64];
+	xs_transaction_t t;
+	bool ok;
+
+	for (int i = 0, n = 0; i < 16; i++)
+		n += sprintf(id + n, "%02x%s", uuid[i], i == 3 || i == 5 || i == 7 || i == 9 ? "-" : "");
+	snprintf(vm, sizeof(vm), "/vm/%s", id);
+	do {
+		char path[128];
+
+		t = xs_transaction_start(xsh);
+		ok = t != XBT_NULL && put(t, domid, "", "%s", "") &&
+		     put(t, domid, "vm", "%s", vm) && put(t, domid, "name", "%s", c->name) &&
+		     put(t, domid, "domid", "%u", domid) &&
+		     put(t, domid, "memory/target", "%lu", c->memory * 1024) &&
+		     put(t, domid, "memory/static-max", "%lu", c->memory * 1024) &&
+		     put(t, domid, "store/port", "%d", p->store) &&
+		     put(t, domid, "store/ring-ref", "%lu", p->store_mfn) &&
+		     put(t, domid, "console/type", "xenconsoled") &&
+		     put(t, domid, "console/output", "pty") &&
+		     put(t, domid, "console/limit", "1048576") &&
+		     put(t, domid, "console/port", "%d", p->console) &&
+		     put(t, domid, "console/ring-ref", "%lu", p->console_mfn) &&
+		     put(t, domid, "control/shutdown", "%s", "") &&
+		     put(t, domid, "control/platform-feature-multiprocessor-suspend", "1") &&
+		     put(t, domid, "data", "%s", "");
+		for (unsigned i = 0; ok && i < c->vcpus; i++) {
+			snprintf(path, sizeof(path), "cpu/%u/availability", i);
+			ok = put(t, domid, path, "online");
+		}
+		snprintf(path, sizeof(path), "%s/name", vm);
+		ok = ok && xs_write(xsh, t, path, c->name, strlen(c->name));
+		snprintf(path, sizeof(path), "%s/uuid", vm);
+		ok = ok && xs_write(xsh, t, path, id, strlen(id));
+		if (!ok) {
+			if (t != XBT_NULL)
+				xs_transaction_end(xsh, t, true);
+			break;
+		}
+		ok = xs_transaction_end(xsh, t, false);
+	} while (!ok && errno == EAGAIN);
+	if (!ok || !xs_introduce_domain(xsh, domid, p->store_mfn, p->store))
+		return complain("the store does not take the domain: %s", strerror(errno));
+	return 0;
+}
+
+int domain_build(const struct config *c, uint32_t *domid)
+{
+	struct xen_domctl_createdomain create = {
+		.max_vcpus = c->vcpus,
+		.max_evtchn_port = 1023,
+		.max_grant_frames = -1,
+		.max_maptrack_frames = -1,
+		.grant_opts = XEN_DOMCTL_GRANT_version(1),
+	};
+	struct ports p = { 0 };
+	int rc;
+
+	if (check_config(c) || check_name(c))
+		return -1;
+	if (getrandom(create.handle, sizeof(create.handle), 0) != sizeof(create.handle))
+		return complain("no random numbers for a UUID: %s", strerror(errno));
+	*domid = 0;
+	if (xc_domain_create(xch, domid, &create))
+		return complain("the broker cannot create a domain: %s", strerror(errno));
+	rc = xc_domain_max_vcpus(xch, *domid, c->vcpus) ||
+	     xc_domain_setmaxmem(xch, *domid, c->memory * 1024 + 1024);
+	p.store = rc ? -1 : xc_evtchn_alloc_unbound(xch, *domid, 0);
+	p.console = rc ? -1 : xc_evtchn_alloc_unbound(xch, *domid, 0);
+	if (rc || p.store < 0 || p.console < 0)
+		rc = complain("the domain cannot be set up: %s", strerror(errno));
+	else
+		rc = build_image(c, *domid, &p);
+	if (!rc)
+		rc = introduce(c, *domid, create.handle, &p);
+	if (rc) {
+		domain_remove(*domid);
+		return -1;
+	}
+	config_save(c, *domid);
+	return 0;
+}
+
+void domain_remove(uint32_t domid)
+{
+	char *vm = store_read("/local/domain/%u/vm", domid), path[160];
+	static const char *const files[] = { "cfg", "lock" };
+
+	for (unsigned i = 0; i < 2; i++) {
+		domain_path(path, domid, files[i]);
+		unlink(path);
+	}
+	xc_domain_destroy(xch, domid);
+	if (!xsh)
+		return;
+	if (vm && *vm)
+		xs_rm(xsh, XBT_NULL, vm);
+	free(vm);
+	snprintf(path, sizeof(path), "/local/domain/%u", domid);
+	xs_rm(xsh, XBT_NULL, path);
+	xs_release_domain(xsh, domid);
+}

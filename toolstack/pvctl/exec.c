@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exec: an unmodified Xen tool on our libraries.
+ *
+ * LD_LIBRARY_PATH and XENSTORED_* do for most. Some insist on root and on fixed paths: they get
+ * a user and mount namespace in which /run, /var/lib/xen, /var/log and /var/lock are folders of
+ * the runtime directory and /sys/bus has the folder that xentop opens.
+ */
+#include "toolstack/pvctl/pvctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define XEN_BIN "/usr/lib/xen-4.17/bin"
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (write(fd, text, strlen(text)) < 0)
+			fprintf(stderr, "pvctl: %s: %s\n", path, strerror(errno));
+		close(fd);
+	}
+}
+
+/* A folder of the runtime directory in the place of a fixed path, if that path exists. */
+static void stand_in(const char *name, const char *target)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", rundir, name);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		die("%s: %s", path, strerror(errno));
+	if (access(target, F_OK) == 0 && mount(path, target, NULL, MS_BIND | MS_REC, NULL))
+		die("cannot put %s in the place of %s: %s", path, target, strerror(errno));
+}
+
+static void namespaces(void)
+{
+	char map[64];
+	unsigned uid = geteuid(), gid = getegid();
+	int flags = CLONE_NEWNS | (uid ? CLONE_NEWUSER : 0);
+
+	if (unshare(flags))
+		die("this tool needs a user and mount namespace, which this host does not allow (%s)",
+		    strerror(errno));
+	if (uid) {
+		write_file("/proc/self/setgroups", "deny");
+		snprintf(map, sizeof(map), "0 %u 1", uid);
+		write_file("/proc/self/uid_map", map);
+		snprintf(map, sizeof(map), "0 %u 1", gid);
+		write_file("/proc/self/gid_map", map);
+	}
+	mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+	stand_in("ns-lib-xen", "/var/lib/xen");
+	stand_in("ns-log", "/var/log");
+	stand_in("ns-lock", "/var/lock");
+	snprintf(map, sizeof(map), "ns-log/xen");
+	char xen_log[PATH_MAX];
+
+	snprintf(xen_log, sizeof(xen_log), "%s/%s", rundir, map);
+	mkdir(xen_log, 0700);
+	if (!mount("tmpfs", "/sys/bus", "tmpfs", 0, "mode=755")) {
+		mkdir("/sys/bus/xen-backend", 0755);
+		mkdir("/sys/bus/xen-backend/devices", 0755);
+	}
+	/* Last: /run may hold the runtime directory itself. */
+	snprintf(xen_log, sizeof(xen_log), "%s/ns-run", rundir);
+	mkdir(xen_log, 0700);
+	strcat(xen_log, "/xen");
+	mkdir(xen_log, 0700);
+	if (strncmp(rundir, "/run/", 5) && strncmp(rundir, "/var/run/", 9)) {
+		stand_in("ns-run", "/run");
+	} else {
+		mkdir("/run/xen", 0755);
+	}
+}
+
+static bool wants_root(const char *tool)
+{
+	static const char *const list[] = { "xl", "xentop", "xenconsoled", "xen-init-dom0" };
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (!strcmp(tool, list[i]))
+			return true;
+	return false;
+}
+
+int cmd_exec(int argc, char **argv)
+{
+	char dir[PATH_MAX], lib[PATH_MAX + 16], tool[PATH_MAX];
+	int at = 1;
+
+	if (argc > 1 && !strcmp(argv[1], "--"))
+		at = 2;
+	if (at >= argc || !strcmp(argv[at], "--help")) {
+		puts("Usage: pvctl exec [--] TOOL [ARGUMENTS]\n"
+		     "Run a Xen tool of Debian's on Pavane: pvctl exec -- xl list");
+		return at < argc ? 0 : 2;
+	}
+	connect_broker(false);
+	xc_interface_close(xch);
+	if (xsh)
+		xs_close(xsh);
+	snprintf(lib, sizeof(lib), "%s/../lib/pavane", own_dir(dir, sizeof(dir)));
+	if (access(lib, F_OK))
+		snprintf(lib, sizeof(lib), "%s/../lib", dir);
+	setenv("LD_LIBRARY_PATH", lib, 1);
+	snprintf(tool, sizeof(tool), XEN_BIN "/%s", argv[at]);
+	if (strchr(argv[at], '/') || access(tool, X_OK))
+		snprintf(tool, sizeof(tool), "%s", argv[at]);
+	if (wants_root(argv[at]))
+		namespaces();
+	execvp(tool, argv + at);
+	die("%s: %s", argv[at], strerror(errno));
+}

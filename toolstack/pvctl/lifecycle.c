@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* shutdown, reboot, destroy, pause, unpause, and what happens when a domain has ended (reap). */
+#include "toolstack/pvctl/pvctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define LOCK_TRIES 300 /* of 10 ms: an attached pvctl reads the last lines meanwhile */
+
+static uint32_t the_domain(int argc, char **argv, const char *what)
+{
+	if (argc == 2 && strcmp(argv[1], "--help")) {
+		connect_broker(false);
+		return find_domain(argv[1]);
+	}
+	printf("Usage: pvctl %s DOMAIN\n%s\n", argv[0], what);
+	exit(argc == 2 ? 0 : 2);
+}
+
+static int ask(uint32_t domid, const char *how)
+{
+	char path[64];
+
+	if (!xsh)
+		die("the store does not answer; `pvctl destroy` works without it");
+	snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown", domid);
+	if (!xs_write(xsh, XBT_NULL, path, how, strlen(how)))
+		die("domain %u cannot be asked: %s", domid, strerror(errno));
+	return 0;
+}
+
+int cmd_shutdown(int argc, char **argv)
+{
+	return ask(the_domain(argc, argv, "Ask its kernel to power off."), "poweroff");
+}
+
+int cmd_reboot(int argc, char **argv)
+{
+	return ask(the_domain(argc, argv, "Ask its kernel to reboot."), "reboot");
+}
+
+int cmd_destroy(int argc, char **argv)
+{
+	uint32_t domid = the_domain(argc, argv, "End it at once.");
+
+	if (!domid)
+		die("domain 0 is the host itself");
+	domain_remove(domid);
+	return 0;
+}
+
+int cmd_pause(int argc, char **argv)
+{
+	uint32_t domid = the_domain(argc, argv, "Stop its virtual CPUs until unpause.");
+
+	if (xc_domain_pause(xch, domid))
+		die("domain %u cannot be paused: %s", domid, strerror(errno));
+	return 0;
+}
+
+int cmd_unpause(int argc, char **argv)
+{
+	uint32_t domid = the_domain(argc, argv, "Let a paused domain run.");
+
+	if (xc_domain_unpause(xch, domid))
+		die("domain %u cannot be unpaused: %s", domid, strerror(errno));
+	return 0;
+}
+
+static void wait_for_reader(uint32_t domid)
+{
+	char path[160];
+	int fd;
+
+	domain_path(path, domid, "lock");
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	for (int i = 0; i < LOCK_TRIES && flock(fd, LOCK_EX | LOCK_NB); i++)
+		usleep(10000);
+	close(fd);
+}
+
+/*
+ * Run by pvd when a domain that pvctl made has shut down: what its config says for the reason.
+ */
+int cmd_reap(int argc, char **argv)
+{
+	xc_domaininfo_t info;
+	struct config c;
+	const char *action;
+	uint32_t domid;
+	unsigned reason;
+
+	if (argc != 2)
+		return 2;
+	domid = strtoul(argv[1], NULL, 10);
+	connect_broker(false);
+	if (!config_load(&c, domid) || !domain_alive(domid, &info))
+		return 0;
+	reason = (info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
+	action = reason == SHUTDOWN_poweroff ? c.on_poweroff :
+		 reason == SHUTDOWN_reboot   ? c.on_reboot : c.on_crash;
+	if (!strcmp(action, "preserve"))
+		return 0;
+	wait_for_reader(domid);
+	domain_remove(domid);
+	if (strcmp(action, "restart"))
+		return 0;
+	if (domain_build(&c, &domid) || xc_domain_unpause(xch, domid))
+		return 1;
+	return 0;
+}

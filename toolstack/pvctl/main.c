@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of commands. */
+#include "toolstack/pvctl/pvctl.h"
+
+#include <signal.h>
+#include <string.h>
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *what; /* NULL: for pvd, not for people */
+} commands[] = {
+	{ "create", cmd_create, "make a domain from a config file or from options" },
+	{ "list", cmd_list, "the domains" },
+	{ "console", cmd_console, "attach to a domain's console (leave with ^])" },
+	{ "info", cmd_info, "the host, or one domain" },
+	{ "shutdown", cmd_shutdown, "ask a domain to power off" },
+	{ "reboot", cmd_reboot, "ask a domain to reboot" },
+	{ "destroy", cmd_destroy, "end a domain at once" },
+	{ "pause", cmd_pause, "stop a domain's virtual CPUs" },
+	{ "unpause", cmd_unpause, "let them run again" },
+	{ "vcpu-list", cmd_vcpu_list, "every virtual CPU" },
+	{ "domid", cmd_domid, "a domain's number by its name" },
+	{ "domname", cmd_domname, "a domain's name by its number" },
+	{ "uptime", cmd_uptime, "processor time per domain" },
+	{ "dmesg", cmd_dmesg, "the broker's log" },
+	{ "bench", cmd_bench, "time the hypercalls in the demo guest" },
+	{ "exec", cmd_exec, "run an unmodified Xen tool: pvctl exec -- xl list" },
+	{ "reap", cmd_reap, NULL },
+};
+
+static int help(FILE *to, int status)
+{
+	fputs("Usage: pvctl COMMAND [ARGUMENTS]\n"
+	      "Xen paravirtual guests in ordinary processes.\n\n",
+	      to);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (commands[i].what)
+			fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
+	fputs("\n`pvctl COMMAND --help` says more; pvctl(1) says all.\n"
+	      "Try: pvctl create --kernel build/guest/pv-guest --name demo -c\n",
+	      to);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2)
+		return help(stderr, 2);
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+		return help(stdout, 0);
+	runtime_dir();
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "pvctl: there is no command '%s'; see `pvctl --help`\n", argv[1]);
+	return 2;
+}

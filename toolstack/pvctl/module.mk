@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# pvctl, on Debian's libxenctrl family and our four thin libraries (RPATH: not transitive otherwise).
+PVCTL_SRCS := $(wildcard toolstack/pvctl/*.c) toolstack/xenlibs/conn.c
+PVCTL_OBJS  = $(PVCTL_SRCS:%.c=$(B)/pvctl/%.o)
+THIN_LIBS   = $(foreach l,xencall xenforeignmemory xenevtchn xengnttab,$(LIB)/lib$l.so.1)
+
+$(PVCTL_OBJS): $(B)/pvctl/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -c -o $@ $<
+
+$(BIN)/pvctl: $(PVCTL_OBJS) $(THIN_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(SANFLAGS) -o $@ $(PVCTL_OBJS) -Wl,--no-as-needed $(THIN_LIBS) -Wl,--as-needed \
+		-lxenctrl -lxenguest -lxenstore -lxlutil -lxentoollog \
+		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
+
+ALL += $(BIN)/pvctl

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* pvctl: one file per subject; the commands' common ground. */
+#ifndef PAVANE_PVCTL_H
+#define PAVANE_PVCTL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <xenctrl.h>
+#include <xenstore.h>
+
+/* What the toolstack knows of a domain it was asked to make. Strings are never NULL. */
+struct config {
+	char name[64], kernel[512], ramdisk[512], cmdline[1024];
+	unsigned long memory; /* MiB */
+	unsigned long vcpus;
+	char on_poweroff[16], on_reboot[16], on_crash[16]; /* destroy, restart, preserve */
+};
+
+struct domain_row {
+	xc_domaininfo_t info;
+	char name[64];
+};
+
+/* util.c */
+extern xc_interface *xch; /* NULL until connect_broker() */
+extern struct xs_handle *xsh; /* NULL when the store does not answer */
+extern char rundir[96];
+extern char last_error[256]; /* libxenctrl's and libxenguest's own last words */
+/* One line on stderr, exit status 1. */
+void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+/* Start pvd if need be; open xch and, when `store`, xsh. Dies with a line if it cannot. */
+void connect_broker(bool store);
+void runtime_dir(void); /* sets rundir and the environment children need */
+char *own_dir(char *buf, size_t size); /* the folder of this program */
+/* Number or name to domid; dies when there is none. */
+uint32_t find_domain(const char *who);
+/* All domains, domain 0 first; the caller frees. */
+unsigned domains(struct domain_row **rows);
+bool domain_alive(uint32_t domid, xc_domaininfo_t *info); /* false: gone */
+char *store_read(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* malloc or NULL */
+void json_string(const char *s);
+void domain_path(char buf[160], uint32_t domid, const char *suffix); /* RUNDIR/domains/ID.suffix */
+
+/* config.c */
+void config_default(struct config *c);
+void config_read(struct config *c, const char *path); /* xl.cfg syntax; dies with a line */
+void config_save(const struct config *c, uint32_t domid);
+bool config_load(struct config *c, uint32_t domid);
+
+/* build.c: a paused domain from a config, or a line and -1 with nothing left behind. */
+int domain_build(const struct config *c, uint32_t *domid);
+void domain_remove(uint32_t domid); /* destroy, and take its nodes out of the store */
+
+/* console.c: until the domain ends or ^]. The exit status of pvctl. */
+int console_attach(uint32_t domid, bool unpause, bool wait_end);
+int domain_wait(uint32_t domid);
+
+/* the commands: argv[0] is the command's name */
+int cmd_create(int argc, char **argv);
+int cmd_console(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_vcpu_list(int argc, char **argv);
+int cmd_dmesg(int argc, char **argv);
+int cmd_domid(int argc, char **argv);
+int cmd_domname(int argc, char **argv);
+int cmd_uptime(int argc, char **argv);
+int cmd_shutdown(int argc, char **argv);
+int cmd_reboot(int argc, char **argv);
+int cmd_destroy(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_unpause(int argc, char **argv);
+int cmd_reap(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
+
+#endif

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* list, info, vcpu-list, dmesg, domid, domname, uptime. */
+#include "toolstack/pvctl/pvctl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <xenctrl.h>
+
+#include "toolstack/pvd/client.h"
+
+static bool json;
+
+/* Options that all of these take; the rest of argv is left behind argv[0]. */
+static int options(int argc, char **argv, const char *usage)
+{
+	int n = 1;
+
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--json")) {
+			json = true;
+		} else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+			printf("Usage: pvctl %s\n", usage);
+			exit(0);
+		} else if (*argv[i] == '-' && argv[i][1]) {
+			fprintf(stderr, "pvctl: unknown option %s\nUsage: pvctl %s\n", argv[i],
+				usage);
+			exit(2);
+		} else {
+			argv[n++] = argv[i];
+		}
+	}
+	connect_broker(false);
+	return n;
+}
+
+static void state(const xc_domaininfo_t *i, char s[7])
+{
+	const unsigned reason = (i->flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
+
+	s[0] = i->flags & XEN_DOMINF_running ? 'r' : '-';
+	s[1] = i->flags & XEN_DOMINF_blocked ? 'b' : '-';
+	s[2] = i->flags & XEN_DOMINF_paused ? 'p' : '-';
+	s[3] = i->flags & XEN_DOMINF_shutdown ? 's' : '-';
+	s[4] = i->flags & XEN_DOMINF_shutdown && reason == SHUTDOWN_crash ? 'c' : '-';
+	s[5] = i->flags & XEN_DOMINF_dying ? 'd' : '-';
+	s[6] = 0;
+}
+
+int cmd_list(int argc, char **argv)
+{
+	struct domain_row *rows;
+	unsigned n, shown = 0;
+	bool found = false;
+
+	argc = options(argc, argv, "list [--json] [DOMAIN]\nThe domains: state is r(unning) "
+				   "b(locked) p(aused) s(hut down) c(rashed) d(ying).");
+	n = domains(&rows);
+	if (json)
+		printf("[");
+	else
+		printf("%-32s %5s %6s %5s %7s %9s\n", "Name", "ID", "Mem", "VCPUs", "State",
+		       "Time(s)");
+	for (unsigned i = 0; i < n; i++) {
+		const xc_domaininfo_t *d = &rows[i].info;
+		unsigned long mib = d->tot_pages >> 8;
+		char s[7];
+
+		if (argc > 1 && strcmp(argv[1], rows[i].name) &&
+		    (argv[1][strspn(argv[1], "0123456789")] ||
+		     strtoul(argv[1], NULL, 10) != d->domain))
+			continue;
+		found = true;
+		state(d, s);
+		if (!json) {
+			printf("%-32s %5u %6lu %5u %7s %9.1f\n", rows[i].name, d->domain, mib,
+			       d->nr_online_vcpus, s, d->cpu_time / 1e9);
+			continue;
+		}
+		printf("%s\n  {\"domid\": %u, \"name\": ", shown++ ? "," : "", d->domain);
+		json_string(rows[i].name);
+		printf(", \"memory_mib\": %lu, \"vcpus\": %u, \"state\": \"%s\", "
+		       "\"cpu_seconds\": %.3f}",
+		       mib, d->nr_online_vcpus, s, d->cpu_time / 1e9);
+	}
+	if (json)
+		printf("%s]\n", shown ? "\n" : "");
+	if (argc > 1 && !found)
+		die("there is no domain '%s'", argv[1]);
+	free(rows);
+	return 0;
+}
+
+static void field(const char *key, const char *value)
+{
+	static bool any;
+
+	if (!json) {
+		printf("%-20s : %s\n", key, value);
+		return;
+	}
+	printf("%s\n  ", any ? "," : "{");
+	any = true;
+	json_string(key);
+	printf(": ");
+	json_string(value);
+}
+
+static void fieldf(const char *key, const char *fmt, unsigned long n)
+{
+	char buf[64];
+
+	snprintf(buf, sizeof(buf), fmt, n);
+	field(key, buf);
+}
+
+/* What no Xen interface tells: provider, sandbox, process. */
+static void domain_stats(uint32_t domid)
+{
+	struct pvd_domain_stats st = { 0 };
+	const uint64_t arg[6] = { domid };
+	int sock = pvd_connect();
+
+	if (sock < 0 ||
+	    pvd_call(sock, PVD_DOMAIN_STATS, arg, NULL, 0, -1, &st, sizeof(st), NULL, NULL) < 0)
+		return;
+	close(sock);
+	st.provider[sizeof(st.provider) - 1] = st.sandbox[sizeof(st.sandbox) - 1] = 0;
+	st.why[sizeof(st.why) - 1] = 0;
+	field("provider", st.provider);
+	field("sandbox", st.sandbox);
+	fieldf("pid", "%lu", st.pid);
+	if (*st.why)
+		field("crash", st.why);
+}
+
+static void domain_info(uint32_t domid)
+{
+	xc_domaininfo_t d;
+	char s[7], *name = store_read("/local/domain/%u/name", domid);
+
+	if (!domain_alive(domid, &d))
+		die("domain %u is gone", domid);
+	state(&d, s);
+	field("name", name ? name : "(no name)");
+	fieldf("domid", "%lu", domid);
+	field("state", s);
+	fieldf("memory_mib", "%lu", d.tot_pages >> 8);
+	fieldf("vcpus", "%lu", d.nr_online_vcpus);
+	domain_stats(domid);
+	free(name);
+}
+
+static void host_info(void)
+{
+	xc_physinfo_t phys = { 0 };
+	struct utsname u;
+	struct domain_row *rows;
+
+	uname(&u);
+	if (xc_physinfo(xch, &phys))
+		die("the broker does not answer: %s", strerror(errno));
+	field("host", u.nodename);
+	field("release", u.release);
+	fieldf("nr_cpus", "%lu", phys.nr_cpus);
+	fieldf("total_memory_mib", "%lu", phys.total_pages >> 8);
+	fieldf("free_memory_mib", "%lu", phys.free_pages >> 8);
+	field("xen_version", "4.17");
+	field("providers", "process (direct)");
+	field("runtime_dir", rundir);
+	fieldf("domains", "%lu", domains(&rows));
+	free(rows);
+}
+
+int cmd_info(int argc, char **argv)
+{
+	argc = options(argc, argv, "info [--json] [DOMAIN]\nThe host, or one domain: its provider, "
+				   "its sandbox, its process.");
+	if (argc > 1)
+		domain_info(find_domain(argv[1]));
+	else
+		host_info();
+	if (json)
+		printf("\n}\n");
+	return 0;
+}
+
+int cmd_vcpu_list(int argc, char **argv)
+{
+	struct domain_row *rows;
+	unsigned n, shown = 0;
+	uint32_t only = ~0U;
+
+	argc = options(argc, argv, "vcpu-list [--json] [DOMAIN]\nEvery virtual CPU.");
+	if (argc > 1)
+		only = find_domain(argv[1]);
+	n = domains(&rows);
+	if (json)
+		printf("[");
+	else
+		printf("%-32s %5s %5s %5s %5s %9s\n", "Name", "ID", "VCPU", "CPU", "State", "Time(s)");
+	for (unsigned i = 0; i < n; i++) {
+		if (only != ~0U && rows[i].info.domain != only)
+			continue;
+		for (unsigned v = 0; v <= rows[i].info.max_vcpu_id; v++) {
+			xc_vcpuinfo_t vi;
+			char s[4] = "---";
+
+			if (xc_vcpu_getinfo(xch, rows[i].info.domain, v, &vi))
+				continue;
+			s[0] = vi.running ? 'r' : '-';
+			s[1] = vi.blocked ? 'b' : '-';
+			s[2] = vi.online ? '-' : 'o';
+			if (!json) {
+				printf("%-32s %5u %5u %5u %5s %9.1f\n", rows[i].name,
+				       rows[i].info.domain, v, vi.cpu, s, vi.cpu_time / 1e9);
+				continue;
+			}
+			printf("%s\n  {\"domid\": %u, \"vcpu\": %u, \"state\": \"%s\", "
+			       "\"cpu_seconds\": %.3f}",
+			       shown++ ? "," : "", rows[i].info.domain, v, s, vi.cpu_time / 1e9);
+		}
+	}
+	if (json)
+		printf("%s]\n", shown ? "\n" : "");
+	free(rows);
+	return 0;
+}
+
+int cmd_dmesg(int argc, char **argv)
+{
+	char buf[16384];
+	unsigned n = sizeof(buf);
+	uint32_t index = 0;
+
+	options(argc, argv, "dmesg\nThe broker's log, and what guests wrote to console_io.");
+	while (!xc_readconsolering(xch, buf, &n, 0, 1, &index) && n) {
+		fwrite(buf, 1, n, stdout);
+		n = sizeof(buf);
+	}
+	return 0;
+}
+
+int cmd_domid(int argc, char **argv)
+{
+	argc = options(argc, argv, "domid NAME");
+	if (argc != 2)
+		return 2;
+	printf("%u\n", find_domain(argv[1]));
+	return 0;
+}
+
+int cmd_domname(int argc, char **argv)
+{
+	char *name;
+
+	argc = options(argc, argv, "domname DOMID");
+	if (argc != 2)
+		return 2;
+	name = store_read("/local/domain/%u/name", find_domain(argv[1]));
+	if (!name)
+		die("domain %s has no name in the store", argv[1]);
+	puts(name);
+	free(name);
+	return 0;
+}
+
+int cmd_uptime(int argc, char **argv)
+{
+	struct domain_row *rows;
+	unsigned n;
+
+	options(argc, argv, "uptime\nProcessor time used by each domain, in seconds.");
+	n = domains(&rows);
+	for (unsigned i = 0; i < n; i++)
+		printf("%-32s %5u %9.1f\n", rows[i].name, rows[i].info.domain,
+		       rows[i].info.cpu_time / 1e9);
+	free(rows);
+	return 0;
+}
