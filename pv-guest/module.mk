@@ -5,7 +5,7 @@ PVG_CFLAGS  := -O2 -g -std=gnu11 -ffreestanding -fno-pic -mcmodel=small -mno-red
 	-mgeneral-regs-only -fno-stack-protector -fcf-protection=none -fno-common \
 	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer $(WARN) \
 	-Ihypercalls/abi -Ipv-guest/include -DPV_GUEST_VERSION='"$(PVG_VERSION)"' -MMD -MP
-PVG_LDFLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+PVG_LDFLAGS := -nostdlib -static -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,pv-guest/arch/pv-guest.lds
 PVG_LDS     := pv-guest/arch/pv-guest.lds
 PVG_LIB     := $(B)/guest/libpvguest.a

@@ -52,7 +52,7 @@ static void version(void)
 {
 	struct xen_platform_parameters params;
 	struct xen_feature_info features = {.submap_idx = 0};
-	xen_domain_handle_t handle;
+	xen_domain_handle_t handle = {0};
 	xen_capabilities_info_t caps = "";
 
 	check_eq("xen_version: 4.17", HYPERVISOR_xen_version(XENVER_version, NULL), 4 << 16 | 17);

@@ -203,6 +203,38 @@ static void poll(void)
 	event_close((unsigned int)port);
 }
 
+/*
+ * unsigned spin_until(volatile unsigned long *count, unsigned long before): waits for an upcall
+ * with known values in all registers, DF set among the flags. Returns how many still hold.
+ */
+unsigned int spin_until(volatile unsigned long *count, unsigned long before);
+#define EACH(insn)                                                                              \
+	insn(rax) insn(rdx) insn(r8) insn(r9) insn(r10) insn(r11) insn(r12) insn(r13) insn(r14) \
+		insn(r15) insn(rbx) insn(rbp)
+#define PUSH(reg) "pushq %" #reg "\n"
+#define POP(reg)  "popq %" #reg "\n"
+#define LOAD(reg) "leaq spin_until(%rcx), %" #reg "; incq %rcx\n"
+#define SAME(reg) "cmpq %rcx, %" #reg "; jne 3f; incq %rcx\n"
+
+__asm__(".globl spin_until\n"
+	"spin_until:\n" PUSH(rbx) PUSH(rbp) PUSH(r12) PUSH(r13) PUSH(r14)
+		PUSH(r15) "	xorl %ecx, %ecx\n" EACH(
+			LOAD) "	std\n"
+			      "1:	cmpq %rsi, (%rdi)\n"
+			      "	je 1b\n"
+			      "	leaq spin_until(%rip), %rcx\n" EACH(SAME)
+	/* With DF still set, a string instruction moves backwards. */
+	"	movq %rsp, %rsi\n"
+	"	lodsb\n"
+	"	cmpq %rsp, %rsi\n"
+	"	ja 3f\n"
+	"	incq %rcx\n"
+	"3:	cld\n"
+	"	leaq spin_until(%rip), %rax\n"
+	"	subq %rax, %rcx\n"
+	"	movq %rcx, %rax\n" POP(r15) POP(r14) POP(r13) POP(r12) POP(rbp)
+		POP(rbx) "	ret\n");
+
 void selftest_time(void)
 {
 	uint64_t start = time_ns(), last = start, now;
@@ -217,6 +249,12 @@ void selftest_time(void)
 	check("clock: goes on", last > start);
 	check("clock: the wall clock is later than 2001", time_wallclock() > 1000000000 * SEC / 2);
 
+	before = event_counts[timer_port()];
+	HYPERVISOR_set_timer_op(time_ns() + 3 * MSEC);
+	check_eq("timer: an upcall leaves all registers alone",
+		 spin_until(&event_counts[timer_port()], before), 13);
+	before = event_counts[timer_port()];
+
 	upcalls_disable();
 	event_clear(timer_port());
 	check_eq("timer: set in the past", HYPERVISOR_set_timer_op(1), 0);
@@ -229,9 +267,9 @@ void selftest_time(void)
 	upcalls_disable();
 	event_clear(timer_port());
 	start = time_ns();
-	HYPERVISOR_set_timer_op(start + 10 * MSEC);
+	HYPERVISOR_set_timer_op(start + 50 * MSEC);
 	HYPERVISOR_set_timer_op(0);
-	while (time_ns() - start < 30 * MSEC)
+	while (time_ns() - start < 70 * MSEC)
 		;
 	HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
 	check("timer: cancelled", !event_is_pending(timer_port()));
