@@ -208,21 +208,25 @@ static void poll(void)
  * with known values in all registers, DF set among the flags. Returns how many still hold.
  */
 unsigned int spin_until(volatile unsigned long *count, unsigned long before);
-#define EACH(insn)                                                                              \
-	insn(rax) insn(rdx) insn(r8) insn(r9) insn(r10) insn(r11) insn(r12) insn(r13) insn(r14) \
-		insn(r15) insn(rbx) insn(rbp)
-#define PUSH(reg) "pushq %" #reg "\n"
-#define POP(reg)  "popq %" #reg "\n"
-#define LOAD(reg) "leaq spin_until(%rcx), %" #reg "; incq %rcx\n"
-#define SAME(reg) "cmpq %rcx, %" #reg "; jne 3f; incq %rcx\n"
+/* clang-format off */
+#define EACH(insn)                                                                                 \
+	insn(rax) insn(rdx) insn(r8) insn(r9) insn(r10) insn(r11) insn(r12) insn(r13) insn(r14)    \
+	insn(r15) insn(rbx) insn(rbp)
+#define PUSH(reg) "	pushq %" #reg "\n"
+#define POP(reg)  "	popq %" #reg "\n"
+#define LOAD(reg) "	leaq spin_until(%rcx), %" #reg "; incq %rcx\n"
+#define SAME(reg) "	cmpq %rcx, %" #reg "; jne 3f; incq %rcx\n"
 
 __asm__(".globl spin_until\n"
-	"spin_until:\n" PUSH(rbx) PUSH(rbp) PUSH(r12) PUSH(r13) PUSH(r14)
-		PUSH(r15) "	xorl %ecx, %ecx\n" EACH(
-			LOAD) "	std\n"
-			      "1:	cmpq %rsi, (%rdi)\n"
-			      "	je 1b\n"
-			      "	leaq spin_until(%rip), %rcx\n" EACH(SAME)
+	"spin_until:\n"
+	PUSH(rbx) PUSH(rbp) PUSH(r12) PUSH(r13) PUSH(r14) PUSH(r15)
+	"	xorl %ecx, %ecx\n"
+	EACH(LOAD)
+	"	std\n"
+	"1:	cmpq %rsi, (%rdi)\n"
+	"	je 1b\n"
+	"	leaq spin_until(%rip), %rcx\n"
+	EACH(SAME)
 	/* With DF still set, a string instruction moves backwards. */
 	"	movq %rsp, %rsi\n"
 	"	lodsb\n"
@@ -232,8 +236,10 @@ __asm__(".globl spin_until\n"
 	"3:	cld\n"
 	"	leaq spin_until(%rip), %rax\n"
 	"	subq %rax, %rcx\n"
-	"	movq %rcx, %rax\n" POP(r15) POP(r14) POP(r13) POP(r12) POP(rbp)
-		POP(rbx) "	ret\n");
+	"	movq %rcx, %rax\n"
+	POP(r15) POP(r14) POP(r13) POP(r12) POP(rbp) POP(rbx)
+	"	ret\n");
+/* clang-format on */
 
 void selftest_time(void)
 {
