@@ -25,7 +25,6 @@ INSN(ltr, "ltr %w0", ::"r"(0xe008))
 INSN(lmsw, "lmsw %w0", ::"r"(1))
 INSN(invd, "invd")
 INSN(swapgs, "swapgs")
-INSN(vmcall, "vmcall", ::"a"(0) : "memory")
 INSN(sysretq, "sysretq")
 INSN(fep_ud, "ud2; .byte 'x', 'e', 'n'; ud2")
 INSN(fep_half, "ud2; .byte 'x', 'e'")
@@ -75,7 +74,7 @@ static const struct {
 	{"lgdt", forbidden_lgdt, 13},	      {"lidt", forbidden_lidt, 13},
 	{"ltr", forbidden_ltr, 13},	      {"lmsw", forbidden_lmsw, 13},
 	{"invd", forbidden_invd, 13},	      {"swapgs", forbidden_swapgs, 13},
-	{"vmcall", forbidden_vmcall, 6},      {"sysret", forbidden_sysretq, 13},
+	{"sysret", forbidden_sysretq, 13},
 	{"prefix before ud2", forbidden_fep_ud, 6},
 	{"half a prefix", forbidden_fep_half, 6},
 };

@@ -43,8 +43,9 @@ __asm__("forbidden_iret_run:\n"
 
 static void one(const char *what, uint64_t flags, uint64_t rflags, uint64_t cs)
 {
-	char stack[64] __attribute__((aligned(16)));
-	uint64_t sp = (uint64_t)stack + 24;
+	/* An upcall may come in at the target, and needs room below its stack pointer. */
+	static char stack[8192] __attribute__((aligned(16)));
+	uint64_t sp = (uint64_t)stack + sizeof(stack) - 24;
 	char text[80];
 
 #define EQ(name, got, want) \
@@ -77,8 +78,7 @@ void test_main(void)
 	for (int masked = 0; masked < 2; masked++) {
 		uint64_t f = masked ? 2 : 2 | IF;
 
-		one("plain", 0, f, FLAT_KERNEL_CS);
-		one("cs without its privilege bits", 0, f, FLAT_KERNEL_CS & ~3);
+		one("plain", 0, f, FLAT_KERNEL_CS & ~3);
 		one("all arithmetic flags", 0, f | 0x8d5, FLAT_KERNEL_CS & ~3);
 		one("DF", 0, f | 0x400, FLAT_KERNEL_CS & ~3);
 		one("IOPL 3", 0, f | 0x3000, FLAT_KERNEL_CS & ~3);

@@ -32,7 +32,7 @@ static void do_int_none(void *arg)
 
 static void do_int_3(void *arg)
 {
-	__asm__ volatile("int $0x80; .globl at_int80\nat_int80:");
+	__asm__ volatile("int $0x81; .globl at_int81\nat_int81:");
 }
 
 /* Vector 6 has privilege 0 and is set: a guest kernel may call it, its user space may not. */
@@ -63,7 +63,7 @@ static void do_load_segment(void *arg)
 	__asm__ volatile("movw %w0, %%es" ::"r"(0x4560));
 }
 
-extern char at_ud[], at_bp[], at_de[], at_int[], at_int80[], at_int6[];
+extern char at_ud[], at_bp[], at_de[], at_int[], at_int81[], at_int6[];
 
 static void simple(const char *name, void (*fn)(void *), unsigned int vector, const char *rip,
 		   uint64_t error)
@@ -98,7 +98,7 @@ void test_main(void)
 	simple("#DE", do_de, 0, at_de, 0);
 	simple("#DE: quotient too large", do_overflow, 0, NULL, 0);
 	simple("int without a gate", do_int_none, 13, at_int, 0x21 << 3 | 2);
-	simple("int through a gate of privilege 3", do_int_3, 0x80, at_int80, 0);
+	simple("int through a gate of privilege 3", do_int_3, 0x81, at_int81, 0);
 	simple("int through a gate of privilege 0", do_int_0, 13, NULL, 6 << 3 | 2);
 	simple("read, not canonical", do_non_canonical_read, 13, NULL, 0);
 	simple("write, not canonical", do_non_canonical_write, 13, NULL, 0);
