@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/* The domain table: create, size, pause, shut down, destroy. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <xen/sched.h>
+
+#include "toolstack/pvd/pvd.h"
+
+pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* ready or dead */
+static struct dom *doms; /* ascending numbers */
+static unsigned nr_doms;
+static uint16_t next_id = 1;
+
+static struct dom *find(uint32_t id)
+{
+	struct dom *d;
+
+	for (d = doms; d && d->id != id; d = d->next)
+		;
+	return d;
+}
+
+struct dom *dom_get_from(uint32_t id)
+{
+	struct dom *d;
+
+	pthread_mutex_lock(&state_lock);
+	for (d = doms; d && d->id < id; d = d->next)
+		;
+	if (d)
+		d->refs++;
+	pthread_mutex_unlock(&state_lock);
+	return d;
+}
+
+struct dom *dom_get(uint32_t id)
+{
+	struct dom *d;
+
+	pthread_mutex_lock(&state_lock);
+	d = find(id);
+	if (d)
+		d->refs++;
+	pthread_mutex_unlock(&state_lock);
+	return d;
+}
+
+void dom_put(struct dom *d)
+{
+	const int fds[] = { d->pidfd, d->ram_fd, d->ctl_fd, d->up_fd };
+	uint32_t left;
+
+	pthread_mutex_lock(&state_lock);
+	left = --d->refs;
+	pthread_mutex_unlock(&state_lock);
+	if (left)
+		return;
+	for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (d->grants)
+		munmap(d->grants, PVDOM_GRANT_FRAMES * PAGE_SIZE);
+	free(d->grant_count);
+	pthread_mutex_destroy(&d->ctl_lock);
+	free(d);
+}
+
+unsigned dom_count(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&state_lock);
+	n = nr_doms;
+	pthread_mutex_unlock(&state_lock);
+	return n;
+}
+
+/* A number and a place in the table, or -errno. */
+static long insert(struct dom *d, uint32_t want)
+{
+	struct dom **pp;
+
+	pthread_mutex_lock(&state_lock);
+	if (nr_doms >= MAX_DOMS) {
+		pthread_mutex_unlock(&state_lock);
+		return -ENOSPC;
+	}
+	if (!want || want >= FIRST_RESERVED) {
+		while (find(next_id))
+			next_id = next_id + 1 < FIRST_RESERVED ? next_id + 1 : 1;
+		want = next_id;
+		next_id = next_id + 1 < FIRST_RESERVED ? next_id + 1 : 1;
+	} else if (find(want)) {
+		pthread_mutex_unlock(&state_lock);
+		return -EEXIST;
+	}
+	d->id = want;
+	for (pp = &doms; *pp && (*pp)->id < want; pp = &(*pp)->next)
+		;
+	d->next = *pp;
+	*pp = d;
+	d->refs++; /* the table's */
+	nr_doms++;
+	pthread_mutex_unlock(&state_lock);
+	return 0;
+}
+
+static void withdraw(struct dom *d) /* state_lock held */
+{
+	struct dom **pp;
+
+	for (pp = &doms; *pp && *pp != d; pp = &(*pp)->next)
+		;
+	if (!*pp)
+		return;
+	*pp = d->next;
+	nr_doms--;
+}
+
+static int start_process(struct dom *d)
+{
+	char path[300], id[12], vcpus[12], ram[12], ctl_s[12], up_s[12];
+	const char *env = getenv("PAVANE_PVDOM");
+	int c[2] = { -1, -1 }, u[2] = { -1, -1 };
+	pthread_t t;
+
+	d->ram_fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (d->ram_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c) ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, u)) {
+		int err = -errno;
+
+		if (c[0] >= 0) {
+			close(c[0]);
+			close(c[1]);
+		}
+		return err;
+	}
+	d->ctl_fd = c[0];
+	d->up_fd = u[0];
+	snprintf(path, sizeof(path), "%s/pvdom", bindir);
+	snprintf(id, sizeof(id), "%u", d->id);
+	snprintf(vcpus, sizeof(vcpus), "%u", d->max_vcpus);
+	snprintf(ram, sizeof(ram), "%d", d->ram_fd);
+	snprintf(ctl_s, sizeof(ctl_s), "%d", c[1]);
+	snprintf(up_s, sizeof(up_s), "%d", u[1]);
+	const char *const argv[] = { env && *env ? env : path, "--domid", id, "--vcpus", vcpus,
+				     "--ram-fd", ram, "--ctl-fd", ctl_s, "--up-fd", up_s, NULL };
+	int keep[] = { d->ram_fd, c[1], u[1] };
+	pid_t pid = spawn(argv, NULL, keep, 3, &d->pidfd);
+
+	close(c[1]);
+	close(u[1]);
+	if (pid < 0)
+		return pid;
+	d->pid = pid;
+	pthread_mutex_lock(&state_lock);
+	d->refs++; /* the thread's */
+	pthread_mutex_unlock(&state_lock);
+	if (pthread_create(&t, NULL, up_thread, d)) {
+		dom_put(d);
+		return -EAGAIN;
+	}
+	pthread_detach(t);
+	return 0;
+}
+
+static int wait_ready(struct dom *d)
+{
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PVDOM_TIMEOUT_MS / 1000;
+	pthread_mutex_lock(&state_lock);
+	while (!d->ready && !d->dead && !rc)
+		rc = pthread_cond_timedwait(&changed, &state_lock, &until);
+	rc = d->ready && !d->dead ? 0 : -EIO;
+	pthread_mutex_unlock(&state_lock);
+	return rc;
+}
+
+/* Its process said UP_READY, or its socket closed. */
+void dom_ready(struct dom *d, bool ready)
+{
+	pthread_mutex_lock(&state_lock);
+	if (ready)
+		d->ready = true;
+	else
+		d->dead = true;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&state_lock);
+}
+
+long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ssidref)
+{
+	struct dom *d;
+	long rc;
+
+	if (!vcpus || vcpus > PVDOM_MAX_VCPUS)
+		return -EINVAL;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->refs = 1;
+	d->pidfd = d->ram_fd = d->ctl_fd = d->up_fd = -1;
+	d->max_vcpus = vcpus;
+	d->ssidref = ssidref;
+	d->weight = 256;
+	d->pauses = 1; /* a domain begins paused by the toolstack */
+	memcpy(d->handle, handle, sizeof(d->handle));
+	pthread_mutex_init(&d->ctl_lock, NULL);
+	rc = insert(d, *id);
+	if (rc) {
+		dom_put(d);
+		return rc;
+	}
+	rc = start_process(d);
+	if (!rc)
+		rc = wait_ready(d);
+	if (rc) {
+		log_line("d%u: cannot be created: error %ld", d->id, -rc);
+		dom_destroy(d);
+	} else {
+		*id = d->id;
+		log_line("d%u: created, %u vCPUs, pid %d", d->id, vcpus, d->pid);
+	}
+	dom_put(d);
+	return rc;
+}
+
+/* The first call sizes and seals the memory for good; later ones stay within it. */
+long dom_set_max_mem(struct dom *d, uint64_t pages)
+{
+	if (!pages || pages > MAX_POPULATE_KB / 4)
+		return -EINVAL;
+	if (!d->nr_frames) {
+		uint64_t frames = PVDOM_MFN_RAM + pages;
+
+		if (ftruncate(d->ram_fd, frames * PAGE_SIZE))
+			return errno == EFBIG ? -ENOMEM : -errno;
+		if (fcntl(d->ram_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+			return -errno;
+		pthread_mutex_lock(&state_lock);
+		d->nr_frames = frames;
+		grants_init(d);
+		pthread_mutex_unlock(&state_lock);
+	}
+	if (pages > d->nr_frames - PVDOM_MFN_RAM)
+		return -ENOMEM;
+	long rc = ctl(d, CTL_SET_MAX_MEM, pages, 0);
+
+	if (!rc)
+		d->max_pages = pages;
+	return rc;
+}
+
+long dom_pause(struct dom *d, bool pause)
+{
+	static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
+	bool tell;
+	long rc = 0;
+
+	/* the last one told must be the last one counted */
+	pthread_mutex_lock(&order);
+	pthread_mutex_lock(&state_lock);
+	if (!pause && !d->pauses)
+		rc = -EINVAL;
+	else
+		d->pauses += pause ? 1 : -1;
+	tell = !rc && d->pauses == (pause ? 1 : 0);
+	pthread_mutex_unlock(&state_lock);
+	if (tell)
+		rc = ctl(d, pause ? CTL_PAUSE : CTL_UNPAUSE, 0, 0);
+	pthread_mutex_unlock(&order);
+	return rc;
+}
+
+/* What pvctl left for a domain that ends by itself: destroy or restart it as its cfg says. */
+static void reap(uint16_t id)
+{
+	char cfg[160], pvctl[300], arg[12];
+	const char *const argv[] = { pvctl, "reap", arg, NULL };
+	int pidfd;
+
+	snprintf(cfg, sizeof(cfg), "%s/domains/%u.cfg", rundir, id);
+	if (access(cfg, F_OK))
+		return;
+	snprintf(pvctl, sizeof(pvctl), "%s/pvctl", bindir);
+	snprintf(arg, sizeof(arg), "%u", id);
+	if (access(pvctl, X_OK))
+		return;
+	if (spawn(argv, NULL, NULL, 0, &pidfd) > 0)
+		close(pidfd);
+}
+
+void dom_shutdown(struct dom *d, unsigned reason, const char *why)
+{
+	bool first;
+
+	pthread_mutex_lock(&state_lock);
+	first = !d->shutdown && !d->dying;
+	if (first) {
+		d->shutdown = true;
+		d->reason = reason;
+		snprintf(d->why, sizeof(d->why), "%s", why ? why : "");
+	}
+	pthread_mutex_unlock(&state_lock);
+	if (!first)
+		return;
+	log_line("d%u: shutdown, reason %u%s%s", d->id, reason, why && *why ? ": " : "",
+		 why ? why : "");
+	virq_raise(VIRQ_DOM_EXC);
+	reap(d->id);
+}
+
+void dom_died(pid_t pid, int status)
+{
+	struct dom *d;
+	char why[64];
+
+	pthread_mutex_lock(&state_lock);
+	for (d = doms; d && d->pid != pid; d = d->next)
+		;
+	if (d) {
+		d->refs++;
+		d->dead = true;
+		pthread_cond_broadcast(&changed);
+	}
+	pthread_mutex_unlock(&state_lock);
+	if (!d)
+		return;
+	if (WIFSIGNALED(status))
+		snprintf(why, sizeof(why), "its process was killed by signal %d", WTERMSIG(status));
+	else
+		snprintf(why, sizeof(why), "its process exited with status %d",
+			 WEXITSTATUS(status));
+	if (d->ready)
+		dom_shutdown(d, SHUTDOWN_crash, why);
+	dom_put(d);
+}
+
+long dom_destroy(struct dom *d)
+{
+	pthread_mutex_lock(&state_lock);
+	if (d->dying) {
+		pthread_mutex_unlock(&state_lock);
+		return -ESRCH;
+	}
+	d->dying = true;
+	withdraw(d);
+	pthread_mutex_unlock(&state_lock);
+	if (d->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, d->pidfd, SIGKILL, NULL, 0);
+	/* whoever waits for an answer of it waits no longer */
+	if (d->ctl_fd >= 0)
+		shutdown(d->ctl_fd, SHUT_RDWR);
+	if (d->up_fd >= 0)
+		shutdown(d->up_fd, SHUT_RDWR);
+	ports_of_domain(d->id);
+	log_line("d%u: destroyed", d->id);
+	virq_raise(VIRQ_DOM_EXC);
+	store_domain_gone();
+	dom_put(d); /* the table's */
+	return 0;
+}
+
+void dom_kill_all(void)
+{
+	pthread_mutex_lock(&state_lock);
+	for (struct dom *d = doms; d; d = d->next)
+		if (d->pidfd >= 0)
+			syscall(SYS_pidfd_send_signal, d->pidfd, SIGKILL, NULL, 0);
+	pthread_mutex_unlock(&state_lock);
+}

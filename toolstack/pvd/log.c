@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The log: a file for the administrator, and the ring that stands for Xen's console. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "toolstack/pvd/pvd.h"
+
+#define RING 32768U /* a power of two */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char ring[RING];
+static uint32_t cons, prod; /* free running */
+
+static void ring_put(const char *s, size_t len) /* lock held */
+{
+	for (size_t i = 0; i < len; i++)
+		ring[prod++ % RING] = s[i];
+	if (prod - cons > RING)
+		cons = prod - RING;
+}
+
+static void emit(const char *prefix, const char *s, size_t len)
+{
+	char stamp[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	strftime(stamp, sizeof(stamp), "%F %T", localtime_r(&now, &tm));
+	pthread_mutex_lock(&lock);
+	fprintf(stderr, "%s %s %.*s\n", stamp, prefix, (int)len, s);
+	ring_put(prefix, strlen(prefix));
+	ring_put(" ", 1);
+	ring_put(s, len);
+	ring_put("\n", 1);
+	pthread_mutex_unlock(&lock);
+}
+
+void log_line(const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	emit("(XEN)", line, n < (int)sizeof(line) ? n : (int)sizeof(line) - 1);
+}
+
+/* A guest's text is hostile: one prefix per line, and nothing a terminal would act on. */
+void log_guest(uint16_t domid, const char *text, size_t len)
+{
+	char prefix[16], line[256];
+	size_t n = 0;
+
+	snprintf(prefix, sizeof(prefix), "(d%u)", domid);
+	for (size_t i = 0; i < len; i++) {
+		unsigned char ch = text[i];
+
+		if (ch != '\n' && n < sizeof(line))
+			line[n++] = ch == '\t' || (ch >= 32 && ch < 127) ? ch : '.';
+		if (ch == '\n' || n == sizeof(line)) {
+			emit(prefix, line, n);
+			n = 0;
+		}
+	}
+	if (n)
+		emit(prefix, line, n);
+}
+
+/* readconsole: from *index if incremental, else from the oldest; *index = where to go on. */
+uint32_t log_read(char *buf, uint32_t size, uint32_t *index, bool incremental)
+{
+	uint32_t i, n = 0;
+
+	pthread_mutex_lock(&lock);
+	i = incremental ? *index : cons;
+	if (prod - i > prod - cons)
+		i = cons;
+	while (i != prod && n < size)
+		buf[n++] = ring[i++ % RING];
+	*index = i;
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+void log_clear(void)
+{
+	pthread_mutex_lock(&lock);
+	cons = prod;
+	pthread_mutex_unlock(&lock);
+}

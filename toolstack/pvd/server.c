@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/* The socket and its clients: one thread each, requests in order. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <xen/grant_table.h>
+
+#include "toolstack/pvd/pvd.h"
+
+static int listen_fd = -1;
+
+struct packet {
+	struct pvd_req q;
+	uint8_t data[PVD_MAX_PAYLOAD];
+};
+
+struct answer {
+	struct pvd_rsp r;
+	int fds[PVD_MAX_FDS]; /* lent, not to be closed; -1: none */
+	struct dom *d;	      /* whose descriptor is lent */
+	uint8_t data[PVD_MAX_PAYLOAD];
+};
+
+static long domain_ram(const struct pvd_req *q, struct answer *a)
+{
+	a->d = dom_get(q->arg[0]);
+	if (!a->d)
+		return -ESRCH;
+	if (!a->d->nr_frames)
+		return -ENODEV;
+	a->r.out[0] = a->d->nr_frames;
+	a->fds[0] = a->d->ram_fd;
+	return 0;
+}
+
+static long domain_stats(const struct pvd_req *q, struct answer *a)
+{
+	struct pvd_domain_stats *s = (void *)a->data;
+	struct pvdom_info i;
+	struct dom *d = dom_get(q->arg[0]);
+
+	if (!d)
+		return -ESRCH;
+	ctl_info(d, &i);
+	memset(s, 0, sizeof(*s));
+	s->pid = d->pid;
+	memcpy(s->provider, i.provider, sizeof(s->provider));
+	memcpy(s->sandbox, i.sandbox, sizeof(s->sandbox));
+	memcpy(s->why, d->why, sizeof(s->why));
+	a->r.len = sizeof(*s);
+	dom_put(d);
+	return 0;
+}
+
+static long grant_copy(const struct packet *p, struct answer *a)
+{
+	const struct pvd_copy *cp = (void *)p->data;
+	const uint32_t head = sizeof(*cp);
+
+	if (p->q.len < head || p->q.len - head > PAGE_SIZE)
+		return -EINVAL;
+	memcpy(a->data, p->data + head, p->q.len - head);
+	a->r.out[0] = (int64_t)grant_copy_client(cp, a->data, p->q.len - head);
+	if (!a->r.out[0] && !cp->dst_is_ref)
+		a->r.len = cp->len;
+	return 0;
+}
+
+/* What a restricted connection may still do, and about whom. */
+static bool allowed(const struct client *c, const struct packet *p)
+{
+	const struct pvd_copy *cp = (void *)p->data;
+
+	if (c->restrict_to < 0)
+		return true;
+	switch (p->q.op) {
+	case PVD_DOMAIN_RAM:
+	case PVD_BIND_DOMAIN:
+	case PVD_BIND_UNBOUND:
+	case PVD_GRANT_MAP:
+	case PVD_DOMAIN_STATS:
+	case PVD_RESTRICT:
+		return p->q.arg[0] == (uint64_t)c->restrict_to;
+	case PVD_GRANT_COPY:
+		return p->q.len >= sizeof(*cp) &&
+		       (!cp->src_is_ref || cp->src_dom == c->restrict_to) &&
+		       (!cp->dst_is_ref || cp->dst_dom == c->restrict_to);
+	case PVD_HELLO:
+	case PVD_UNBIND:
+	case PVD_GRANT_UNMAP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
+{
+	const struct pvd_req *q = &p->q;
+	long rc;
+
+	if (!allowed(c, p))
+		return -EPERM;
+	switch (q->op) {
+	case PVD_HELLO:
+		if (q->arg[0] != PVD_PROTO)
+			return -EPROTO;
+		a->r.out[0] = store_wait(10000);
+		main_kick(); /* xenconsoled waits for the store, too */
+		return 0;
+	case PVD_STOP:
+		main_stop();
+		return 0;
+	case PVD_ARENA:
+		return arena_attach(c, q->arg[0], q->arg[1], fd);
+	case PVD_HYPERCALL:
+		return hypercall(c, q->arg[0], q->arg + 1);
+	case PVD_DOMAIN_RAM:
+		return domain_ram(q, a);
+	case PVD_RESTRICT:
+		if (q->arg[0] >= FIRST_RESERVED)
+			return -EINVAL;
+		c->restrict_to = q->arg[0];
+		return 0;
+	case PVD_BIND_VIRQ:
+		return port_bind_virq(c, q->arg[0], a->fds);
+	case PVD_BIND_DOMAIN:
+		return port_bind_domain(c, q->arg[0], q->arg[1], a->fds);
+	case PVD_BIND_UNBOUND:
+		return port_bind_unbound(c, q->arg[0], a->fds);
+	case PVD_UNBIND:
+		return port_close(c, q->arg[0]);
+	case PVD_GRANT_MAP:
+		rc = grant_map(c, q, (void *)p->data, (void *)a->data, a->fds);
+		if (rc >= 0)
+			a->r.len = q->len / sizeof(uint32_t) * sizeof(uint64_t);
+		return rc;
+	case PVD_GRANT_UNMAP:
+		return grant_unmap(c, q->arg[0]);
+	case PVD_GRANT_COPY:
+		return grant_copy(p, a);
+	case PVD_DOMAIN_STATS:
+		return domain_stats(q, a);
+	default:
+		return -ENOSYS;
+	}
+}
+
+static int reply(struct client *c, struct answer *a)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(a->fds))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov[2] = { { &a->r, sizeof(a->r) }, { a->data, a->r.len } };
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n;
+	int nfds = 0;
+
+	while (nfds < PVD_MAX_FDS && a->fds[nfds] >= 0)
+		nfds++;
+	if (nfds) {
+		struct cmsghdr *h;
+
+		memset(&control, 0, sizeof(control));
+		m.msg_control = control.buf;
+		m.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+		h = CMSG_FIRSTHDR(&m);
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(h), a->fds, nfds * sizeof(int));
+	}
+	do
+		n = sendmsg(c->sock, &m, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+/* One request. *fd: the descriptor that came with it, or -1. */
+static ssize_t receive(int sock, struct packet *p, int *fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { p, sizeof(*p) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+			    .msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *h;
+	ssize_t n;
+
+	*fd = -1;
+	do
+		n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n;
+	h = CMSG_FIRSTHDR(&m);
+	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS &&
+	    h->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(h), sizeof(int));
+	return n;
+}
+
+static void *client_thread(void *arg)
+{
+	struct client *c = arg;
+	struct packet *p = malloc(sizeof(*p));
+	struct answer *a = malloc(sizeof(*a));
+
+	while (p && a) {
+		int fd, rc;
+		ssize_t n = receive(c->sock, p, &fd);
+
+		if (n <= 0)
+			break;
+		memset(&a->r, 0, sizeof(a->r));
+		a->fds[0] = a->fds[1] = -1;
+		a->d = NULL;
+		if (n < (ssize_t)sizeof(p->q) || p->q.len != n - sizeof(p->q))
+			a->r.ret = -EINVAL;
+		else
+			a->r.ret = serve(c, p, fd, a);
+		if (fd >= 0)
+			close(fd);
+		rc = reply(c, a);
+		if (a->d)
+			dom_put(a->d);
+		if (rc)
+			break;
+	}
+	free(p);
+	free(a);
+	grants_of_client(c);
+	ports_of_client(c);
+	arena_detach(c);
+	close(c->sock);
+	free(c);
+	return NULL;
+}
+
+static void admit(int s)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	struct client *c;
+	pthread_t t;
+
+	/* the directory keeps others out; this is the second lock */
+	if (getsockopt(s, SOL_SOCKET, SO_PEERCRED, &peer, &len) ||
+	    (peer.uid != getuid() && peer.uid != 0)) {
+		close(s);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		close(s);
+		return;
+	}
+	c->sock = s;
+	c->restrict_to = -1;
+	if (pthread_create(&t, NULL, client_thread, c)) {
+		close(s);
+		free(c);
+		return;
+	}
+	pthread_detach(t);
+}
+
+void *server_thread(void *unused)
+{
+	for (;;) {
+		int s = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (s >= 0)
+			admit(s);
+		else if (errno != EINTR && errno != ECONNABORTED)
+			usleep(10000); /* out of descriptors: some client will leave */
+	}
+	return NULL;
+}
+
+static void sock_path(struct sockaddr_un *sa)
+{
+	memset(sa, 0, sizeof(*sa));
+	sa->sun_family = AF_UNIX;
+	snprintf(sa->sun_path, sizeof(sa->sun_path), "%s/pvd.sock", rundir);
+}
+
+int server_listen(void)
+{
+	struct sockaddr_un sa;
+
+	sock_path(&sa);
+	unlink(sa.sun_path); /* we hold the lock: whoever left it is dead */
+	listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (listen_fd < 0 || bind(listen_fd, (void *)&sa, sizeof(sa)) || listen(listen_fd, 64))
+		return -errno;
+	return 0;
+}
+
+void server_close(void)
+{
+	struct sockaddr_un sa;
+
+	sock_path(&sa);
+	unlink(sa.sun_path);
+}

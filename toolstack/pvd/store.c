@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xenstored and xenconsoled, Debian's own, on our libraries. All of this but store_wait runs on
+ * the main thread.
+ *
+ * A xenstored that dies takes every guest's store connection with it, so it is started again only
+ * when no domain is left; until then clients get errors at once, since nobody listens.
+ */
+#include <fcntl.h>
+#include <glob.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "toolstack/pvd/pvd.h"
+
+struct child {
+	const char *name;
+	volatile pid_t pid;
+	int pidfd;
+	time_t since;
+	unsigned delay; /* seconds until it is started again */
+};
+
+static struct child store = { "xenstored", 0, -1, 0, 0 };
+static struct child console = { "xenconsoled", 0, -1, 0, 0 };
+
+static time_t uptime(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+/* The newest of the installed ones, or what the environment says. */
+static int find_program(const char *name, const char *env, char *path, size_t size)
+{
+	const char *e = getenv(env);
+	char pattern[64];
+	glob_t g;
+
+	if (e && *e) {
+		snprintf(path, size, "%s", e);
+		return 0;
+	}
+	snprintf(pattern, sizeof(pattern), "/usr/lib/xen-*/bin/%s", name);
+	if (glob(pattern, 0, NULL, &g))
+		return -ENOENT;
+	snprintf(path, size, "%s", g.gl_pathv[g.gl_pathc - 1]);
+	globfree(&g);
+	return 0;
+}
+
+static int start(struct child *c, const char *const argv[], bool as_root, const int *keep, int n)
+{
+	char ld[320], dir[128], preload[330];
+	const char *env[] = { ld, dir, as_root ? preload : NULL, NULL };
+	pid_t pid;
+
+	snprintf(ld, sizeof(ld), "LD_LIBRARY_PATH=%s", libdir);
+	snprintf(dir, sizeof(dir), "XENSTORED_RUNDIR=%s/xenstored", rundir);
+	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/pavane-asroot.so", libdir);
+	c->since = uptime();
+	pid = spawn(argv, env, keep, n, &c->pidfd);
+	if (pid < 0) {
+		log_line("%s: cannot start: error %d", c->name, -pid);
+		return pid;
+	}
+	c->pid = pid;
+	return 0;
+}
+
+static void store_path(struct sockaddr_un *sa)
+{
+	memset(sa, 0, sizeof(*sa));
+	sa->sun_family = AF_UNIX;
+	snprintf(sa->sun_path, sizeof(sa->sun_path), "%s/xenstored/socket", rundir);
+}
+
+static int store_listen(void)
+{
+	struct sockaddr_un sa;
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	store_path(&sa);
+	unlink(sa.sun_path);
+	if (s >= 0 && !bind(s, (void *)&sa, sizeof(sa)) && !listen(s, 64))
+		return s;
+	if (s >= 0)
+		close(s);
+	return -1;
+}
+
+static int write_dump(int sock, int ep)
+{
+	uint8_t buf[4096];
+	char path[160];
+	size_t len = store_dump(buf, sizeof(buf), sock, ep);
+	int fd, ok;
+
+	snprintf(path, sizeof(path), "%s/xenstored/state_dump", rundir);
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	ok = write(fd, buf, len) == (ssize_t)len;
+	close(fd);
+	return ok ? 0 : -EIO;
+}
+
+int store_start(void)
+{
+	char path[256], dir[160], pidfile[160];
+	const char *const argv[] = { path, "-N", "-U", "-F", pidfile, NULL };
+	int keep[2], rc;
+
+	if (find_program("xenstored", "PAVANE_XENSTORED", path, sizeof(path))) {
+		log_line("xenstored: not found: install xen-utils");
+		return -ENOENT;
+	}
+	snprintf(dir, sizeof(dir), "%s/xenstored", rundir);
+	snprintf(pidfile, sizeof(pidfile), "%s/xenstored.pid", rundir);
+	mkdir(dir, 0700);
+	unlink(pidfile);
+	/* its event channel handle: xenevtchn_fdopen makes a handle of this epoll set */
+	keep[0] = store_listen();
+	keep[1] = epoll_create1(EPOLL_CLOEXEC);
+	if (keep[0] < 0 || keep[1] < 0)
+		rc = -errno;
+	else
+		rc = write_dump(keep[0], keep[1]);
+	if (!rc)
+		rc = start(&store, argv, false, keep, 2);
+	/* only xenstored may hold the socket: when it is gone a client must not wait */
+	for (int i = 0; i < 2; i++)
+		if (keep[i] >= 0)
+			close(keep[i]);
+	return rc;
+}
+
+static void console_start(void)
+{
+	char path[256], logdir[160], pidfile[160], logarg[176], pidarg[176];
+	const char *const argv[] = { path, "-i", "--log=guest", logarg, pidarg, NULL };
+
+	if (find_program("xenconsoled", "PAVANE_XENCONSOLED", path, sizeof(path)))
+		return;
+	snprintf(logdir, sizeof(logdir), "%s/console", rundir);
+	snprintf(pidfile, sizeof(pidfile), "%s/xenconsoled.pid", rundir);
+	snprintf(logarg, sizeof(logarg), "--log-dir=%s", logdir);
+	snprintf(pidarg, sizeof(pidarg), "--pid-file=%s", pidfile);
+	mkdir(logdir, 0700);
+	unlink(pidfile);
+	start(&console, argv, getuid() != 0, NULL, 0);
+}
+
+/* One XS_READ, as any client would: does it come back? */
+static bool answers(int ms)
+{
+	static const char path[] = "/local/domain/0/name";
+	struct {
+		uint32_t type, id, tx, len;
+		char path[sizeof(path)];
+	} __attribute__((packed)) q = { 2, 0, 0, sizeof(path), "" };
+	struct sockaddr_un sa;
+	struct pollfd p;
+	uint32_t r[4];
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok = false;
+
+	if (s < 0)
+		return false;
+	memcpy(q.path, path, sizeof(path));
+	store_path(&sa);
+	if (!connect(s, (void *)&sa, sizeof(sa)) &&
+	    send(s, &q, sizeof(q), MSG_NOSIGNAL) == sizeof(q)) {
+		p = (struct pollfd){ s, POLLIN, 0 };
+		ok = poll(&p, 1, ms) == 1 && recv(s, r, sizeof(r), 0) == sizeof(r) && r[0] == 2;
+	}
+	close(s);
+	return ok;
+}
+
+bool store_wait(int ms)
+{
+	for (int waited = 0; waited < ms; waited += 5) {
+		if (answers(ms))
+			return true;
+		if (!store.pid && dom_count()) /* not to be started as long as these live */
+			return false;
+		usleep(5000);
+	}
+	return false;
+}
+
+bool store_child_died(pid_t pid, int status)
+{
+	struct child *c = pid == store.pid ? &store : pid == console.pid ? &console : NULL;
+
+	if (!c)
+		return false;
+	c->pid = 0;
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	c->pidfd = -1;
+	/* again at once, unless it keeps dying */
+	if (uptime() - c->since > 5)
+		c->delay = 0;
+	else
+		c->delay = c->delay ? (c->delay < 16 ? c->delay * 2 : 16) : 1;
+	log_line("%s: ended (%s %d)", c->name, WIFSIGNALED(status) ? "signal" : "status",
+		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	if (c == &store && console.pid) /* it would wait for its old connection forever */
+		kill(console.pid, SIGKILL);
+	return true;
+}
+
+static bool due(const struct child *c)
+{
+	return !c->pid && (!c->delay || uptime() >= c->since + c->delay);
+}
+
+void store_tick(void)
+{
+	if (due(&store) && !dom_count() && !store_start())
+		log_line("xenstored: started again");
+	if (store.pid && due(&console) && answers(200))
+		console_start();
+}
+
+void store_domain_gone(void)
+{
+	if (!store.pid)
+		main_kick();
+}
+
+void store_stop(void)
+{
+	struct sockaddr_un sa;
+
+	if (console.pid)
+		kill(console.pid, SIGKILL);
+	if (store.pid)
+		kill(store.pid, SIGKILL);
+	store_path(&sa);
+	unlink(sa.sun_path);
+}
