@@ -101,7 +101,7 @@ int frame_free(struct domain *d, uint64_t mfn)
 int frame_get(struct domain *d, uint64_t mfn)
 {
 	if (mfn >= d->nr_frames)
-		return -EPERM;
+		return mfn == PTE_MFN_MASK >> PAGE_SHIFT ? -EINVAL : -EPERM;
 	if (d->frame[mfn].kind == FRAME_HEAP)
 		return heap_mappable(d, mfn) ? 0 : -EPERM;
 	if (d->frame[mfn].kind != FRAME_RAM || d->frame[mfn].ref_count == UINT32_MAX)

@@ -34,7 +34,7 @@ static inline int check_self(struct domain *d, uint64_t domid)
 {
 	if (domid == DOMID_SELF || domid == d->id)
 		return 0;
-	return domid < DOMID_FIRST_RESERVED ? -EPERM : -ESRCH;
+	return domid ? -ESRCH : -EPERM;
 }
 
 #endif

@@ -227,10 +227,10 @@ static long op_initialise(struct vcpu *cur, struct vcpu *v, uint64_t arg)
 	long rc;
 
 	pthread_mutex_lock(&v->d->lock);
-	if (v->initialised)
-		rc = -EEXIST;
-	else if (copy_from_guest(cur, &ctx, arg, sizeof(ctx)))
+	if (copy_from_guest(cur, &ctx, arg, sizeof(ctx)))
 		rc = -EFAULT;
+	else if (v->initialised)
+		rc = -EEXIST;
 	else
 		rc = vcpu_set_context(v, &ctx);
 	pthread_mutex_unlock(&v->d->lock);
@@ -311,8 +311,7 @@ static long op_timer(struct vcpu *cur, struct vcpu *v, uint32_t cmd, uint64_t ar
 			return -EINVAL;
 		if (copy_from_guest(cur, &one, arg, sizeof(one)))
 			return -EFAULT;
-		if ((one.flags & VCPU_SSHOTTMR_future) && one.timeout_abs_ns < system_time(v->d))
-			return -ETIME;
+		/* Xen 4.17 fires a past deadline at once, VCPU_SSHOTTMR_future or not. */
 		/* 0 is the past here, not a cancellation. */
 		v->timer_deadline = one.timeout_abs_ns ? one.timeout_abs_ns : 1;
 		if (v->timer_deadline <= system_time(v->d)) {

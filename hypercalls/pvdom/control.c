@@ -2,7 +2,6 @@
 /* The broker's requests (enum pvdom_ctl), carried out with the domain's lock held. */
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,7 +13,7 @@ static uint8_t in_buf[PVDOM_MAX_PAYLOAD], out_buf[PVDOM_MAX_PAYLOAD];
 /* The memfd is as large as it will ever be: map it, and let the frame table begin. */
 static long set_max_mem(struct domain *d, uint64_t max_pages)
 {
-	struct stat st;
+	const uint64_t frames = PVDOM_MFN_RAM + max_pages;
 
 	if (d->ram) { /* later changes stay within what was sealed */
 		if (max_pages > d->nr_frames - PVDOM_MFN_RAM)
@@ -22,17 +21,15 @@ static long set_max_mem(struct domain *d, uint64_t max_pages)
 		d->max_pages = max_pages;
 		return 0;
 	}
-	if (fstat(d->ram_fd, &st))
-		return -errno;
-	d->nr_frames = st.st_size >> PAGE_SHIFT;
-	if (d->nr_frames < PVDOM_MFN_RAM + max_pages || !max_pages)
+	if (!max_pages || max_pages > 1UL << 32)
 		return -EINVAL;
-	d->ram = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+	d->ram = mmap(NULL, frames << PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
 		      d->ram_fd, 0);
 	if (d->ram == MAP_FAILED) {
 		d->ram = NULL;
 		return -ENOMEM;
 	}
+	d->nr_frames = frames;
 	d->max_pages = max_pages;
 	d->shared = frame_ptr(d, PVDOM_MFN_SHARED_INFO);
 	if (!d->grant_frames)
