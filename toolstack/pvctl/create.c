@@ -128,9 +128,9 @@ int cmd_create(int argc, char **argv)
 
 int cmd_console(int argc, char **argv)
 {
-	if (argc != 2) {
-		fputs("Usage: pvctl console DOMAIN\nAttach to its console; leave with ^].\n", stderr);
-		return 2;
+	if (argc != 2 || *argv[1] == '-') {
+		puts("Usage: pvctl console DOMAIN\nAttach to its console; leave with ^].");
+		return argc == 2 && !strcmp(argv[1], "--help") ? 0 : 2;
 	}
 	connect_broker(true);
 	return console_attach(find_domain(argv[1]), false, false);
