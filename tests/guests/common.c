@@ -25,7 +25,8 @@ void check_eq(const char *what, long got, long want)
 	nr_checks++;
 	if (got == want)
 		return;
-	snprintf(text, sizeof(text), "%s: got %ld (%lx), not %ld (%lx)", what, got, got, want, want);
+	snprintf(text, sizeof(text), "%s: got %ld (%lx), not %ld (%lx)", what, got, got, want,
+		 want);
 	failed(text);
 }
 

@@ -21,13 +21,13 @@
 #define XEN_ETIME      62
 #define XEN_EOPNOTSUPP 95
 
-#define NOWHERE	  0x2000000000ul	 /* nothing is ever mapped here */
+#define NOWHERE	  0x2000000000ul /* nothing is ever mapped here */
 #define NON_CANON 0x8000000000000000ul
-#define XEN_RANGE 0xffff830000000000ul	 /* the hypervisor's own, never the guest's */
-#define BAD_MFN	  0xfffffffffful	 /* beyond any machine's memory */
+#define XEN_RANGE 0xffff830000000000ul /* the hypervisor's own, never the guest's */
+#define BAD_MFN	  0xfffffffffful       /* beyond any machine's memory */
 
 /* Names the test and says why it exists; test_main() does the work, with upcalls masked. */
-#define TEST(name, why)              \
+#define TEST(name, why)                \
 	const char test_name[] = name; \
 	const char test_why[] = why
 

@@ -5,15 +5,15 @@ TEST("emulate-cr", "kernels read and write control registers and MSRs as if they
 
 #define TS 8ul
 
-#define READ_CR(n)                                                                  \
-	static uint64_t __attribute__((noinline)) forbidden_read_cr##n(void)        \
-	{                                                                           \
-		uint64_t v;                                                         \
-		__asm__ volatile("movq %%cr" #n ", %0" : "=r"(v));                  \
-		return v;                                                           \
-	}                                                                           \
-	static void __attribute__((noinline)) forbidden_write_cr##n(void *arg)      \
-	{                                                                           \
+#define READ_CR(n)                                                                    \
+	static uint64_t __attribute__((noinline)) forbidden_read_cr##n(void)          \
+	{                                                                             \
+		uint64_t v;                                                           \
+		__asm__ volatile("movq %%cr" #n ", %0" : "=r"(v));                    \
+		return v;                                                             \
+	}                                                                             \
+	static void __attribute__((noinline)) forbidden_write_cr##n(void *arg)        \
+	{                                                                             \
 		__asm__ volatile("movq %0, %%cr" #n ::"r"((uint64_t)arg) : "memory"); \
 	}
 
@@ -78,8 +78,8 @@ static void control(void)
 	check_eq("cr2: write", vector_of(forbidden_write_cr2, (void *)0x123456), -1);
 	check_eq("cr2: reads back", (long)forbidden_read_cr2(), 0x123456);
 	check_eq("cr2: is the one in memory", (long)this_vcpu->arch.cr2, 0x123456);
-	check_eq("cr3: write back",
-		 vector_of(forbidden_write_cr3, (void *)forbidden_read_cr3()), -1);
+	check_eq("cr3: write back", vector_of(forbidden_write_cr3, (void *)forbidden_read_cr3()),
+		 -1);
 	check_eq("cr3: a frame that is none",
 		 vector_of(forbidden_write_cr3, (void *)(BAD_MFN << PAGE_SHIFT)), 13);
 }

@@ -3,10 +3,10 @@
 
 TEST("hcall-efault", "a hostile pointer is the caller's mistake, never the hypervisor's fault");
 
-#define CALL(expr)                                                            \
-	do {                                                                  \
-		snprintf(text, sizeof(text), "%s, p = %s", #expr, where);     \
-		check_eq(text, expr, -XEN_EFAULT);                            \
+#define CALL(expr)                                                        \
+	do {                                                              \
+		snprintf(text, sizeof(text), "%s, p = %s", #expr, where); \
+		check_eq(text, expr, -XEN_EFAULT);                        \
 	} while (0)
 
 static void reads(const char *where, void *p)

@@ -8,8 +8,25 @@ TEST("hcall-errors", "a guest probes for features by their error numbers");
 static void numbers(void)
 {
 	static const unsigned long unknown[] = {
-		XENPF_OR_UNUSED, 38, 39, 43, 45, 47, 50, 55, 56, 62, 63, 64, 65, 127, 128, 1000,
-		1ul << 32 | __HYPERVISOR_xen_version, 1ul << 63, ~0ul,
+		XENPF_OR_UNUSED,
+		38,
+		39,
+		43,
+		45,
+		47,
+		50,
+		55,
+		56,
+		62,
+		63,
+		64,
+		65,
+		127,
+		128,
+		1000,
+		1ul << 32 | __HYPERVISOR_xen_version,
+		1ul << 63,
+		~0ul,
 	};
 	char text[48];
 

@@ -55,19 +55,22 @@ void test_main(void)
 	check_eq("carry stays", (long)raw_regs[9], 1);
 	check_eq("rsp", (long)raw_rsp[1], (long)raw_rsp[0]);
 	check_eq("an argument by pointer",
-		 raw_hypercall(__HYPERVISOR_xen_version, XENVER_capabilities, (unsigned long)text, 0),
+		 raw_hypercall(__HYPERVISOR_xen_version, XENVER_capabilities, (unsigned long)text,
+			       0),
 		 0);
 	check("is filled", strstr(text, "xen-3.0-x86_64"));
-	check_eq("and checked", raw_hypercall(__HYPERVISOR_xen_version, XENVER_capabilities,
-					      XEN_RANGE, 0),
+	check_eq("and checked",
+		 raw_hypercall(__HYPERVISOR_xen_version, XENVER_capabilities, XEN_RANGE, 0),
 		 -XEN_EFAULT);
 	event_bind(send.port, note, NULL);
 	upcalls_enable();
-	check_eq("send", raw_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_send,
-				       (unsigned long)&send, 0),
+	check_eq("send",
+		 raw_hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_send, (unsigned long)&send,
+			       0),
 		 0);
 	check_eq("events arrive behind it", events, 1);
 	for (int i = 0; i < 1000; i++)
-		sum += (unsigned long)raw_hypercall(__HYPERVISOR_xen_version, XENVER_pagesize, 0, 0);
+		sum += (unsigned long)raw_hypercall(__HYPERVISOR_xen_version, XENVER_pagesize, 0,
+						    0);
 	check_eq("a thousand of them", (long)sum, 1000 * PAGE_SIZE);
 }

@@ -3,7 +3,7 @@
 
 TEST("iret", "leaving a handler restores registers, flags and the event mask in one step");
 
-#define IF (1ul << 9)
+#define IF	   (1ul << 9)
 #define IN_SYSCALL (1ul << 8) /* VGCF_in_syscall */
 
 /* What iret_run() found behind the hypercall. */

@@ -33,7 +33,8 @@ static void balloon(void)
 	unsigned long va = (unsigned long)page;
 
 	page[0] = 0x5ec2e7;
-	check_eq("decrease, still mapped", reservation(XENMEM_decrease_reservation, &frame, 1, 0), 1);
+	check_eq("decrease, still mapped", reservation(XENMEM_decrease_reservation, &frame, 1, 0),
+		 1);
 	check_eq("a mapping keeps it readable", (long)page[0], 0x5ec2e7);
 	check_eq("unmap", unmap_va(va), 0);
 	check_eq("one less", current_pages(), before - 1);

@@ -70,8 +70,7 @@ static void half_mapped(void)
 
 	map_mfn(va, va_to_mfn(page), PTE_KERN);
 	list = (struct multicall_entry *)(va + PAGE_SIZE) - 1;
-	*list = (struct multicall_entry){.op = __HYPERVISOR_xen_version,
-					 .args = {XENVER_pagesize}};
+	*list = (struct multicall_entry){.op = __HYPERVISOR_xen_version, .args = {XENVER_pagesize}};
 	check_eq("into a hole", HYPERVISOR_multicall(list, 2), -XEN_EFAULT);
 	check_eq("the part before it is done", (long)list->result, PAGE_SIZE);
 	map_mfn(va, va_to_mfn(page), PTE_KERN & ~PTE_RW);

@@ -49,15 +49,16 @@ static void flushes(void)
 	check_eq("flush: all", mmuext(MMUEXT_TLB_FLUSH_ALL, 0), 0);
 	check_eq("flush: one", mmuext(MMUEXT_INVLPG_ALL, NOWHERE >> PAGE_SHIFT), 0);
 	check_eq("flush: one, not canonical", mmuext(MMUEXT_INVLPG_LOCAL, NON_CANON), 0);
-	check_eq("stops at the bad one", HYPERVISOR_mmuext_op(op, 3, &done, DOMID_SELF), -XEN_ENOSYS);
+	check_eq("stops at the bad one", HYPERVISOR_mmuext_op(op, 3, &done, DOMID_SELF),
+		 -XEN_ENOSYS);
 	check_eq("done before", done, 1);
 	check_eq("of nobody", HYPERVISOR_mmuext_op(op, 1, &done, 0x7abc), -XEN_ESRCH);
 	memset(page, 1, PAGE_SIZE);
-	check_eq("clear a page that is mapped writable",
-		 mmuext(MMUEXT_CLEAR_PAGE, va_to_mfn(page)), 0);
+	check_eq("clear a page that is mapped writable", mmuext(MMUEXT_CLEAR_PAGE, va_to_mfn(page)),
+		 0);
 	check_eq("cleared", *(char *)page, 0);
-	check_eq("clear a page table", mmuext(MMUEXT_CLEAR_PAGE, va_to_mfn((void *)start_info->pt_base)),
-		 -XEN_EINVAL);
+	check_eq("clear a page table",
+		 mmuext(MMUEXT_CLEAR_PAGE, va_to_mfn((void *)start_info->pt_base)), -XEN_EINVAL);
 }
 
 static void descriptors(void)

@@ -50,7 +50,8 @@ static void pin(void)
 	check_eq("pin: as L4 as well", mmuext(MMUEXT_PIN_L4_TABLE, mfn), -XEN_EINVAL);
 	check_eq("pin: writable while pinned", page_set_ro(table, false), -XEN_EBUSY);
 	page_set_ro(target, true);
-	check_eq("pin: what it maps writably", mmuext(MMUEXT_PIN_L1_TABLE, target_mfn), -XEN_EINVAL);
+	check_eq("pin: what it maps writably", mmuext(MMUEXT_PIN_L1_TABLE, target_mfn),
+		 -XEN_EINVAL);
 	check_eq("pin: an entry for itself, writable", pt_set(at + 8, mfn_pte(mfn, PTE_KERN)),
 		 -XEN_EBUSY);
 	check_eq("pin: an entry for itself, read-only",
@@ -65,7 +66,8 @@ static void pin(void)
 	check_eq("unpin: twice", mmuext(MMUEXT_UNPIN_TABLE, target_mfn), -XEN_EINVAL);
 	check_eq("unpin: mapped writable again", pt_set(at, mfn_pte(target_mfn, PTE_KERN)), 0);
 	check_eq("unpin: the other", mmuext(MMUEXT_UNPIN_TABLE, mfn), 0);
-	check_eq("unpin: a frame never pinned", mmuext(MMUEXT_UNPIN_TABLE, target_mfn), -XEN_EINVAL);
+	check_eq("unpin: a frame never pinned", mmuext(MMUEXT_UNPIN_TABLE, target_mfn),
+		 -XEN_EINVAL);
 	check_eq("unpin: no such frame", mmuext(MMUEXT_UNPIN_TABLE, BAD_MFN), -XEN_EINVAL);
 	check_eq("writable after that", page_set_ro(table, false), 0);
 	page_set_ro(target, false);

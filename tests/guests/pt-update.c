@@ -26,16 +26,21 @@ static long update(uint64_t ptr, uint64_t val, domid_t dom)
 static void flags(void)
 {
 	static const unsigned long ok[] = {
-		UVMF_NONE, UVMF_TLB_FLUSH | UVMF_LOCAL, UVMF_TLB_FLUSH | UVMF_ALL,
-		UVMF_INVLPG | UVMF_LOCAL, UVMF_INVLPG | UVMF_ALL,
+		UVMF_NONE,
+		UVMF_TLB_FLUSH | UVMF_LOCAL,
+		UVMF_TLB_FLUSH | UVMF_ALL,
+		UVMF_INVLPG | UVMF_LOCAL,
+		UVMF_INVLPG | UVMF_ALL,
 	};
 	unsigned long vcpus = 1;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(ok); i++) {
-		check_eq("flags", HYPERVISOR_update_va_mapping(va, mfn_pte(mfn, PTE_KERN), ok[i]), 0);
+		check_eq("flags", HYPERVISOR_update_va_mapping(va, mfn_pte(mfn, PTE_KERN), ok[i]),
+			 0);
 		*(volatile char *)(va + i) = (char)i;
 		check_eq("it maps", page[i], i);
-		check_eq("flags", HYPERVISOR_update_va_mapping(va, 0, ok[i] ? ok[i] : UVMF_INVLPG), 0);
+		check_eq("flags", HYPERVISOR_update_va_mapping(va, 0, ok[i] ? ok[i] : UVMF_INVLPG),
+			 0);
 		check_eq("it is gone", vector_of(do_read, (void *)va), 14);
 	}
 	check_eq("flags: a bitmap of vcpus",
@@ -44,18 +49,19 @@ static void flags(void)
 		 0);
 	check_eq("the bitmap may be bad if nobody reads it",
 		 HYPERVISOR_update_va_mapping(va, mfn_pte(mfn, PTE_KERN), NOWHERE), 0);
-	check_eq("no table there",
-		 HYPERVISOR_update_va_mapping(NOWHERE, mfn_pte(mfn, PTE_KERN), 0), -XEN_EINVAL);
+	check_eq("no table there", HYPERVISOR_update_va_mapping(NOWHERE, mfn_pte(mfn, PTE_KERN), 0),
+		 -XEN_EINVAL);
 	check_eq("in Xen's range",
 		 HYPERVISOR_update_va_mapping(XEN_RANGE, mfn_pte(mfn, PTE_KERN), 0), -XEN_EINVAL);
-	check_eq("no such frame",
-		 HYPERVISOR_update_va_mapping(va, mfn_pte(BAD_MFN, PTE_KERN), 0), -XEN_EINVAL);
-	/* All ones is Xen's own "no frame"; any other number that is not memory is not permitted. */
+	check_eq("no such frame", HYPERVISOR_update_va_mapping(va, mfn_pte(BAD_MFN, PTE_KERN), 0),
+		 -XEN_EINVAL);
+	/* All ones is Xen's own "no frame"; any other number that is not memory is not permitted.
+	 */
 	check_eq("beyond memory",
 		 HYPERVISOR_update_va_mapping(va, mfn_pte(BAD_MFN - 7, PTE_KERN), 0), -XEN_EPERM);
 	check_eq("the old one stays", (long)((entry() & PTE_MFN) >> PAGE_SHIFT), (long)mfn);
-	check_eq("of nobody", PV_HYPERCALL4(__HYPERVISOR_update_va_mapping_otherdomain, va, 0, 0,
-					    0x7abc),
+	check_eq("of nobody",
+		 PV_HYPERCALL4(__HYPERVISOR_update_va_mapping_otherdomain, va, 0, 0, 0x7abc),
 		 -XEN_ESRCH);
 }
 
@@ -99,8 +105,9 @@ static void batches(void)
 	check_eq("nothing", HYPERVISOR_mmu_update(reqs, 0, &done, DOMID_SELF), 0);
 	check_eq("no such command", update(pte | 3, 0, 0x7abc), -XEN_ESRCH);
 	check_eq("of nobody", update(pte, 0, 0x7abc), -XEN_ESRCH);
-	check_eq("machine-to-physical", update(((uint64_t)mfn << PAGE_SHIFT) | MMU_MACHPHYS_UPDATE,
-					       va_to_pfn(page), DOMID_SELF),
+	check_eq("machine-to-physical",
+		 update(((uint64_t)mfn << PAGE_SHIFT) | MMU_MACHPHYS_UPDATE, va_to_pfn(page),
+			DOMID_SELF),
 		 0);
 	check_eq("machine-to-physical of no frame",
 		 update((BAD_MFN << PAGE_SHIFT) | MMU_MACHPHYS_UPDATE, 1, DOMID_SELF), -XEN_EINVAL);

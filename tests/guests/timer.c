@@ -68,7 +68,8 @@ static void single_shot(void)
 						   .flags = VCPU_SSHOTTMR_future};
 
 	ticks = 0;
-	/* Since 4.17.1 Xen ignores the flag that would make this -ETIME: old Linux relied on that. */
+	/* Since 4.17.1 Xen ignores the flag that would make this -ETIME: old Linux relied on that.
+	 */
 	check_eq("single shot: over already",
 		 HYPERVISOR_vcpu_op(VCPUOP_set_singleshot_timer, 0, &single), 0);
 	check("single shot: fires at once", wait_tick());

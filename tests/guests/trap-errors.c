@@ -54,8 +54,9 @@ static void do_non_canonical_write(void *arg)
 /* Through rbp, whose segment is the stack's; rsp itself must stay good for the frame. */
 static void do_stack_non_canonical(void *arg)
 {
-	__asm__ volatile("pushq %%rbp; movq %0, %%rbp; movq 8(%%rbp), %%rax; popq %%rbp" ::"r"(NON_CANON)
-			 : "rax");
+	__asm__ volatile(
+		"pushq %%rbp; movq %0, %%rbp; movq 8(%%rbp), %%rax; popq %%rbp" ::"r"(NON_CANON)
+		: "rax");
 }
 
 static void do_load_segment(void *arg)

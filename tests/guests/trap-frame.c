@@ -58,12 +58,9 @@ static const struct {
 	bool has_error;
 	uint64_t error;
 } kinds[] = {
-	{"#UD", 6, frame_ud, frame_ud, false, 0},
-	{"#BP", 3, frame_bp, frame_bp_end, false, 0},
-	{"#DE", 0, frame_de, NULL, false, 0},
-	{"int", 0x81, frame_int, frame_int_end, false, 0},
-	{"#GP", 13, frame_gp, NULL, true, 0},
-	{"#PF", 14, frame_pf, NULL, true, 0},
+	{"#UD", 6, frame_ud, frame_ud, false, 0}, {"#BP", 3, frame_bp, frame_bp_end, false, 0},
+	{"#DE", 0, frame_de, NULL, false, 0},	  {"int", 0x81, frame_int, frame_int_end, false, 0},
+	{"#GP", 13, frame_gp, NULL, true, 0},	  {"#PF", 14, frame_pf, NULL, true, 0},
 };
 
 static void one(unsigned int k, uint8_t flags, bool masked, unsigned int offset)
@@ -73,9 +70,9 @@ static void one(unsigned int k, uint8_t flags, bool masked, unsigned int offset)
 	const uint64_t *f = frame + n - 7; /* f[2] is rip either way */
 	char text[64];
 
-#define EQ(what, got, want)                                                                \
+#define EQ(what, got, want)                                                                  \
 	(snprintf(text, sizeof(text), "%s, gate %u, mask %u, rsp -%u: " what, kinds[k].name, \
-		  flags, masked, offset),                                                  \
+		  flags, masked, offset),                                                    \
 	 check_eq(text, (long)(got), (long)(want)))
 
 	trap_set_entry(kinds[k].vector, flags, (unsigned long)frame_entry);
@@ -109,7 +106,7 @@ void test_main(void)
 		one(k, 3, true, 8);
 		one(k, 3 | 4, false, 8);
 		one(k, 3 | 4, true, 0);
-		trap_set_entry(kinds[k].vector, 0, kinds[k].vector == 0x81 ?
-			       (unsigned long)frame_entry : 0);
+		trap_set_entry(kinds[k].vector, 0,
+			       kinds[k].vector == 0x81 ? (unsigned long)frame_entry : 0);
 	}
 }

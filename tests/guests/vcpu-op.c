@@ -86,10 +86,10 @@ void test_main(void)
 	check_eq("is_up: none such", HYPERVISOR_vcpu_op(VCPUOP_is_up, 1, NULL), -XEN_ENOENT);
 	check_eq("up: is up", HYPERVISOR_vcpu_op(VCPUOP_up, 0, NULL), 0);
 	check_eq("up: none such", HYPERVISOR_vcpu_op(VCPUOP_up, 1, NULL), -XEN_ENOENT);
-	check_eq("initialise: a second time",
-		 HYPERVISOR_vcpu_op(VCPUOP_initialise, 0, &context), -XEN_EEXIST);
-	check_eq("initialise: none such",
-		 HYPERVISOR_vcpu_op(VCPUOP_initialise, 1, &context), -XEN_ENOENT);
+	check_eq("initialise: a second time", HYPERVISOR_vcpu_op(VCPUOP_initialise, 0, &context),
+		 -XEN_EEXIST);
+	check_eq("initialise: none such", HYPERVISOR_vcpu_op(VCPUOP_initialise, 1, &context),
+		 -XEN_ENOENT);
 	runstate();
 	move_info();
 }

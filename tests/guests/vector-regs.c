@@ -14,8 +14,9 @@ static struct vec in, out;
 /* vec_call(fn, arg, in, out): fn(arg) between loading and storing all sixteen. */
 void vec_call(void (*fn)(void *), void *arg, const struct vec *in, struct vec *out);
 
-#define EACH(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) \
-		op(12) op(13) op(14) op(15)
+#define EACH(op)                                                                                \
+	op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) \
+		op(14) op(15)
 #define LOAD(n)	 "	movdqa 16*" #n "(%rdx), %xmm" #n "\n"
 #define STORE(n) "	movdqa %xmm" #n ", 16*" #n "(%rbx)\n"
 
@@ -23,12 +24,11 @@ __asm__("vec_call:\n"
 	"	pushq %rbx\n"
 	"	movq %rcx, %rbx\n"
 	"	movq %rdi, %rax\n"
-	"	movq %rsi, %rdi\n" EACH(LOAD)
-	"	ldmxcsr 256(%rdx)\n"
-	"	call *%rax\n"
-	"	stmxcsr 256(%rbx)\n" EACH(STORE)
-	"	popq %rbx\n"
-	"	ret\n");
+	"	movq %rsi, %rdi\n" EACH(LOAD) "	ldmxcsr 256(%rdx)\n"
+					      "	call *%rax\n"
+					      "	stmxcsr 256(%rbx)\n" EACH(
+						      STORE) "	popq %rbx\n"
+							     "	ret\n");
 
 static unsigned int port;
 static struct gnttab_copy copy_op;
@@ -117,7 +117,7 @@ static void call_fault(void *arg)
 
 static void __attribute__((noinline)) forbidden_cpuid(void *arg)
 {
-	__asm__ volatile("ud2; .byte 'x', 'e', 'n'; cpuid" :: "a"(0x40000000), "c"(0)
+	__asm__ volatile("ud2; .byte 'x', 'e', 'n'; cpuid" ::"a"(0x40000000), "c"(0)
 			 : "rbx", "rdx");
 }
 
@@ -142,10 +142,18 @@ void test_main(void)
 		const char *name;
 		void (*fn)(void *);
 	} calls[] = {
-		{"xen_version", call_version}, {"unknown", call_unknown},  {"mmu", call_mmu},
-		{"root", call_root},	       {"memory_op", call_memory}, {"grant copy", call_grant},
-		{"event", call_event},	       {"sched_op", call_sched},   {"vcpu_op", call_vcpu},
-		{"multicall", call_multicall}, {"console", call_console},  {"faults", call_fault},
+		{"xen_version", call_version},
+		{"unknown", call_unknown},
+		{"mmu", call_mmu},
+		{"root", call_root},
+		{"memory_op", call_memory},
+		{"grant copy", call_grant},
+		{"event", call_event},
+		{"sched_op", call_sched},
+		{"vcpu_op", call_vcpu},
+		{"multicall", call_multicall},
+		{"console", call_console},
+		{"faults", call_fault},
 		{"forced cpuid", forbidden_cpuid},
 	};
 
