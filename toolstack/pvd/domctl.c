@@ -245,6 +245,10 @@ long do_domctl(struct client *c, uint64_t arg)
 	} else if (!u.domain && u.cmd == XEN_DOMCTL_getvcpuaffinity) {
 		bitmap_out(c, &u.u.vcpuaffinity.cpumap_hard, host_cpus());
 		bitmap_out(c, &u.u.vcpuaffinity.cpumap_soft, host_cpus());
+	} else if (!u.domain && u.cmd == XEN_DOMCTL_scheduler_op &&
+		   u.u.scheduler_op.cmd == XEN_DOMCTL_SCHEDOP_getinfo) {
+		u.u.scheduler_op.u.credit2.weight = 256;
+		u.u.scheduler_op.u.credit2.cap = 0;
 	} else if (!u.domain) {
 		rc = -EPERM; /* nobody pauses or destroys the host */
 	} else {

@@ -53,7 +53,7 @@ static int find_program(const char *name, const char *env, char *path, size_t si
 		snprintf(path, size, "%s", e);
 		return 0;
 	}
-	snprintf(pattern, sizeof(pattern), "/usr/lib/xen-*/bin/%s", name);
+	snprintf(pattern, sizeof(pattern), "/usr/lib/xen-[0-9]*/bin/%s", name);
 	if (glob(pattern, 0, NULL, &g))
 		return -ENOENT;
 	snprintf(path, size, "%s", g.gl_pathv[g.gl_pathc - 1]);

@@ -193,6 +193,12 @@ static long run(struct client *c, struct xen_sysctl *u)
 		return cputopo(c, &u->u.cputopoinfo);
 	case XEN_SYSCTL_numainfo:
 		return numainfo(c, &u->u.numainfo);
+	case XEN_SYSCTL_scheduler_op:
+		if (u->u.scheduler_op.cmd != XEN_SYSCTL_SCHEDOP_getinfo ||
+		    u->u.scheduler_op.sched_id != XEN_SCHEDULER_CREDIT2)
+			return -EOPNOTSUPP;
+		memset(&u->u.scheduler_op.u, 0, sizeof(u->u.scheduler_op.u));
+		return 0;
 	case XEN_SYSCTL_cpupool_op:
 		return cpupool(c, &u->u.cpupool_op);
 	case XEN_SYSCTL_get_cpu_policy:
