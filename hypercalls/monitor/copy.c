@@ -35,7 +35,7 @@ uint64_t walk(struct vcpu *v, uint64_t va)
 	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))
 		return 0;
 	for (int shift = 39; shift >= 12; shift -= 9) {
-		uint64_t *table = frame_ptr(v->d, mfn);
+		const uint64_t *table = frame_ptr(v->d, mfn);
 
 		if (!table)
 			return 0;
@@ -53,6 +53,8 @@ enum direction { READ, WRITE, CLEAR };
 
 static int access_guest(struct vcpu *v, uint8_t *buf, uint64_t va, size_t n, enum direction dir)
 {
+	if (n && va + (n - 1) < va) /* a buffer does not go round the end of the address space */
+		return -EFAULT;
 	while (n) {
 		uint64_t e = walk(v, va), off = va & (PAGE_SIZE - 1);
 		size_t len = PAGE_SIZE - off < n ? PAGE_SIZE - off : n;

@@ -2,11 +2,11 @@
 /* Descriptor tables: set_gdt and update_descriptor. Intel SDM vol. 3, 3.4.5. */
 #include "hypercalls/monitor/mm.h"
 
-#define DESC_P	   (1UL << 47)
-#define DESC_S	   (1UL << 44) /* code or data, not a system descriptor */
-#define DESC_DPL   (3UL << 45)
-#define DESC_TYPE  (15UL << 40)
-#define CALL_GATE  (12UL << 40)
+#define DESC_P	  (1UL << 47)
+#define DESC_S	  (1UL << 44) /* code or data, not a system descriptor */
+#define DESC_DPL  (3UL << 45)
+#define DESC_TYPE (15UL << 40)
+#define CALL_GATE (12UL << 40)
 
 bool descriptor_check(uint64_t *desc)
 {
@@ -18,6 +18,8 @@ bool descriptor_check(uint64_t *desc)
 		*desc = e | DESC_DPL; /* a 64-bit guest kernel runs in ring 3 */
 		return true;
 	}
+	if (!(e & DESC_TYPE)) /* invalid, harmless: the second half of a call gate */
+		return true;
 	if ((e & DESC_TYPE) != CALL_GATE)
 		return false;
 	*desc = e & ~DESC_DPL; /* a call through it traps, to be emulated */
@@ -29,9 +31,11 @@ long do_set_gdt(struct vcpu *v, uint64_t frames, uint64_t entries, uint64_t a3, 
 {
 	struct domain *d = v->d;
 	uint64_t mfn[14];
-	unsigned n = (entries + 511) / 512, got;
+	unsigned n, got;
 	int rc = 0;
 
+	entries = (uint32_t)entries; /* an unsigned int of Xen's */
+	n = (entries + 511) / 512;
 	if (entries > FIRST_RESERVED_GDT_ENTRY)
 		return -EINVAL;
 	if (copy_from_guest(v, mfn, frames, n * sizeof(mfn[0])))
@@ -60,7 +64,7 @@ long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t desc, uint64_
 	uint64_t mfn = maddr >> PAGE_SHIFT, *slot;
 	struct frame *f;
 
-	if (maddr & 7 || !frame_is_ram(d, mfn) || !descriptor_check(&desc))
+	if (maddr & 7 || !frame_is_owned(d, mfn) || !descriptor_check(&desc))
 		return -EINVAL;
 	f = &d->frame[mfn];
 	if (f->type_count && f->type != FT_SEGDESC && f->type != FT_WRITABLE)

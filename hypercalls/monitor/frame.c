@@ -67,44 +67,48 @@ uint64_t frame_alloc(struct domain *d, unsigned order, uint64_t pfn)
 			return INVALID_MFN;
 	}
 	for (uint64_t i = 0; i < n; i++) {
-		d->frame[mfn + i] = (struct frame){ .kind = FRAME_RAM, .va_hint = VA_HINT_NONE };
-		d->frame[mfn + i].pfn = pfn + i;
+		d->frame[mfn + i] = (struct frame){.kind = FRAME_RAM, .va_hint = VA_HINT_NONE};
+		d->frame[mfn + i].pfn = pfn == INVALID_MFN ? pfn : pfn + i;
 	}
 	d->tot_pages += n;
 	d->alloc_hint = mfn + n;
 	return mfn;
 }
 
+void frame_scrub(struct domain *d, uint64_t mfn, unsigned order)
+{
+	madvise(frame_ptr(d, mfn), PAGE_SIZE << order, MADV_REMOVE);
+}
+
 /* Nobody refers to it any more: back to the host, to be found zeroed if allocated again. */
 static void frame_release(struct domain *d, uint64_t mfn)
 {
-	d->frame[mfn] = (struct frame){ .kind = FRAME_FREE };
-	madvise(frame_ptr(d, mfn), PAGE_SIZE, MADV_REMOVE);
+	d->tot_pages--;
+	d->frame[mfn] = (struct frame){.kind = FRAME_FREE};
+	frame_scrub(d, mfn, 0);
 }
 
-/* Leaves the reservation now; the memory goes when the last mapping does. */
+/*
+ * Leaves the reservation now; the memory goes, and is counted as gone, with the last reference:
+ * a mapped frame, or a pinned table, stays what it is until then (as on Xen).
+ */
 int frame_free(struct domain *d, uint64_t mfn)
 {
-	struct frame *f = &d->frame[mfn];
-
 	if (!frame_is_ram(d, mfn))
 		return -EINVAL;
-	if (f->pinned)
-		return -EBUSY;
-	d->tot_pages--;
-	f->kind = FRAME_DYING;
-	if (!f->ref_count)
+	d->frame[mfn].kind = FRAME_DYING;
+	if (!d->frame[mfn].ref_count)
 		frame_release(d, mfn);
 	return 0;
 }
 
 int frame_get(struct domain *d, uint64_t mfn)
 {
-	if (mfn >= d->nr_frames)
+	if (mfn >= d->nr_frames) /* Xen takes it for a device's, unless it is the invalid frame */
 		return mfn == PTE_MFN_MASK >> PAGE_SHIFT ? -EINVAL : -EPERM;
 	if (d->frame[mfn].kind == FRAME_HEAP)
-		return heap_mappable(d, mfn) ? 0 : -EPERM;
-	if (d->frame[mfn].kind != FRAME_RAM || d->frame[mfn].ref_count == UINT32_MAX)
+		return heap_mappable(d, mfn) ? 0 : -EINVAL;
+	if (!frame_is_owned(d, mfn) || d->frame[mfn].ref_count == UINT32_MAX)
 		return -EBUSY;
 	d->frame[mfn].ref_count++;
 	return 0;
@@ -125,7 +129,7 @@ int frame_get_type(struct domain *d, uint64_t mfn, enum frame_type type)
 	struct frame *f;
 	int rc;
 
-	if (!frame_is_ram(d, mfn))
+	if (!frame_is_owned(d, mfn))
 		return -EINVAL;
 	f = &d->frame[mfn];
 	if (f->type_count && f->type != type)

@@ -5,9 +5,20 @@
 
 #include "hypercalls/monitor/monitor.h"
 
-/* A plain reference (a read-only mapping). -EPERM: no such frame; -EBUSY: not the guest's. */
+/* The guest's: in the reservation, or given back while still referenced. */
+static inline bool frame_is_owned(struct domain *d, uint64_t mfn)
+{
+	return mfn < d->nr_frames &&
+	       (d->frame[mfn].kind == FRAME_RAM || d->frame[mfn].kind == FRAME_DYING);
+}
+
+/* A plain reference (a read-only mapping). -EPERM: no such frame; -EBUSY, -EINVAL: not the
+ * guest's.
+ */
 int frame_get(struct domain *d, uint64_t mfn);
 void frame_put(struct domain *d, uint64_t mfn);
+/* Contents to zeroes, memory back to the host until touched. */
+void frame_scrub(struct domain *d, uint64_t mfn, unsigned order);
 
 /* validate.c: take, or drop, all references that the contents of a frame of this type hold. */
 int frame_validate(struct domain *d, uint64_t mfn, enum frame_type type);
@@ -29,12 +40,28 @@ static inline bool l4_slot_is_xens(unsigned i)
 	return i >= 256 && i < 272;
 }
 
-/* DOMID_SELF or its own number; a domU has no business with any other. */
+/*
+ * DOMID_SELF or its own number; a domU has no business with any other. Domain 0 surely exists;
+ * of the rest the monitor knows none.
+ */
 static inline int check_self(struct domain *d, uint64_t domid)
 {
 	if (domid == DOMID_SELF || domid == d->id)
 		return 0;
 	return domid ? -ESRCH : -EPERM;
+}
+
+/* The owner of the pages in an MMU call: never oneself by number. */
+static inline int check_owner(uint64_t domid)
+{
+	if (domid == DOMID_SELF)
+		return 0;
+	return domid == 0 || domid == DOMID_IO || domid == DOMID_XEN ? -EPERM : -ESRCH;
+}
+
+static inline bool addr_ok(uint64_t va)
+{
+	return va < 1UL << 47 || va >= HYPERVISOR_END;
 }
 
 #endif

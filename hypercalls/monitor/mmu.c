@@ -27,7 +27,7 @@ int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new,
 	uint64_t *slot, old;
 	int rc;
 
-	if (!frame_is_ram(d, table_mfn))
+	if (!frame_is_owned(d, table_mfn))
 		return -EINVAL;
 	f = &d->frame[table_mfn];
 	slot = (uint64_t *)frame_ptr(d, table_mfn) + index;
@@ -42,7 +42,7 @@ int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new,
 	if (rc)
 		return rc;
 	if (preserve_ad)
-		new |= old & (PTE_A | PTE_D);
+		new |= old &(PTE_A | PTE_D);
 	rc = entry_get(d, new, f->type);
 	if (rc)
 		return rc;
@@ -66,7 +66,7 @@ static int one_update(struct vcpu *v, const struct mmu_update *u)
 		return pte_update(v, mfn, (addr & (PAGE_SIZE - 1)) / 8, u->val,
 				  (u->ptr & 3) == MMU_PT_UPDATE_PRESERVE_AD);
 	default: /* MMU_MACHPHYS_UPDATE */
-		if (!frame_is_ram(v->d, mfn))
+		if (!frame_is_owned(v->d, mfn))
 			return -EINVAL;
 		v->d->frame[mfn].pfn = u->val;
 		return 0;
@@ -76,18 +76,23 @@ static int one_update(struct vcpu *v, const struct mmu_update *u)
 long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdone, uint64_t dom,
 		   uint64_t a5)
 {
-	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, done = 0;
+	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, base = 0, done, owner;
 	struct mmu_update u;
-	long rc = check_self(v->d, dom & 0xffff);
+	long rc;
 
 	/* The upper half names the owner of the tables, plus one. */
-	if (!rc && (dom >> 16) & 0xffff)
-		rc = check_self(v->d, ((dom >> 16) & 0xffff) - 1);
+	owner = (uint32_t)dom >> 16;
+	if (owner && owner - 1 != v->d->id)
+		return owner == 1 ? -EPERM : -ESRCH;
+	rc = check_owner(dom & 0xffff);
 	if (rc)
 		return rc;
 	if (n > MAX_UPDATES)
 		return -E2BIG;
-	for (; done < n; done++, ureqs += sizeof(u)) {
+	if (pdone && (uint32_t)count & UPDATE_PREEMPTED &&
+	    copy_from_guest(v, &base, pdone, sizeof(base)))
+		base = 0;
+	for (done = 0; done < n; done++, ureqs += sizeof(u)) {
 		if (copy_from_guest(v, &u, ureqs, sizeof(u))) {
 			rc = -EFAULT;
 			break;
@@ -96,7 +101,8 @@ long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdon
 		if (rc)
 			break;
 	}
-	if (pdone && copy_to_guest(v, pdone, &done, sizeof(done)) && !rc)
+	done += base;
+	if (pdone && copy_to_guest(v, pdone, &done, sizeof(done)))
 		rc = -EFAULT;
 	return rc;
 }
@@ -111,7 +117,7 @@ static uint64_t l1_of(struct vcpu *v, uint64_t va)
 
 		if (!table)
 			return INVALID_MFN;
-		e = table[(va >> shift) & 511];
+		e = __atomic_load_n(&table[(va >> shift) & 511], __ATOMIC_RELAXED);
 		if (!(e & PTE_P) || (shift < 39 && e & PTE_PS))
 			return INVALID_MFN;
 		mfn = pte_mfn(e);
@@ -125,11 +131,10 @@ long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t val, uint64_t fl
 	uint64_t l1, mask;
 	long rc;
 
-	if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
-	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))
+	if (!addr_ok(va))
 		return -EINVAL;
 	l1 = l1_of(v, va);
-	if (l1 == INVALID_MFN || !frame_is_ram(v->d, l1) || v->d->frame[l1].type != FT_L1)
+	if (l1 == INVALID_MFN || !frame_is_owned(v->d, l1) || v->d->frame[l1].type != FT_L1)
 		return -EINVAL;
 	rc = pte_update(v, l1, (va >> PAGE_SHIFT) & 511, val, false);
 	if (rc || !(flags & UVMF_FLUSHTYPE_MASK))
@@ -146,7 +151,7 @@ long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t val, uint64_t fl
 long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags,
 				      uint64_t dom, uint64_t a5)
 {
-	int rc = check_self(v->d, dom & 0xffff);
+	int rc = check_owner(dom & 0xffff);
 
 	return rc ? rc : do_update_va_mapping(v, va, val, flags, 0, 0);
 }

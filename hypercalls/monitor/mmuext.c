@@ -20,7 +20,7 @@ static int pin(struct domain *d, uint64_t mfn, enum frame_type type)
 
 static int unpin(struct domain *d, uint64_t mfn)
 {
-	if (!frame_is_ram(d, mfn) || !d->frame[mfn].pinned)
+	if (!frame_is_owned(d, mfn) || !d->frame[mfn].pinned)
 		return -EINVAL;
 	d->frame[mfn].pinned = 0;
 	frame_put_type(d, mfn, d->frame[mfn].type);
@@ -31,11 +31,13 @@ int root_load(struct vcpu *v, uint64_t mfn)
 {
 	struct domain *d = v->d;
 	uint64_t old = v->cr3_mfn;
+	int rc;
 
 	if (old == mfn && old)
 		return 0;
-	if (frame_get_type(d, mfn, FT_L4))
-		return -EINVAL;
+	rc = frame_get_type(d, mfn, FT_L4);
+	if (rc)
+		return rc;
 	v->cr3_mfn = mfn;
 	d->provider->invalidate_all(d);
 	if (old)
@@ -45,18 +47,25 @@ int root_load(struct vcpu *v, uint64_t mfn)
 
 static int user_root_load(struct vcpu *v, uint64_t mfn)
 {
-	if (mfn && frame_get_type(v->d, mfn, FT_L4))
-		return -EINVAL;
-	if (v->user_cr3_mfn)
-		frame_put_type(v->d, v->user_cr3_mfn, FT_L4);
+	uint64_t old = v->user_cr3_mfn;
+	int rc;
+
+	if (old == mfn)
+		return 0;
+	rc = mfn ? frame_get_type(v->d, mfn, FT_L4) : 0;
+	if (rc)
+		return rc;
 	v->user_cr3_mfn = mfn;
+	v->d->provider->invalidate_all(v->d);
+	if (old)
+		frame_put_type(v->d, old, FT_L4);
 	return 0;
 }
 
 /* Fill a page, or copy one: both must be usable as ordinary memory. */
 static int page_op(struct domain *d, uint64_t dst, uint64_t src, bool clear)
 {
-	if (!clear && !frame_is_ram(d, src))
+	if (!clear && !frame_is_owned(d, src))
 		return -EINVAL;
 	if (frame_get_type(d, dst, FT_WRITABLE))
 		return -EINVAL;
@@ -70,7 +79,7 @@ static int page_op(struct domain *d, uint64_t dst, uint64_t src, bool clear)
 
 static int set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
 {
-	if (entries > 8192 || (entries && (base & (PAGE_SIZE - 1) || base >= HYPERVISOR_START)))
+	if (entries > 8192 || base & (PAGE_SIZE - 1) || !addr_ok(base))
 		return -EINVAL;
 	v->ldt_base = base;
 	v->ldt_entries = entries;
@@ -108,9 +117,10 @@ static int one_op(struct vcpu *v, const struct mmuext_op *op)
 		if (op->cmd == MMUEXT_INVLPG_MULTI)
 			d->provider->invalidate(d, op->arg1.linear_addr);
 		return 0;
-	case MMUEXT_FLUSH_CACHE:
+	case MMUEXT_FLUSH_CACHE: /* both are for domains with devices */
+		return -EACCES;
 	case MMUEXT_FLUSH_CACHE_GLOBAL:
-		return -EACCES; /* for domains with devices */
+		return -EINVAL;
 	case MMUEXT_SET_LDT:
 		return set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
 	case MMUEXT_CLEAR_PAGE:
@@ -128,15 +138,18 @@ static int one_op(struct vcpu *v, const struct mmuext_op *op)
 long do_mmuext_op(struct vcpu *v, uint64_t uops, uint64_t count, uint64_t pdone, uint64_t dom,
 		  uint64_t a5)
 {
-	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, done = 0;
+	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, base = 0, done;
 	struct mmuext_op op;
-	long rc = check_self(v->d, dom & 0xffff);
+	long rc = check_owner(dom & 0xffff);
 
 	if (rc)
 		return rc;
 	if (n > MAX_OPS)
 		return -E2BIG;
-	for (; done < n; done++, uops += sizeof(op)) {
+	if (pdone && (uint32_t)count & UPDATE_PREEMPTED &&
+	    copy_from_guest(v, &base, pdone, sizeof(base)))
+		base = 0;
+	for (done = 0; done < n; done++, uops += sizeof(op)) {
 		if (copy_from_guest(v, &op, uops, sizeof(op))) {
 			rc = -EFAULT;
 			break;
@@ -145,7 +158,8 @@ long do_mmuext_op(struct vcpu *v, uint64_t uops, uint64_t count, uint64_t pdone,
 		if (rc)
 			break;
 	}
-	if (pdone && copy_to_guest(v, pdone, &done, sizeof(done)) && !rc)
+	done += base;
+	if (pdone && copy_to_guest(v, pdone, &done, sizeof(done)))
 		rc = -EFAULT;
 	return rc;
 }

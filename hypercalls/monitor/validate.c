@@ -18,7 +18,7 @@ uint64_t entry_adjust(uint64_t e, enum frame_type level, int *rc)
 	if (!(e & PTE_P))
 		return e;
 	if (level != FT_L1) {
-		if (e & (PTE_PS | PTE_PWT | PTE_PCD))
+		if (e & (PTE_PS | PTE_PWT | PTE_PCD | PTE_G))
 			*rc = -EINVAL;
 		return e | PTE_US | (level == FT_L4 ? PTE_A : 0);
 	}
@@ -39,7 +39,7 @@ int entry_get(struct domain *d, uint64_t e, enum frame_type level)
 		return 0;
 	if (level != FT_L1)
 		return frame_get_type(d, mfn, level - 1);
-	if (e & PTE_RW && frame_is_ram(d, mfn))
+	if (e & PTE_RW && frame_is_owned(d, mfn))
 		return frame_get_type(d, mfn, FT_WRITABLE) ? -EBUSY : 0;
 	return frame_get(d, mfn);
 }
@@ -48,7 +48,9 @@ void entry_put(struct domain *d, uint64_t e, enum frame_type level)
 {
 	uint64_t mfn = pte_mfn(e);
 
-	if (!(e & PTE_P))
+	/* A frame number out of range was not validated: someone wrote behind the monitor's back.
+	 */
+	if (!(e & PTE_P) || mfn >= d->nr_frames)
 		return;
 	if (level != FT_L1)
 		frame_put_type(d, mfn, level - 1);
@@ -62,7 +64,7 @@ static void drop_entries(struct domain *d, uint64_t *table, unsigned n, enum fra
 {
 	for (unsigned i = 0; i < n; i++)
 		if (level != FT_L4 || !l4_slot_is_xens(i))
-			entry_put(d, table[i], level);
+			entry_put(d, __atomic_load_n(&table[i], __ATOMIC_RELAXED), level);
 }
 
 static int validate_table(struct domain *d, uint64_t *table, enum frame_type level)
