@@ -139,7 +139,7 @@ int cmd_console(int argc, char **argv)
 int cmd_bench(int argc, char **argv)
 {
 	char dir[PATH_MAX], kernel[PATH_MAX + 32], name[32];
-	char *args[] = { "create", "--kernel", kernel, "--name", name, "--cmdline", "bench", "-c", 0 };
+	char *args[] = { "create", "--kernel", kernel, "--name", name, "--cmdline", "cmd=bench;halt", "-c", 0 };
 
 	if (argc > 1) {
 		puts("Usage: pvctl bench\nTime every hypercall family in the demo guest.");
