@@ -71,8 +71,17 @@ static void emulate_cpuid(regs_t *r)
 		if (leaf >= 0x40000000 && leaf < 0x40010000)
 			break;
 		__cpuid_count(leaf, sub, a, b, c, d);
-		if (leaf == 1)
-			c &= ~(1U << 3 | 1U << 5 | 1U << 6); /* MONITOR, VMX, SMX */
+		if (leaf == 1) {
+			/* MONITOR, VMX, SMX, PCID, TSC-deadline; it is a guest */
+			c &= ~(1U << 3 | 1U << 5 | 1U << 6 | 1U << 17 | 1U << 24);
+			c |= 1U << 31;
+			/* VME, PSE, MTRR, PGE, PSE36: Xen has these only for HVM */
+			d &= ~(1U << 1 | 1U << 3 | 1U << 12 | 1U << 13 | 1U << 17);
+		}
+		if (leaf == 7 && !sub) {
+			b &= ~(1U << 7 | 1U << 10 | 1U << 20); /* SMEP, INVPCID, SMAP */
+			c &= ~(1U << 2 | 1U << 3 | 1U << 4);   /* UMIP, PKU, OSPKE */
+		}
 		if (leaf == 0x80000001)
 			c &= ~(1U << 2); /* SVM */
 		break;

@@ -259,6 +259,6 @@ long do_get_debugreg(struct vcpu *v, uint64_t reg, uint64_t a2, uint64_t a3, uin
 		     uint64_t a5)
 {
 	if (reg > 7 || reg == 4 || reg == 5)
-		return -EINVAL;
+		return reg > 7 ? -ENODEV : -EINVAL;
 	return v->debugreg[reg];
 }

@@ -10,6 +10,9 @@
 #define EFLAGS_IF     0x200UL
 #define EFLAGS_ONE    0x002UL
 #define EFLAGS_CLEAR  0x1a7000UL /* IOPL, NT, VM, VIF, VIP */
+#define CR0_TS	      0x8UL
+#define CR0_PV	      0x80050033UL /* PE MP ET NE WP AM PG */
+#define CR4_PV	      0x2660UL	   /* PAE MCE OSFXSR OSXMMEXCPT, as Xen shows a PV guest */
 #define ASSIST_UPDATE (1UL << VMASST_TYPE_runstate_update_flag)
 
 static bool canonical(uint64_t va)
@@ -160,8 +163,9 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	v->ldt_entries = c->ldt_ents;
 	v->kernel_ss = c->kernel_ss | 3;
 	v->kernel_sp = c->kernel_sp;
-	v->cr0 = c->ctrlreg[0];
-	v->cr4 = c->ctrlreg[4];
+	/* As on Xen: TS is the guest's, the rest what the machine has; builders leave both zero. */
+	v->cr0 = (c->ctrlreg[0] & CR0_TS) | CR0_PV;
+	v->cr4 = c->ctrlreg[4] ? c->ctrlreg[4] : CR4_PV;
 	/* Debug registers by the same rules as the hypercall; a bad one is dropped. */
 	for (int i = 0; i < 8; i++)
 		if (i != 4 && i != 5)
