@@ -31,7 +31,7 @@ static void numbers(void)
 	char text[48];
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(unknown); i++) {
-		snprintf(text, sizeof(text), "hypercall %#lx", unknown[i]);
+		snprintf(text, sizeof(text), "hypercall 0x%lx", unknown[i]);
 		check_eq(text, raw_hypercall(unknown[i], 0, 0, 0), -XEN_ENOSYS);
 	}
 	/* Xen fills the page to its end, also where no hypercall is behind it. */
