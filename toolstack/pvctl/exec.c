@@ -31,14 +31,23 @@ static void write_file(const char *path, const char *text)
 	}
 }
 
-/* A folder of the runtime directory in the place of a fixed path, if that path exists. */
-static void stand_in(const char *name, const char *target)
+/* A folder in the runtime directory. */
+static void folder(const char *name)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", rundir, name);
 	if (mkdir(path, 0700) && errno != EEXIST)
 		die("%s: %s", path, strerror(errno));
+}
+
+/* A folder of the runtime directory in the place of a fixed path, if that path exists. */
+static void stand_in(const char *name, const char *target)
+{
+	char path[PATH_MAX];
+
+	folder(name);
+	snprintf(path, sizeof(path), "%s/%s", rundir, name);
 	if (access(target, F_OK) == 0 && mount(path, target, NULL, MS_BIND | MS_REC, NULL))
 		die("cannot put %s in the place of %s: %s", path, target, strerror(errno));
 }
@@ -62,25 +71,20 @@ static void namespaces(void)
 	mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 	stand_in("ns-lib-xen", "/var/lib/xen");
 	stand_in("ns-log", "/var/log");
-	stand_in("ns-lock", "/var/lock");
-	snprintf(map, sizeof(map), "ns-log/xen");
-	char xen_log[PATH_MAX];
-
-	snprintf(xen_log, sizeof(xen_log), "%s/%s", rundir, map);
-	mkdir(xen_log, 0700);
+	folder("ns-log/xen");
 	if (!mount("tmpfs", "/sys/bus", "tmpfs", 0, "mode=755")) {
 		mkdir("/sys/bus/xen-backend", 0755);
 		mkdir("/sys/bus/xen-backend/devices", 0755);
 	}
-	/* Last: /run may hold the runtime directory itself. */
-	snprintf(xen_log, sizeof(xen_log), "%s/ns-run", rundir);
-	mkdir(xen_log, 0700);
-	strcat(xen_log, "/xen");
-	mkdir(xen_log, 0700);
+	/* Last: /run may hold the runtime directory itself; then it serves as it is. */
 	if (strncmp(rundir, "/run/", 5) && strncmp(rundir, "/var/run/", 9)) {
+		folder("ns-run");
+		folder("ns-run/xen");
+		folder("ns-run/lock"); /* what /var/lock points to */
 		stand_in("ns-run", "/run");
 	} else {
 		mkdir("/run/xen", 0755);
+		mkdir("/run/lock", 0755);
 	}
 }
 
