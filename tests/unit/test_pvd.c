@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/* The broker without guests: what it believes of clients, of guests' memory, and of pvdoms. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <xen/event_channel.h>
+#include <xen/grant_table.h>
+
+#include "toolstack/pvd/pvd.h"
+
+#define FRAMES (PVDOM_MFN_RAM + 4)
+
+/* In place of domain.c: two domains, whose "pvdom" is whatever answers on the other end. */
+pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct dom doms[2];
+static int pvdom_fd[2];
+
+struct dom *dom_get(uint32_t id)
+{
+	if (id < 1 || id > 2)
+		return NULL;
+	doms[id - 1].refs++;
+	return doms + id - 1;
+}
+
+void dom_put(struct dom *d)
+{
+	d->refs--;
+}
+
+/* The next answer the pvdom of domain `id` gives, queued before it is asked. */
+static void will_answer(unsigned id, int64_t ret)
+{
+	struct pvdom_rsp r = { .ret = ret };
+
+	assert_int_equal(send(pvdom_fd[id - 1], &r, sizeof(r), 0), sizeof(r));
+}
+
+/* The request it got; its descriptors in fds. */
+static struct pvdom_req got(unsigned id, int fds[2])
+{
+	union {
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct pvdom_req q = { 0 };
+	struct iovec iov = { &q, sizeof(q) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+			    .msg_controllen = sizeof(control.buf) };
+	struct cmsghdr *c;
+
+	assert_int_equal(recvmsg(pvdom_fd[id - 1], &m, MSG_DONTWAIT), sizeof(q));
+	c = CMSG_FIRSTHDR(&m);
+	if (c && fds)
+		memcpy(fds, CMSG_DATA(c), 2 * sizeof(int));
+	return q;
+}
+
+static bool silent(unsigned id)
+{
+	char b;
+
+	return recv(pvdom_fd[id - 1], &b, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static int setup(void **state)
+{
+	for (int i = 0; i < 2; i++) {
+		struct dom *d = doms + i;
+		int s[2];
+
+		memset(d, 0, sizeof(*d));
+		d->id = i + 1;
+		d->refs = 1;
+		d->nr_frames = FRAMES;
+		pthread_mutex_init(&d->ctl_lock, NULL);
+		d->ram_fd = memfd_create("ram", MFD_ALLOW_SEALING);
+		if (ftruncate(d->ram_fd, FRAMES * PAGE_SIZE) ||
+		    socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s))
+			return -1;
+		d->ctl_fd = s[0];
+		pvdom_fd[i] = s[1];
+		grants_init(d);
+	}
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	for (int i = 0; i < 2; i++) {
+		munmap(doms[i].grants, PVDOM_GRANT_FRAMES * PAGE_SIZE);
+		free(doms[i].grant_count);
+		close(doms[i].ram_fd);
+		close(doms[i].ctl_fd);
+		close(pvdom_fd[i]);
+	}
+	return 0;
+}
+
+static void arena_bounds(void **state)
+{
+	const uint64_t base = 0x10000, size = 4 * PAGE_SIZE;
+	struct client c = { 0 };
+	int fd = memfd_create("arena", MFD_ALLOW_SEALING);
+	char b[16] = "";
+
+	assert_int_equal(ftruncate(fd, size), 0);
+	assert_int_equal(arena_attach(&c, base, size, -1), -EINVAL);
+	assert_int_equal(arena_attach(&c, base, size, fd), -EINVAL); /* it could shrink */
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(arena_attach(&c, base, 2 * size, fd), -EINVAL); /* longer than the file */
+	assert_int_equal(arena_attach(&c, -PAGE_SIZE, size, fd), -EINVAL); /* wraps */
+	assert_int_equal(copy_in(&c, b, base, 1), -EFAULT); /* none yet */
+	assert_int_equal(arena_attach(&c, base, size, fd), 0);
+	assert_int_equal(copy_out(&c, base, "hello", 6), 0);
+	assert_int_equal(copy_in(&c, b, base, 6), 0);
+	assert_string_equal(b, "hello");
+	assert_int_equal(copy_in(&c, b, base + size - 8, 8), 0);
+	assert_int_equal(copy_in(&c, b, base + size - 8, 9), -EFAULT);
+	assert_int_equal(copy_in(&c, b, base + size, 1), -EFAULT);
+	assert_int_equal(copy_in(&c, b, base - 1, 1), -EFAULT);
+	assert_int_equal(copy_in(&c, b, 0, 1), -EFAULT);
+	assert_null(arena_ptr(&c, base + 8, UINT64_MAX - 4));
+	assert_null(arena_ptr(&c, base, UINT64_MAX));
+	arena_detach(&c);
+	close(fd);
+}
+
+static void log_ring(void **state)
+{
+	static char buf[65536];
+	uint32_t i = 0, n;
+
+	log_clear();
+	log_line("first %d", 1);
+	n = log_read(buf, sizeof(buf), &i, false);
+	assert_string_equal(buf, "(XEN) first 1\n");
+	assert_int_equal(n, 14);
+	assert_int_equal(log_read(buf, sizeof(buf), &i, true), 0);
+	log_guest(7, "a\033[2Jb\nc\n", 9);
+	n = log_read(buf, sizeof(buf), &i, true);
+	buf[n] = 0;
+	assert_string_equal(buf, "(d7) a.[2Jb\n(d7) c\n");
+	for (int k = 0; k < 4000; k++)
+		log_line("line %d of many", k);
+	i = 0;
+	n = log_read(buf, sizeof(buf), &i, true); /* what was there is long overwritten */
+	assert_int_equal(n, 32768);
+	assert_memory_equal(buf + n - 11, "99 of many\n", 11);
+	log_clear();
+	assert_int_equal(log_read(buf, sizeof(buf), &i, false), 0);
+}
+
+static void state_dump(void **state)
+{
+	static uint8_t buf[4096] __attribute__((aligned(8)));
+	size_t len = store_dump(buf, sizeof(buf), 11, 12), at = 16;
+	bool name = false;
+	int nodes = 0;
+
+	assert_memory_equal(buf, "xenstore\0\0\0\1\0\0\0\0", 16);
+	assert_true(len < sizeof(buf));
+	for (;;) {
+		uint32_t *h = (uint32_t *)(buf + at);
+
+		assert_true(at + 8 <= len);
+		assert_int_equal(at % 8, 0);
+		at += 8 + h[1];
+		if (!h[0])
+			break;
+		if (h[0] == 1)
+			assert_true(h[2] == 11 && h[3] == 12);
+		if (h[0] == 5) {
+			const char *path = (char *)h + 8 + 16 + 4;
+
+			nodes++;
+			if (!strcmp(path, "/local/domain/0/name"))
+				name = !memcmp(path + strlen(path) + 1, "Domain-0", 8);
+		}
+	}
+	assert_int_equal(at, len);
+	assert_true(nodes >= 10 && name);
+	assert_int_equal(store_dump(buf, 64, 1, 2), 64); /* no room: cut, not written past */
+}
+
+static void entry(struct dom *d, unsigned ref, uint16_t flags, uint16_t domid, uint32_t frame)
+{
+	d->grants[ref] = (struct grant_entry_v1){ flags, domid, frame };
+}
+
+static long map_one(struct client *c, unsigned dom, uint32_t ref, bool write, uint64_t *mfn)
+{
+	struct pvd_req q = { .len = 4, .arg = { dom, write, PVD_NO_NOTIFY, PVD_NO_NOTIFY } };
+	int fd;
+
+	return grant_map(c, &q, &ref, mfn, &fd);
+}
+
+static void grant_maps(void **state)
+{
+	struct dom *d = doms;
+	struct client c = { 0 };
+	uint64_t mfn = 0;
+	long a, b;
+
+	entry(d, 8, GTF_permit_access, 0, PVDOM_MFN_RAM + 1);
+	a = map_one(&c, 1, 8, true, &mfn);
+	assert_true(a >= 0);
+	assert_int_equal(mfn, PVDOM_MFN_RAM + 1);
+	assert_int_equal(d->grants[8].flags, GTF_permit_access | GTF_reading | GTF_writing);
+	b = map_one(&c, 1, 8, false, &mfn);
+	assert_true(b >= 0 && b != a);
+	assert_int_equal(grant_unmap(&c, a), 0);
+	assert_int_equal(d->grants[8].flags, GTF_permit_access | GTF_reading);
+	assert_int_equal(grant_unmap(&c, a), -EINVAL);
+	grants_of_client(&c); /* it died */
+	assert_int_equal(d->grants[8].flags, GTF_permit_access);
+	assert_int_equal(d->refs, 1);
+}
+
+static void hostile_grants(void **state)
+{
+	static const struct {
+		uint16_t flags, domid;
+		uint32_t frame;
+		bool write;
+	} bad[] = {
+		{ 0, 0, PVDOM_MFN_RAM, false },
+		{ GTF_accept_transfer, 0, PVDOM_MFN_RAM, false },
+		{ GTF_transitive, 0, PVDOM_MFN_RAM, false },
+		{ GTF_permit_access | GTF_sub_page, 0, PVDOM_MFN_RAM, false },
+		{ GTF_permit_access, 2, PVDOM_MFN_RAM, false },
+		{ GTF_permit_access | GTF_readonly, 0, PVDOM_MFN_RAM, true },
+		{ GTF_permit_access, 0, 0, false },
+		{ GTF_permit_access, 0, PVDOM_MFN_SHARED_INFO, false },
+		{ GTF_permit_access, 0, PVDOM_MFN_GRANT, true },
+		{ GTF_permit_access, 0, FRAMES, true },
+		{ GTF_permit_access, 0, UINT32_MAX, true },
+	};
+	struct client c = { 0 };
+	uint64_t mfn;
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		entry(doms, 8, bad[i].flags, bad[i].domid, bad[i].frame);
+		assert_int_equal(map_one(&c, 1, 8, bad[i].write, &mfn), -EINVAL);
+		assert_int_equal(doms->grants[8].flags, bad[i].flags); /* nothing left set */
+	}
+	assert_int_equal(map_one(&c, 1, NR_GRANTS, false, &mfn), -EINVAL);
+	assert_int_equal(map_one(&c, 1, UINT32_MAX, false, &mfn), -EINVAL);
+	assert_int_equal(map_one(&c, 3, 8, false, &mfn), -ESRCH);
+	assert_null(c.maps);
+	assert_int_equal(doms->refs, 1);
+}
+
+static int16_t copy_status(struct gnttab_copy op)
+{
+	grant_copy_domain(doms + 1, &op, 1); /* domain 2 copies */
+	return op.status;
+}
+
+static void grant_copies(void **state)
+{
+	struct pvd_copy to = { .dst_ref = 8, .dst_dom = 1, .dst_off = 100, .len = 5,
+			       .dst_is_ref = 1 };
+	struct pvd_copy from = { .src_ref = 8, .src_dom = 1, .src_off = 100, .len = 5,
+				 .src_is_ref = 1 };
+	struct gnttab_copy op = { .len = 5, .flags = GNTCOPY_source_gref };
+	char b[PAGE_SIZE] = "hello";
+
+	entry(doms, 8, GTF_permit_access, 0, PVDOM_MFN_RAM);
+	assert_int_equal(grant_copy_client(&to, b, 5), GNTST_okay);
+	memset(b, 0, 5);
+	assert_int_equal(grant_copy_client(&from, b, 0), GNTST_okay);
+	assert_memory_equal(b, "hello", 5);
+	assert_int_equal(grant_copy_client(&to, b, 4), GNTST_bad_copy_arg); /* fewer bytes came */
+	from.src_off = PAGE_SIZE - 4;
+	assert_int_equal(grant_copy_client(&from, b, 0), GNTST_bad_copy_arg);
+	from.src_dom = 3;
+	assert_int_equal(grant_copy_client(&from, b, 0), GNTST_bad_copy_arg);
+	assert_int_equal(doms->grants[8].flags, GTF_permit_access);
+
+	entry(doms, 9, GTF_permit_access | GTF_readonly, 2, PVDOM_MFN_RAM);
+	op.source.u.ref = 9;
+	op.source.domid = 1;
+	op.source.offset = 100;
+	op.dest.u.gmfn = PVDOM_MFN_RAM + 2;
+	op.dest.domid = DOMID_SELF;
+	assert_int_equal(copy_status(op), GNTST_okay);
+	assert_int_equal(pread(doms[1].ram_fd, b, 5, (PVDOM_MFN_RAM + 2) * PAGE_SIZE), 5);
+	assert_memory_equal(b, "hello", 5);
+	op.dest.u.gmfn = FRAMES;
+	assert_int_equal(copy_status(op), GNTST_bad_page);
+	op.dest.u.gmfn = PVDOM_MFN_RAM;
+	op.dest.domid = 1; /* a frame of another domain's by its number */
+	assert_int_equal(copy_status(op), GNTST_bad_domain);
+	op.dest.domid = DOMID_SELF;
+	op.source.domid = 9;
+	assert_int_equal(copy_status(op), GNTST_bad_domain);
+	op.source.domid = 1;
+	op.source.u.ref = 8; /* granted to domain 0 */
+	assert_int_equal(copy_status(op), GNTST_general_error);
+	op.source = (struct gnttab_copy_ptr){ { .gmfn = PVDOM_MFN_RAM }, DOMID_SELF, 0 };
+	op.dest = (struct gnttab_copy_ptr){ { .ref = 9 }, 1, 0 };
+	op.flags = GNTCOPY_dest_gref; /* read-only */
+	assert_int_equal(copy_status(op), GNTST_general_error);
+}
+
+static void ports(void **state)
+{
+	struct client c = { 0 }, other = { 0 };
+	struct evtchn_status s;
+	int fds[2], theirs[2] = { -1, -1 };
+	uint64_t n = 0;
+	struct pvdom_req q;
+	long p;
+
+	will_answer(1, 0);
+	p = port_bind_domain(&c, 1, 5, fds);
+	assert_true(p > 0);
+	q = got(1, theirs);
+	assert_true(q.op == CTL_EVTCHN_CONNECT && q.arg[0] == 5 && q.arg[1] == 0 &&
+		    q.arg[2] == (uint64_t)p);
+	assert_int_equal(read(fds[0], &n, 8), 8); /* pending once from the start */
+	assert_int_equal(write(theirs[1], &(uint64_t){ 1 }, 8), 8); /* its tx is our rx */
+	assert_int_equal(read(fds[0], &n, 8), 8);
+	assert_int_equal(write(fds[1], &(uint64_t){ 1 }, 8), 8);
+	assert_int_equal(read(theirs[0], &n, 8), 8);
+	assert_int_equal(port_status(p, &s), 0);
+	assert_int_equal(s.status, EVTCHNSTAT_interdomain);
+	assert_int_equal(port_close(&other, p), -EINVAL);
+	domain_close(doms + 1, 5); /* another domain's port of the same number */
+	port_status(p, &s);
+	assert_int_equal(s.status, EVTCHNSTAT_interdomain);
+	domain_close(doms, 5);
+	port_status(p, &s);
+	assert_int_equal(s.status, EVTCHNSTAT_unbound);
+	close(theirs[0]);
+	close(theirs[1]);
+
+	/* the guest comes back by binding to it; only that guest may */
+	assert_int_equal(domain_bind(doms + 1, 0, p, 7, theirs), -EINVAL);
+	assert_int_equal(domain_bind(doms, 0, 4000000, 7, theirs), -EINVAL);
+	assert_int_equal(domain_bind(doms, 0, p, 7, theirs), 0);
+	assert_int_equal(write(theirs[1], &(uint64_t){ 1 }, 8), 8);
+	assert_int_equal(read(fds[0], &n, 8), 8);
+	assert_int_equal(domain_bind(doms, 0, p, 8, theirs + 0), -EINVAL);
+	will_answer(1, 0);
+	ports_of_client(&c);
+	q = got(1, NULL);
+	assert_true(q.op == CTL_EVTCHN_DISCONNECT && q.arg[0] == 7);
+	assert_int_equal(port_status(p, &s), 0);
+	assert_int_equal(s.status, EVTCHNSTAT_closed);
+
+	/* refused by the domain: no port remains */
+	will_answer(1, -EINVAL);
+	assert_int_equal(port_bind_domain(&c, 1, 6, fds), -EINVAL);
+	assert_int_equal(got(1, NULL).op, CTL_EVTCHN_CONNECT);
+	ports_of_client(&c);
+	assert_true(silent(1));
+}
+
+static void between_domains(void **state)
+{
+	int fds[2], theirs[2];
+	uint64_t n;
+	struct pvdom_req q;
+
+	assert_int_equal(domain_bind(doms, 1, 3, 4, fds), -EINVAL); /* itself */
+	assert_int_equal(domain_bind(doms, 9, 3, 4, fds), -ESRCH);
+	will_answer(2, 0);
+	assert_int_equal(domain_bind(doms, 2, 3, 4, fds), 0);
+	q = got(2, theirs);
+	assert_true(q.arg[0] == 3 && q.arg[1] == 1 && q.arg[2] == 4);
+	assert_int_equal(write(fds[1], &(uint64_t){ 1 }, 8), 8);
+	assert_int_equal(read(theirs[0], &n, 8), 8);
+	will_answer(2, 0);
+	ports_of_domain(1); /* it was destroyed */
+	q = got(2, NULL);
+	assert_true(q.op == CTL_EVTCHN_DISCONNECT && q.arg[0] == 3);
+	ports_of_domain(1);
+	assert_true(silent(2));
+}
+
+static void virqs(void **state)
+{
+	struct client c = { 0 };
+	int fds[2];
+	uint64_t n;
+
+	assert_int_equal(port_bind_virq(&c, 1000, fds), -EINVAL);
+	assert_true(port_bind_virq(&c, VIRQ_DOM_EXC, fds) > 0);
+	virq_raise(VIRQ_CONSOLE);
+	assert_true(read(fds[0], &n, 8) < 0);
+	virq_raise(VIRQ_DOM_EXC);
+	virq_raise(VIRQ_DOM_EXC);
+	assert_int_equal(read(fds[0], &n, 8), 8);
+	ports_of_client(&c);
+}
+
+/* A pvdom that lies: late, short, and oversized answers. */
+static void lying_pvdom(void **state)
+{
+	struct pvdom_rsp r = { .ret = 0, .len = 1 << 30 };
+	struct pvdom_info info;
+	uint32_t len = 4;
+	char b[4];
+
+	doms->stale = 1;
+	will_answer(1, 111); /* to a request given up long ago */
+	will_answer(1, 222);
+	assert_int_equal(ctl(doms, CTL_GRANT_FRAMES, 0, 0), 222);
+	assert_int_equal(doms->stale, 0);
+	send(pvdom_fd[0], &r, sizeof(r), 0);
+	assert_int_equal(ctl_call(doms, CTL_INFO, (uint64_t[4]){ 0 }, NULL, 0, NULL, b, &len), 0);
+	assert_int_equal(len, 0); /* what came, not what it said */
+	send(pvdom_fd[0], &r, 3, 0);
+	assert_int_equal(ctl(doms, CTL_GRANT_FRAMES, 0, 0), -EIO);
+	will_answer(1, INT64_MIN);
+	assert_int_equal(ctl(doms, CTL_GRANT_FRAMES, 0, 0), -EIO);
+	will_answer(1, 0); /* no payload */
+	ctl_info(doms, &info);
+	assert_int_equal(info.online_vcpus, 0);
+	shutdown(pvdom_fd[0], SHUT_RDWR);
+	assert_int_equal(ctl(doms, CTL_GRANT_FRAMES, 0, 0), -EIO);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(arena_bounds),
+		cmocka_unit_test(log_ring),
+		cmocka_unit_test(state_dump),
+		cmocka_unit_test_setup_teardown(grant_maps, setup, teardown),
+		cmocka_unit_test_setup_teardown(hostile_grants, setup, teardown),
+		cmocka_unit_test_setup_teardown(grant_copies, setup, teardown),
+		cmocka_unit_test_setup_teardown(ports, setup, teardown),
+		cmocka_unit_test_setup_teardown(between_domains, setup, teardown),
+		cmocka_unit_test_setup_teardown(virqs, setup, teardown),
+		cmocka_unit_test_setup_teardown(lying_pvdom, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
