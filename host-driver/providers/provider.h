@@ -23,7 +23,7 @@ struct provider {
 	/* Once per vCPU thread, before the sandbox closes: signal stacks, timers. */
 	int (*vcpu_init)(struct vcpu *v);
 	/* Run the vCPU from v->regs; never returns. */
-	void (*vcpu_run)(struct vcpu *v) __attribute__((noreturn));
+	void (*vcpu_run)(struct vcpu *v);
 	/* Any thread: make the vCPU look at its flags and pending events soon. */
 	void (*kick)(struct vcpu *v);
 	/* The linear page `va` may have changed or lost its mapping: forget it (INVLPG). */

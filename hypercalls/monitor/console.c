@@ -31,9 +31,7 @@ long do_console_io(struct vcpu *v, uint64_t cmd, uint64_t count, uint64_t buf, u
 			count -= n;
 		}
 		return 0;
-	case CONSOLEIO_read: /* nobody types there */
-		return 0;
-	default:
-		return -ENOSYS;
+	case CONSOLEIO_read: /* nobody types there */ return 0;
+	default: return -ENOSYS;
 	}
 }

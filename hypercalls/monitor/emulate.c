@@ -22,7 +22,7 @@
 
 #define CR0_TS 8UL
 
-static const uint8_t forced_prefix[5] = { 0x0f, 0x0b, 'x', 'e', 'n' };
+static const uint8_t forced_prefix[5] = {0x0f, 0x0b, 'x', 'e', 'n'};
 
 /* The user_regs member that a 64-bit general register lives in, or NULL. */
 static uint64_t *gpr(regs_t *r, ZydisRegister reg)
@@ -60,9 +60,7 @@ static void emulate_cpuid(regs_t *r)
 		c = 0x65584d4d;
 		d = 0x4d4d566e;
 		break;
-	case 0x40000001:
-		a = 4 << 16 | 17;
-		break;
+	case 0x40000001: a = 4 << 16 | 17; break;
 	case 0x40000002:
 		a = 1; /* hypercall pages */
 		b = 0x40000000;
@@ -97,23 +95,12 @@ static bool emulate_rdmsr(struct vcpu *v)
 	uint64_t val;
 
 	switch ((uint32_t)v->regs.rcx) {
-	case MSR_EFER:
-		val = EFER_PV;
-		break;
-	case MSR_PAT:
-		val = XEN_PAT;
-		break;
-	case MSR_FS_BASE:
-		val = v->fs_base;
-		break;
-	case MSR_GS_BASE:
-		val = v->gs_base_kernel;
-		break;
-	case MSR_KERNEL_GS_BASE:
-		val = v->gs_base_user;
-		break;
-	default:
-		return false;
+	case MSR_EFER: val = EFER_PV; break;
+	case MSR_PAT: val = XEN_PAT; break;
+	case MSR_FS_BASE: val = v->fs_base; break;
+	case MSR_GS_BASE: val = v->gs_base_kernel; break;
+	case MSR_KERNEL_GS_BASE: val = v->gs_base_user; break;
+	default: return false;
 	}
 	v->regs.rax = (uint32_t)val;
 	v->regs.rdx = val >> 32;
@@ -126,19 +113,11 @@ static bool emulate_wrmsr(struct vcpu *v)
 	unsigned which;
 
 	switch ((uint32_t)v->regs.rcx) {
-	case MSR_FS_BASE:
-		which = SEGBASE_FS;
-		break;
-	case MSR_GS_BASE:
-		which = SEGBASE_GS_KERNEL;
-		break;
-	case MSR_KERNEL_GS_BASE:
-		which = SEGBASE_GS_USER;
-		break;
-	case MSR_EFER:
-		return val == EFER_PV;
-	default:
-		return false;
+	case MSR_FS_BASE: which = SEGBASE_FS; break;
+	case MSR_GS_BASE: which = SEGBASE_GS_KERNEL; break;
+	case MSR_KERNEL_GS_BASE: which = SEGBASE_GS_USER; break;
+	case MSR_EFER: return val == EFER_PV;
+	default: return false;
 	}
 	return do_set_segment_base(v, which, val, 0, 0, 0) == 0;
 }
@@ -146,20 +125,11 @@ static bool emulate_wrmsr(struct vcpu *v)
 static bool read_cr(struct vcpu *v, unsigned cr, uint64_t *val)
 {
 	switch (cr) {
-	case 0:
-		*val = v->cr0;
-		return true;
-	case 2:
-		*val = v->info ? v->info->arch.cr2 : v->cr2;
-		return true;
-	case 3:
-		*val = v->cr3_mfn << PAGE_SHIFT;
-		return true;
-	case 4:
-		*val = v->cr4;
-		return true;
-	default:
-		return false;
+	case 0: *val = v->cr0; return true;
+	case 2: *val = v->info ? v->info->arch.cr2 : v->cr2; return true;
+	case 3: *val = v->cr3_mfn << PAGE_SHIFT; return true;
+	case 4: *val = v->cr4; return true;
+	default: return false;
 	}
 }
 
@@ -183,10 +153,8 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t val)
 		rc = root_load(v, val >> PAGE_SHIFT);
 		pthread_mutex_unlock(&v->d->lock);
 		return rc == 0;
-	case 4:
-		return val == v->cr4;
-	default:
-		return false;
+	case 4: return val == v->cr4;
+	default: return false;
 	}
 }
 
@@ -244,29 +212,18 @@ static bool emulate_one(struct vcpu *v, const ZydisDecodedInstruction *i,
 			const ZydisDecodedOperand *ops)
 {
 	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_MOV:
-		return emulate_mov(v, ops);
-	case ZYDIS_MNEMONIC_RDMSR:
-		return emulate_rdmsr(v);
-	case ZYDIS_MNEMONIC_WRMSR:
-		return emulate_wrmsr(v);
-	case ZYDIS_MNEMONIC_CPUID:
-		emulate_cpuid(&v->regs);
-		return true;
-	case ZYDIS_MNEMONIC_CLTS:
-		do_fpu_taskswitch(v, 0, 0, 0, 0, 0);
-		return true;
+	case ZYDIS_MNEMONIC_MOV: return emulate_mov(v, ops);
+	case ZYDIS_MNEMONIC_RDMSR: return emulate_rdmsr(v);
+	case ZYDIS_MNEMONIC_WRMSR: return emulate_wrmsr(v);
+	case ZYDIS_MNEMONIC_CPUID: emulate_cpuid(&v->regs); return true;
+	case ZYDIS_MNEMONIC_CLTS: do_fpu_taskswitch(v, 0, 0, 0, 0, 0); return true;
 	case ZYDIS_MNEMONIC_CLI:
 	case ZYDIS_MNEMONIC_STI: /* the virtual flag is upcall_mask: with IOPL, no effect */
 		return iopl_ok(v);
-	case ZYDIS_MNEMONIC_IN:
-		return emulate_port_read(v, ops[0].size);
-	case ZYDIS_MNEMONIC_OUT:
-		return iopl_ok(v);
-	case ZYDIS_MNEMONIC_WBINVD:
-		return true;
-	default:
-		return false;
+	case ZYDIS_MNEMONIC_IN: return emulate_port_read(v, ops[0].size);
+	case ZYDIS_MNEMONIC_OUT: return iopl_ok(v);
+	case ZYDIS_MNEMONIC_WBINVD: return true;
+	default: return false;
 	}
 }
 
@@ -300,8 +257,8 @@ bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error)
 				return false;
 		skip = sizeof(forced_prefix);
 	}
-	if (!ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64,
-					   ZYDIS_STACK_WIDTH_64)) ||
+	if (!ZYAN_SUCCESS(
+		    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) ||
 	    !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, buf + skip, n - skip, &insn, ops)))
 		return false;
 	/* The prefix asks for CPUID alone. */

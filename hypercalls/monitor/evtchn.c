@@ -167,12 +167,8 @@ long evtchn_status(struct domain *d, uint32_t port, struct evtchn_status *st)
 		st->status = EVTCHNSTAT_virq;
 		st->u.virq = p->remote_port;
 		break;
-	case PORT_IPI:
-		st->status = EVTCHNSTAT_ipi;
-		break;
-	default:
-		st->status = EVTCHNSTAT_closed;
-		st->vcpu = 0;
+	case PORT_IPI: st->status = EVTCHNSTAT_ipi; break;
+	default: st->status = EVTCHNSTAT_closed; st->vcpu = 0;
 	}
 	return 0;
 }

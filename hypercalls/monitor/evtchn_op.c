@@ -133,10 +133,8 @@ static long bind_vcpu(struct domain *d, const struct evtchn_bind_vcpu *op)
 			return -EINVAL;
 		break;
 	case PORT_UNBOUND:
-	case PORT_INTERDOMAIN:
-		break;
-	default:
-		return -EINVAL;
+	case PORT_INTERDOMAIN: break;
+	default: return -EINVAL;
 	}
 	p->vcpu = op->vcpu;
 	return 0;
@@ -155,12 +153,8 @@ static long port_close(struct domain *d, uint64_t port)
 	p = &d->port[port];
 	switch (p->state) {
 	case PORT_FREE:
-	case PORT_RESERVED:
-		pthread_mutex_unlock(&d->lock);
-		return -EINVAL;
-	case PORT_UNBOUND:
-		tell = p->remote_dom != d->id;
-		break;
+	case PORT_RESERVED: pthread_mutex_unlock(&d->lock); return -EINVAL;
+	case PORT_UNBOUND: tell = p->remote_dom != d->id; break;
 	case PORT_INTERDOMAIN:
 		tell = p->remote_dom != d->id;
 		if (!tell && p->remote_port != port) {
@@ -199,19 +193,15 @@ static long port_send(struct domain *d, uint64_t port)
 		return -EINVAL;
 	p = &d->port[port];
 	switch (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE)) {
-	case PORT_IPI:
-		evtchn_raise(d, port);
-		return 0;
-	case PORT_UNBOUND:
-		return 0;
+	case PORT_IPI: evtchn_raise(d, port); return 0;
+	case PORT_UNBOUND: return 0;
 	case PORT_INTERDOMAIN:
 		if (p->remote_dom == d->id) {
 			evtchn_raise(d, p->remote_port);
 			return 0;
 		}
 		break;
-	default:
-		return -EINVAL;
+	default: return -EINVAL;
 	}
 	pthread_mutex_lock(&d->lock);
 	if (p->state == PORT_INTERDOMAIN && p->tx >= 0)
@@ -314,17 +304,11 @@ long do_event_channel_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3
 		return -EFAULT;
 
 	switch (cmd) {
-	case EVTCHNOP_send:
-		return port_send(d, op.send.port);
-	case EVTCHNOP_unmask:
-		return port_unmask(d, op.unmask.port);
-	case EVTCHNOP_close:
-		return port_close(d, op.close.port);
-	case EVTCHNOP_reset:
-		return reset_op(d, &op.reset);
-	case EVTCHNOP_bind_interdomain:
-		rc = bind_interdomain(d, &op.bind_interdomain);
-		break;
+	case EVTCHNOP_send: return port_send(d, op.send.port);
+	case EVTCHNOP_unmask: return port_unmask(d, op.unmask.port);
+	case EVTCHNOP_close: return port_close(d, op.close.port);
+	case EVTCHNOP_reset: return reset_op(d, &op.reset);
+	case EVTCHNOP_bind_interdomain: rc = bind_interdomain(d, &op.bind_interdomain); break;
 	default:
 		pthread_mutex_lock(&d->lock);
 		if (cmd == EVTCHNOP_bind_virq)

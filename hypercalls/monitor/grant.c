@@ -283,12 +283,8 @@ static long do_list(struct vcpu *v, uint32_t cmd, uint64_t uop, uint32_t count)
 		if (copy_from_guest(v, &op, uop, list_op[cmd].size))
 			return -EFAULT;
 		switch (cmd) {
-		case GNTTABOP_map_grant_ref:
-			status = map_one(v, &op.map);
-			break;
-		case GNTTABOP_copy:
-			status = copy_one(d, &op.copy);
-			break;
+		case GNTTABOP_map_grant_ref: status = map_one(v, &op.map); break;
+		case GNTTABOP_copy: status = copy_one(d, &op.copy); break;
 		case GNTTABOP_transfer:
 			/* There is no domain that a frame could go to. */
 			status = frame_is_ram(d, op.transfer.mfn) ? GNTST_bad_domain
@@ -325,16 +321,11 @@ long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t coun
 	case GNTTABOP_unmap_and_replace:
 	case GNTTABOP_copy:
 	case GNTTABOP_transfer:
-	case GNTTABOP_swap_grant_ref:
-		return do_list(v, cmd, uop, count);
-	case GNTTABOP_setup_table:
-		return setup_table(v, uop, count);
-	case GNTTABOP_query_size:
-		return query_size(v, uop, count);
-	case GNTTABOP_set_version:
-		return set_version(v, uop);
-	case GNTTABOP_get_version:
-		return get_version(v, uop);
+	case GNTTABOP_swap_grant_ref: return do_list(v, cmd, uop, count);
+	case GNTTABOP_setup_table: return setup_table(v, uop, count);
+	case GNTTABOP_query_size: return query_size(v, uop, count);
+	case GNTTABOP_set_version: return set_version(v, uop);
+	case GNTTABOP_get_version: return get_version(v, uop);
 	case GNTTABOP_get_status_frames: /* version 2 only */
 		if (count != 1)
 			return -EINVAL;
@@ -342,9 +333,7 @@ long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t coun
 			return -EFAULT;
 		status.status = GNTST_general_error;
 		return copy_to_guest(v, uop, &status, sizeof(status)) ? -EFAULT : 0;
-	case GNTTABOP_cache_flush:
-		return -EOPNOTSUPP;
-	default:
-		return -ENOSYS;
+	case GNTTABOP_cache_flush: return -EOPNOTSUPP;
+	default: return -ENOSYS;
 	}
 }

@@ -264,31 +264,21 @@ long do_memory_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint6
 	const uint64_t start = cmd >> 6; /* Xen's own, for a call it continues */
 
 	switch (cmd & 63) {
-	case XENMEM_increase_reservation:
-		return populate(v, arg, start, true);
-	case XENMEM_populate_physmap:
-		return populate(v, arg, start, false);
-	case XENMEM_decrease_reservation:
-		return decrease(v, arg, start);
-	case XENMEM_exchange:
-		return start ? -EINVAL : exchange(v, arg);
+	case XENMEM_increase_reservation: return populate(v, arg, start, true);
+	case XENMEM_populate_physmap: return populate(v, arg, start, false);
+	case XENMEM_decrease_reservation: return decrease(v, arg, start);
+	case XENMEM_exchange: return start ? -EINVAL : exchange(v, arg);
 	case XENMEM_maximum_ram_page: /* the first beyond, in fact */
 		return start ? -EINVAL : (long)v->d->nr_frames;
 	case XENMEM_current_reservation:
 		return start ? -EINVAL : reservation(v, arg, v->d->tot_pages);
 	case XENMEM_maximum_reservation:
 		return start ? -EINVAL : reservation(v, arg, v->d->max_pages);
-	case XENMEM_add_to_physmap:
-		return add_to_physmap(v, arg);
-	case XENMEM_memory_map:
-		return memory_map(v, arg);
-	case XENMEM_machine_memory_map:
-		return -EPERM;
-	case XENMEM_machphys_mapping:
-		return machphys_mapping(v, arg);
-	case XENMEM_machphys_mfn_list:
-		return machphys_mfn_list(v, arg);
-	default:
-		return -ENOSYS;
+	case XENMEM_add_to_physmap: return add_to_physmap(v, arg);
+	case XENMEM_memory_map: return memory_map(v, arg);
+	case XENMEM_machine_memory_map: return -EPERM;
+	case XENMEM_machphys_mapping: return machphys_mapping(v, arg);
+	case XENMEM_machphys_mfn_list: return machphys_mfn_list(v, arg);
+	default: return -ENOSYS;
 	}
 }

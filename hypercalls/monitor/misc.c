@@ -21,14 +21,9 @@ long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint
 	if (type >= 64 || !(ASSISTS >> type & 1))
 		return -EINVAL;
 	switch ((uint32_t)cmd) {
-	case VMASST_CMD_enable:
-		v->d->vm_assist |= 1UL << type;
-		return 0;
-	case VMASST_CMD_disable:
-		v->d->vm_assist &= ~(1UL << type);
-		return 0;
-	default:
-		return -ENOSYS;
+	case VMASST_CMD_enable: v->d->vm_assist |= 1UL << type; return 0;
+	case VMASST_CMD_disable: v->d->vm_assist &= ~(1UL << type); return 0;
+	default: return -ENOSYS;
 	}
 }
 
@@ -46,11 +41,8 @@ long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t
 			return -EINVAL;
 		v->traps[2] = (struct guest_trap){cb.handler_address, SEL_KERNEL_CS, 1 << 2};
 		return 0;
-	case XENNMI_unregister_callback:
-		v->traps[2] = (struct guest_trap){0};
-		return 0;
-	default:
-		return -ENOSYS;
+	case XENNMI_unregister_callback: v->traps[2] = (struct guest_trap){0}; return 0;
+	default: return -ENOSYS;
 	}
 }
 
@@ -99,10 +91,8 @@ long do_physdev_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint
 	case PHYSDEVOP_pci_device_remove:
 	case PHYSDEVOP_prepare_msix:
 	case PHYSDEVOP_release_msix:
-	case PHYSDEVOP_dbgp_op:
-		return -EPERM;
-	default:
-		return -ENOSYS;
+	case PHYSDEVOP_dbgp_op: return -EPERM;
+	default: return -ENOSYS;
 	}
 }
 
@@ -122,8 +112,7 @@ long do_physdev_op_compat(struct vcpu *v, uint64_t uop, uint64_t a2, uint64_t a3
 	case PHYSDEVOP_apic_write:
 	case PHYSDEVOP_alloc_irq_vector:
 		return do_physdev_op(v, cmd, uop + offsetof(struct physdev_op, u), 0, 0, 0);
-	default:
-		return -EINVAL;
+	default: return -EINVAL;
 	}
 }
 

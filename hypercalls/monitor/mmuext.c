@@ -97,19 +97,13 @@ static int one_op(struct vcpu *v, const struct mmuext_op *op)
 	case MMUEXT_PIN_L3_TABLE:
 	case MMUEXT_PIN_L4_TABLE:
 		return pin(d, op->arg1.mfn, FT_L1 + op->cmd - MMUEXT_PIN_L1_TABLE);
-	case MMUEXT_UNPIN_TABLE:
-		return unpin(d, op->arg1.mfn);
-	case MMUEXT_NEW_BASEPTR:
-		return root_load(v, op->arg1.mfn);
-	case MMUEXT_NEW_USER_BASEPTR:
-		return user_root_load(v, op->arg1.mfn);
+	case MMUEXT_UNPIN_TABLE: return unpin(d, op->arg1.mfn);
+	case MMUEXT_NEW_BASEPTR: return root_load(v, op->arg1.mfn);
+	case MMUEXT_NEW_USER_BASEPTR: return user_root_load(v, op->arg1.mfn);
 	case MMUEXT_TLB_FLUSH_LOCAL: /* the mirror is exact: nothing is ever stale */
-	case MMUEXT_TLB_FLUSH_ALL:
-		return 0;
+	case MMUEXT_TLB_FLUSH_ALL: return 0;
 	case MMUEXT_INVLPG_LOCAL:
-	case MMUEXT_INVLPG_ALL:
-		d->provider->invalidate(d, op->arg1.linear_addr);
-		return 0;
+	case MMUEXT_INVLPG_ALL: d->provider->invalidate(d, op->arg1.linear_addr); return 0;
 	case MMUEXT_TLB_FLUSH_MULTI:
 	case MMUEXT_INVLPG_MULTI:
 		if (copy_from_guest(v, &mask, (uint64_t)op->arg2.vcpumask.p, 1))
@@ -117,21 +111,14 @@ static int one_op(struct vcpu *v, const struct mmuext_op *op)
 		if (op->cmd == MMUEXT_INVLPG_MULTI)
 			d->provider->invalidate(d, op->arg1.linear_addr);
 		return 0;
-	case MMUEXT_FLUSH_CACHE: /* both are for domains with devices */
-		return -EACCES;
-	case MMUEXT_FLUSH_CACHE_GLOBAL:
-		return -EINVAL;
-	case MMUEXT_SET_LDT:
-		return set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
-	case MMUEXT_CLEAR_PAGE:
-		return page_op(d, op->arg1.mfn, 0, true);
-	case MMUEXT_COPY_PAGE:
-		return page_op(d, op->arg1.mfn, op->arg2.src_mfn, false);
+	case MMUEXT_FLUSH_CACHE: /* both are for domains with devices */ return -EACCES;
+	case MMUEXT_FLUSH_CACHE_GLOBAL: return -EINVAL;
+	case MMUEXT_SET_LDT: return set_ldt(v, op->arg1.linear_addr, op->arg2.nr_ents);
+	case MMUEXT_CLEAR_PAGE: return page_op(d, op->arg1.mfn, 0, true);
+	case MMUEXT_COPY_PAGE: return page_op(d, op->arg1.mfn, op->arg2.src_mfn, false);
 	case MMUEXT_MARK_SUPER:
-	case MMUEXT_UNMARK_SUPER:
-		return -EOPNOTSUPP;
-	default:
-		return -ENOSYS;
+	case MMUEXT_UNMARK_SUPER: return -EOPNOTSUPP;
+	default: return -ENOSYS;
 	}
 }
 

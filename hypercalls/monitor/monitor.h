@@ -33,9 +33,9 @@
 #include "host-driver/providers/provider.h"
 #include "hypercalls/pvdom/proto.h"
 
-#define PAGE_SHIFT 12
-#define PAGE_SIZE  4096UL
-#define PAGE_MASK  (~(PAGE_SIZE - 1))
+#define PAGE_SHIFT  12
+#define PAGE_SIZE   4096UL
+#define PAGE_MASK   (~(PAGE_SIZE - 1))
 #define INVALID_MFN (~0UL)
 
 /* The selectors of a 64-bit PV guest (public arch-x86/xen-x86_64.h). */
@@ -56,7 +56,7 @@
 #define PTE_G	     0x100UL
 #define PTE_NX	     (1UL << 63)
 #define PTE_MFN_MASK 0x000ffffffffff000UL
-#define pte_mfn(e)   (((e) & PTE_MFN_MASK) >> PAGE_SHIFT)
+#define pte_mfn(e)   (((e)&PTE_MFN_MASK) >> PAGE_SHIFT)
 
 /*
  * A machine frame's type, as Xen's direct paging has them: a frame has one type at a time while
@@ -65,9 +65,9 @@
  */
 enum frame_type { FT_NONE, FT_WRITABLE, FT_L1, FT_L2, FT_L3, FT_L4, FT_SEGDESC };
 
-#define FRAME_FREE 0 /* not part of the reservation */
-#define FRAME_RAM  1
-#define FRAME_HEAP 2
+#define FRAME_FREE  0 /* not part of the reservation */
+#define FRAME_RAM   1
+#define FRAME_HEAP  2
 #define FRAME_DYING 3 /* left the reservation, still referenced */
 
 /* frame.va_hint of an L1 table: never mirrored through; mirrored at more than one place. */
@@ -75,8 +75,8 @@ enum frame_type { FT_NONE, FT_WRITABLE, FT_L1, FT_L2, FT_L3, FT_L4, FT_SEGDESC }
 #define VA_HINT_MANY (~1UL)
 
 struct frame {
-	uint8_t kind;	   /* FRAME_* */
-	uint8_t type;	   /* enum frame_type, meaningful while type_count > 0 or validated */
+	uint8_t kind; /* FRAME_* */
+	uint8_t type; /* enum frame_type, meaningful while type_count > 0 or validated */
 	uint8_t pinned;
 	uint8_t validated; /* page-table contents were checked and hold their references */
 	uint32_t type_count;
@@ -90,7 +90,7 @@ enum port_state { PORT_FREE, PORT_UNBOUND, PORT_INTERDOMAIN, PORT_VIRQ, PORT_IPI
 
 struct port {
 	uint8_t state;
-	uint8_t vcpu;	 /* the vCPU it notifies */
+	uint8_t vcpu; /* the vCPU it notifies */
 	uint16_t remote_dom;
 	uint32_t remote_port; /* interdomain; the virq for PORT_VIRQ */
 	int rx, tx;	      /* eventfds to and from a remote domain, or -1 (remote_dom is us) */
@@ -101,7 +101,7 @@ struct port {
 struct guest_trap {
 	uint64_t address; /* 0: none */
 	uint16_t cs;
-	uint8_t flags;	  /* bits 0-1 DPL, bit 2 mask events */
+	uint8_t flags; /* bits 0-1 DPL, bit 2 mask events */
 };
 
 /* Guest registers in the order of Xen's public struct vcpu_guest_context.user_regs. */
@@ -115,7 +115,7 @@ struct vcpu {
 	bool initialised; /* has a context */
 	bool online;
 	volatile bool blocked, polling;
-	volatile bool parked; /* in vcpu_park */
+	volatile bool parked;	/* in vcpu_park */
 	volatile uint32_t wake; /* futex word: bumped by whoever wants the vCPU to look */
 	uint32_t poll_port;	/* SCHEDOP_poll on one port, 0 for many, ~0 for none */
 
@@ -123,8 +123,8 @@ struct vcpu {
 	uint64_t info_mfn;	/* registered frame; 0 or INVALID_MFN: none */
 	uint64_t runstate_va;	/* registered by the guest, or 0 */
 	struct vcpu_runstate_info runstate;
-	uint32_t runstate_seq;	/* odd while the owner changes runstate */
-	uint64_t time_va;	/* VCPUOP_register_vcpu_time_memory_area, or 0 */
+	uint32_t runstate_seq;	    /* odd while the owner changes runstate */
+	uint64_t time_va;	    /* VCPUOP_register_vcpu_time_memory_area, or 0 */
 	uint64_t time_tsc, time_ns; /* what time_publish last published; 0: nothing */
 	uint32_t time_mul;
 	int8_t time_shift;
@@ -142,17 +142,17 @@ struct vcpu {
 	uint64_t ldt_base;
 	uint32_t ldt_entries;
 	uint32_t vm_assist_unused;
-	bool kernel_mode;    /* the direct provider knows no other */
+	bool kernel_mode;	 /* the direct provider knows no other */
 	uint64_t timer_deadline; /* ns of guest system time, 0: none */
 	uint64_t periodic_ns, periodic_next;
 	timer_t host_timer; /* the provider's, CLOCK_MONOTONIC; its signal calls timer_check */
 	bool in_multicall;
 	volatile bool nmi_pending; /* VCPUOP_send_nmi: deliver vector 2 at the next look */
-	uint16_t virq_port[24]; /* NR_VIRQS; 0: unbound */
+	uint16_t virq_port[24];	   /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
 	pthread_t thread;
 	int tid;
-	void *provider;	     /* the provider's own */
+	void *provider; /* the provider's own */
 };
 
 struct domain {
@@ -163,33 +163,40 @@ struct domain {
 	const struct provider *provider;
 
 	int ram_fd;
-	uint8_t *ram;		/* the whole memfd, mapped in the monitor: frame n at n << 12 */
-	uint64_t nr_frames;	/* frames in the memfd */
+	uint8_t *ram;	    /* the whole memfd, mapped in the monitor: frame n at n << 12 */
+	uint64_t nr_frames; /* frames in the memfd */
 	uint64_t max_pages, tot_pages;
-	struct frame *frame;	/* nr_frames entries */
+	struct frame *frame; /* nr_frames entries */
 	uint64_t alloc_hint;
 
 	struct shared_info *shared;
 	struct port port[MAX_PORTS];
 	uint32_t max_ports;
-	uint32_t grant_frames;	/* in use */
+	uint32_t grant_frames; /* in use */
 	uint64_t vm_assist;
 	uint32_t iopl;
 
-	uint64_t boot_tsc;	/* guest system time 0 */
-	uint64_t boot_ns;	/* CLOCK_MONOTONIC at boot_tsc */
-	uint32_t time_seq;	/* line[time_seq & 1] is the domain's clock */
-	struct time_line { uint64_t tsc, ns; uint32_t mul; int8_t shift; } line[2];
+	uint64_t boot_tsc; /* guest system time 0 */
+	uint64_t boot_ns;  /* CLOCK_MONOTONIC at boot_tsc */
+	uint32_t time_seq; /* line[time_seq & 1] is the domain's clock */
+	struct time_line {
+		uint64_t tsc, ns;
+		uint32_t mul;
+		int8_t shift;
+	} line[2];
 	uint32_t tsc_mul;
 	int8_t tsc_shift;
 
-	volatile int pause;	/* > 0: vCPUs stop at the next look; then vcpu_wake() each */
-	volatile int shutdown;	/* -1, or the reason */
+	volatile int pause;    /* > 0: vCPUs stop at the next look; then vcpu_wake() each */
+	volatile int shutdown; /* -1, or the reason */
 	volatile uint32_t shutdown_tell; /* 1: the next vCPU to park sends UP_SHUTDOWN */
 	char shutdown_why[128];
 	uint32_t shutdown_code; /* SCHEDOP_shutdown_code: code + 1, 0: none */
 	uint8_t handle[16];	/* the domain's UUID */
-	struct e820entry_raw { uint64_t addr, size; uint32_t type; } __attribute__((packed)) e820[32];
+	struct e820entry_raw {
+		uint64_t addr, size;
+		uint32_t type;
+	} __attribute__((packed)) e820[32];
 	uint32_t nr_e820;
 	int ctl_fd, up_fd;
 	bool sandboxed;
@@ -227,33 +234,41 @@ void *memcpy(void *dst, const void *src, size_t n); /* own, general registers on
 void *memset(void *dst, int c, size_t n);
 
 /* ---- frame.c: the frame table ---- */
-int frame_init(struct domain *d);		   /* allocates d->frame, marks the heap */
+int frame_init(struct domain *d); /* allocates d->frame, marks the heap */
 uint64_t frame_alloc(struct domain *d, unsigned order, uint64_t pfn); /* mfn or INVALID_MFN */
-int frame_free(struct domain *d, uint64_t mfn);	   /* -EINVAL, -EBUSY when referenced */
+int frame_free(struct domain *d, uint64_t mfn); /* -EINVAL, -EBUSY when referenced */
 bool frame_is_ram(struct domain *d, uint64_t mfn);
 /* Take and drop a typed reference; validates and invalidates page tables at the edges. */
 int frame_get_type(struct domain *d, uint64_t mfn, enum frame_type type);
 void frame_put_type(struct domain *d, uint64_t mfn, enum frame_type type);
 
 /* ---- mmu.c, validate.c, memory.c, descriptor.c: hypercalls ---- */
-long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdone, uint64_t dom, uint64_t);
-long do_mmuext_op(struct vcpu *v, uint64_t uops, uint64_t count, uint64_t pdone, uint64_t dom, uint64_t);
-long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags, uint64_t, uint64_t);
-long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags, uint64_t dom, uint64_t);
+long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdone, uint64_t dom,
+		   uint64_t);
+long do_mmuext_op(struct vcpu *v, uint64_t uops, uint64_t count, uint64_t pdone, uint64_t dom,
+		  uint64_t);
+long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags, uint64_t,
+			  uint64_t);
+long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags,
+				      uint64_t dom, uint64_t);
 long do_memory_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_set_gdt(struct vcpu *v, uint64_t frames, uint64_t entries, uint64_t, uint64_t, uint64_t);
-long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t desc, uint64_t, uint64_t, uint64_t);
+long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t desc, uint64_t, uint64_t,
+			  uint64_t);
 /* One page-table entry by the guest's wish (also for the writable-page-table path and grants). */
-int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new_pte, bool preserve_ad);
+int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new_pte,
+	       bool preserve_ad);
 /* For the broker, on behalf of domain 0 (d->lock held by the caller). */
-long toolstack_populate(struct domain *d, unsigned order, const uint64_t *pfn, uint64_t *mfn, unsigned n);
+long toolstack_populate(struct domain *d, unsigned order, const uint64_t *pfn, uint64_t *mfn,
+			unsigned n);
 long toolstack_decrease(struct domain *d, unsigned order, const uint64_t *mfn, unsigned n);
 long toolstack_mmuext(struct domain *d, unsigned cmd, uint64_t mfn);
-int  root_load(struct vcpu *v, uint64_t mfn); /* take the L4 reference, set cr3_mfn; -EINVAL */
+int root_load(struct vcpu *v, uint64_t mfn); /* take the L4 reference, set cr3_mfn; -EINVAL */
 
 /* ---- evtchn.c ---- */
 long do_event_channel_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
-long do_event_channel_op_compat(struct vcpu *v, uint64_t uop, uint64_t, uint64_t, uint64_t, uint64_t);
+long do_event_channel_op_compat(struct vcpu *v, uint64_t uop, uint64_t, uint64_t, uint64_t,
+				uint64_t);
 int evtchn_init(struct domain *d); /* the port table; before or after d->vcpu[] */
 /* Raise a local port: pending bit, selector, upcall flag, wake the vCPU. Any thread. */
 void evtchn_raise(struct domain *d, uint32_t port);
@@ -279,12 +294,12 @@ long do_vcpu_op(struct vcpu *v, uint64_t cmd, uint64_t id, uint64_t arg, uint64_
 long do_set_timer_op(struct vcpu *v, uint64_t deadline, uint64_t, uint64_t, uint64_t, uint64_t);
 int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c); /* d->lock held */
 void vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c);
-void vcpu_wake(struct vcpu *v);			 /* any thread; wakes block/poll, kicks the guest */
-void time_init(struct domain *d);		 /* measures TSC against CLOCK_MONOTONIC */
-uint64_t system_time(const struct domain *d);	 /* ns since boot */
-void time_publish(struct vcpu *v);		 /* vcpu_time_info + wallclock */
-void timer_arm(struct vcpu *v);			 /* program the host timer for the next deadline */
-void timer_check(struct vcpu *v);		 /* raise VIRQ_TIMER if a deadline passed */
+void vcpu_wake(struct vcpu *v);		      /* any thread; wakes block/poll, kicks the guest */
+void time_init(struct domain *d);	      /* measures TSC against CLOCK_MONOTONIC */
+uint64_t system_time(const struct domain *d); /* ns since boot */
+void time_publish(struct vcpu *v);	      /* vcpu_time_info + wallclock */
+void timer_arm(struct vcpu *v);		      /* program the host timer for the next deadline */
+void timer_check(struct vcpu *v);	      /* raise VIRQ_TIMER if a deadline passed */
 /* The vCPU stops for good or for now: pause, shutdown, offline. Returns when it may run. */
 void vcpu_park(struct vcpu *v);
 /* For ctl: the flag of CTL_PAUSE, with the wake-ups it needs. */
@@ -304,14 +319,17 @@ void domain_crash(struct vcpu *v, const char *why);
 
 /* ---- traps.c ---- */
 long do_set_trap_table(struct vcpu *v, uint64_t table, uint64_t, uint64_t, uint64_t, uint64_t);
-long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe, uint64_t syscall, uint64_t, uint64_t);
+long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe, uint64_t syscall, uint64_t,
+		      uint64_t);
 long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp, uint64_t, uint64_t, uint64_t);
-long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t, uint64_t, uint64_t);
+long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t, uint64_t,
+			 uint64_t);
 long do_fpu_taskswitch(struct vcpu *v, uint64_t set, uint64_t, uint64_t, uint64_t, uint64_t);
 long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t val, uint64_t, uint64_t, uint64_t);
 long do_get_debugreg(struct vcpu *v, uint64_t reg, uint64_t, uint64_t, uint64_t, uint64_t);
-long do_iret(struct vcpu *v, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t); /* sets v->regs whole */
+long do_iret(struct vcpu *v, uint64_t, uint64_t, uint64_t, uint64_t,
+	     uint64_t); /* sets v->regs whole */
 /* Deliver an exception to the guest kernel by its trap table (bounce frame), or crash it.
  * `error` < 0: no error code. For #PF the caller set v->cr2. Acts on v->regs. */
 void trap_deliver(struct vcpu *v, unsigned vector, int64_t error);
@@ -319,7 +337,8 @@ void trap_deliver(struct vcpu *v, unsigned vector, int64_t error);
 void event_deliver(struct vcpu *v);
 
 /* ---- grant.c, version.c, console.c, misc.c (vm_assist, physdev, multicall) ---- */
-long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t count, uint64_t, uint64_t);
+long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t count, uint64_t,
+		       uint64_t);
 long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_console_io(struct vcpu *v, uint64_t cmd, uint64_t count, uint64_t buf, uint64_t, uint64_t);
 long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
@@ -335,8 +354,8 @@ bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error);
 
 /* ---- hypercalls/pvdom: the broker's side ---- */
 /* One request to the broker and its answer; -errno. Never with d->lock held. fds: up to 2 in. */
-long up_call(struct domain *d, uint32_t op, const uint64_t arg[4], const void *out, uint32_t out_len,
-	     void *in, uint32_t in_size, int fds[2]);
+long up_call(struct domain *d, uint32_t op, const uint64_t arg[4], const void *out,
+	     uint32_t out_len, void *in, uint32_t in_size, int fds[2]);
 /* Watch an rx eventfd for evtchn_rx(d, port); and stop watching (before close). */
 int io_watch(struct domain *d, int fd, uint32_t port);
 void io_unwatch(struct domain *d, int fd);

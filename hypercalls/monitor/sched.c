@@ -227,13 +227,9 @@ long do_sched_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64
 	struct sched_shutdown how;
 
 	switch ((int)cmd) {
-	case SCHEDOP_yield:
-		sched_yield();
-		return 0;
-	case SCHEDOP_block:
-		return sched_block(v);
-	case SCHEDOP_poll:
-		return sched_poll(v, arg);
+	case SCHEDOP_yield: sched_yield(); return 0;
+	case SCHEDOP_block: return sched_block(v);
+	case SCHEDOP_poll: return sched_poll(v, arg);
 	case SCHEDOP_shutdown:
 		if (copy_from_guest(v, &how, arg, sizeof(how)))
 			return -EFAULT;
@@ -248,10 +244,8 @@ long do_sched_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64
 		if (copy_from_guest(v, &remote, arg, sizeof(remote)))
 			return -EFAULT;
 		return remote.domain_id && remote.domain_id != v->d->id ? -ESRCH : -EPERM;
-	case SCHEDOP_pin_override:
-		return -EPERM;
-	default: /* SCHEDOP_watchdog too */
-		return -ENOSYS;
+	case SCHEDOP_pin_override: return -EPERM;
+	default: /* SCHEDOP_watchdog too */ return -ENOSYS;
 	}
 }
 
@@ -261,12 +255,8 @@ long do_sched_op_compat(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3,
 {
 	switch ((int)cmd) {
 	case SCHEDOP_yield:
-	case SCHEDOP_block:
-		return do_sched_op(v, cmd, 0, 0, 0, 0);
-	case SCHEDOP_shutdown:
-		domain_shutdown(v->d, (uint8_t)arg, NULL);
-		return 0;
-	default:
-		return -ENOSYS;
+	case SCHEDOP_block: return do_sched_op(v, cmd, 0, 0, 0, 0);
+	case SCHEDOP_shutdown: domain_shutdown(v->d, (uint8_t)arg, NULL); return 0;
+	default: return -ENOSYS;
 	}
 }

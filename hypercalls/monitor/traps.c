@@ -112,7 +112,8 @@ long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 	return r->rax;
 }
 
-/* A null handle clears the table; otherwise entries up to one with address 0, each applied at once. */
+/* A null handle clears the table; otherwise entries up to one with address 0, each applied at once.
+ */
 long do_set_trap_table(struct vcpu *v, uint64_t table, uint64_t a2, uint64_t a3, uint64_t a4,
 		       uint64_t a5)
 {
@@ -142,21 +143,13 @@ static long callback_set(struct vcpu *v, unsigned type, uint64_t address)
 	if (!canonical(address))
 		return -EINVAL;
 	switch (type) {
-	case CALLBACKTYPE_event:
-		v->event_callback = address;
-		return 0;
-	case CALLBACKTYPE_failsafe:
-		v->failsafe_callback = address;
-		return 0;
-	case CALLBACKTYPE_syscall:
-		v->syscall_callback = address;
-		return 0;
+	case CALLBACKTYPE_event: v->event_callback = address; return 0;
+	case CALLBACKTYPE_failsafe: v->failsafe_callback = address; return 0;
+	case CALLBACKTYPE_syscall: v->syscall_callback = address; return 0;
 	case CALLBACKTYPE_sysenter:
 	case CALLBACKTYPE_syscall32:
-	case CALLBACKTYPE_nmi: /* accepted: nothing here ever raises them */
-		return 0;
-	default:
-		return -ENOSYS;
+	case CALLBACKTYPE_nmi: /* accepted: nothing here ever raises them */ return 0;
+	default: return -ENOSYS;
 	}
 }
 
@@ -186,8 +179,7 @@ long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uin
 		if (unreg.type == CALLBACKTYPE_nmi)
 			return 0;
 		return unreg.type <= CALLBACKTYPE_syscall32 ? -EINVAL : -ENOSYS;
-	default:
-		return -ENOSYS;
+	default: return -ENOSYS;
 	}
 }
 
@@ -212,14 +204,9 @@ long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t
 			return -EOPNOTSUPP;
 		v->fs_base = base;
 		break;
-	case SEGBASE_GS_USER:
-		v->gs_base_user = base;
-		break;
-	case SEGBASE_GS_KERNEL:
-		v->gs_base_kernel = base;
-		break;
-	default:
-		return -EINVAL;
+	case SEGBASE_GS_USER: v->gs_base_user = base; break;
+	case SEGBASE_GS_KERNEL: v->gs_base_kernel = base; break;
+	default: return -EINVAL;
 	}
 	v->d->provider->load_segments(v);
 	return 0;
@@ -241,15 +228,12 @@ long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t val, uint64_t a3, ui
 		if (!canonical(val) || (val >= HYPERVISOR_START && val < HYPERVISOR_END))
 			return -EPERM;
 		break;
-	case 6:
-		val = (val & 0xe00f) | 0xffff0ff0;
-		break;
+	case 6: val = (val & 0xe00f) | 0xffff0ff0; break;
 	case 7:
 		/* A 10b (I/O) breakpoint type needs CR4.DE; general detect is not for guests. */
 		val = (val & 0xffff03ff & ~0x2000UL) | 0x400;
 		break;
-	default:
-		return reg == 4 || reg == 5 ? -EINVAL : -ENODEV;
+	default: return reg == 4 || reg == 5 ? -EINVAL : -ENODEV;
 	}
 	v->debugreg[reg] = val;
 	return 0;

@@ -105,12 +105,9 @@ int frame_validate(struct domain *d, uint64_t mfn, enum frame_type type)
 	case FT_L1:
 	case FT_L2:
 	case FT_L3:
-	case FT_L4:
-		return validate_table(d, p, type);
-	case FT_SEGDESC:
-		return validate_descriptors(p);
-	default:
-		return 0;
+	case FT_L4: return validate_table(d, p, type);
+	case FT_SEGDESC: return validate_descriptors(p);
+	default: return 0;
 	}
 }
 

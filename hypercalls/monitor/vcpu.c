@@ -348,18 +348,15 @@ long do_vcpu_op(struct vcpu *cur, uint64_t cmd, uint64_t id, uint64_t arg, uint6
 	if (!v)
 		return -ENOENT;
 	switch ((uint32_t)cmd) {
-	case VCPUOP_initialise:
-		return op_initialise(cur, v, arg);
+	case VCPUOP_initialise: return op_initialise(cur, v, arg);
 	case VCPUOP_up:
 		if (!v->initialised)
 			return -EINVAL;
 		__atomic_store_n(&v->online, true, __ATOMIC_SEQ_CST);
 		vcpu_wake(v);
 		return 0;
-	case VCPUOP_down:
-		return op_down(v);
-	case VCPUOP_is_up:
-		return v->online;
+	case VCPUOP_down: return op_down(v);
+	case VCPUOP_is_up: return v->online;
 	case VCPUOP_get_runstate_info:
 		runstate_get(v, &run);
 		return copy_to_guest(cur, arg, &run, sizeof(run)) ? -EFAULT : 0;
@@ -381,22 +378,18 @@ long do_vcpu_op(struct vcpu *cur, uint64_t cmd, uint64_t id, uint64_t arg, uint6
 		if (v == cur)
 			time_publish(v);
 		return 0;
-	case VCPUOP_register_vcpu_info:
-		return op_register_info(cur, v, arg);
+	case VCPUOP_register_vcpu_info: return op_register_info(cur, v, arg);
 	case VCPUOP_set_periodic_timer:
 	case VCPUOP_stop_periodic_timer:
 	case VCPUOP_set_singleshot_timer:
-	case VCPUOP_stop_singleshot_timer:
-		return op_timer(cur, v, cmd, arg);
+	case VCPUOP_stop_singleshot_timer: return op_timer(cur, v, cmd, arg);
 	case VCPUOP_send_nmi:
 		if (arg)
 			return -EINVAL;
 		if (!__atomic_exchange_n(&v->nmi_pending, true, __ATOMIC_SEQ_CST))
 			vcpu_wake(v);
 		return 0;
-	case VCPUOP_get_physid: /* only for a hardware domain with pinned vCPUs */
-		return -EINVAL;
-	default:
-		return -ENOSYS;
+	case VCPUOP_get_physid: /* only for a hardware domain with pinned vCPUs */ return -EINVAL;
+	default: return -ENOSYS;
 	}
 }

@@ -47,29 +47,18 @@ long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uin
 	static const struct xen_platform_parameters platform = {.virt_start = HYPERVISOR_START};
 
 	switch ((uint32_t)cmd) {
-	case XENVER_version:
-		return VERSION;
-	case XENVER_extraversion:
-		return put(v, arg, extra, sizeof(extra));
-	case XENVER_compile_info:
-		return put(v, arg, &compile, sizeof(compile));
-	case XENVER_capabilities:
-		return put(v, arg, caps, sizeof(caps));
-	case XENVER_changeset:
-		return put(v, arg, changeset, sizeof(changeset));
-	case XENVER_platform_parameters:
-		return put(v, arg, &platform, sizeof(platform));
-	case XENVER_get_features:
-		return get_features(v, arg);
-	case XENVER_pagesize:
-		return arg ? -EINVAL : (long)PAGE_SIZE;
-	case XENVER_guest_handle:
-		return put(v, arg, v->d->handle, sizeof(v->d->handle));
+	case XENVER_version: return VERSION;
+	case XENVER_extraversion: return put(v, arg, extra, sizeof(extra));
+	case XENVER_compile_info: return put(v, arg, &compile, sizeof(compile));
+	case XENVER_capabilities: return put(v, arg, caps, sizeof(caps));
+	case XENVER_changeset: return put(v, arg, changeset, sizeof(changeset));
+	case XENVER_platform_parameters: return put(v, arg, &platform, sizeof(platform));
+	case XENVER_get_features: return get_features(v, arg);
+	case XENVER_pagesize: return arg ? -EINVAL : (long)PAGE_SIZE;
+	case XENVER_guest_handle: return put(v, arg, v->d->handle, sizeof(v->d->handle));
 	case XENVER_commandline: /* the hypervisor's, for the privileged only */
 		return put(v, arg, denied, sizeof(denied));
-	case XENVER_build_id:
-		return -EPERM;
-	default:
-		return -ENOSYS;
+	case XENVER_build_id: return -EPERM;
+	default: return -ENOSYS;
 	}
 }

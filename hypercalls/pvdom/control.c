@@ -23,8 +23,8 @@ static long set_max_mem(struct domain *d, uint64_t max_pages)
 	}
 	if (!max_pages || max_pages > 1UL << 32)
 		return -EINVAL;
-	d->ram = mmap(NULL, frames << PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-		      d->ram_fd, 0);
+	d->ram = mmap(NULL, frames << PAGE_SHIFT, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_NORESERVE, d->ram_fd, 0);
 	if (d->ram == MAP_FAILED) {
 		d->ram = NULL;
 		return -ENOMEM;
@@ -112,8 +112,9 @@ static long vcpu_request(struct domain *d, const struct pvdom_req *q, struct pvd
 	v = d->vcpu[q->arg[0]];
 	switch (q->op) {
 	case CTL_SET_CONTEXT: {
-		long rc = q->len == sizeof(struct vcpu_guest_context) ?
-				  vcpu_set_context(v, (void *)in_buf) : -EINVAL;
+		long rc = q->len == sizeof(struct vcpu_guest_context)
+				  ? vcpu_set_context(v, (void *)in_buf)
+				  : -EINVAL;
 
 		if (!rc)
 			v->online = true;
@@ -144,24 +145,18 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 	    q->op != CTL_PAUSE && q->op != CTL_UNPAUSE && q->op != CTL_SHUTDOWN)
 		return -EINVAL;
 	switch (q->op) {
-	case CTL_SET_MAX_MEM:
-		return set_max_mem(d, q->arg[0]);
+	case CTL_SET_MAX_MEM: return set_max_mem(d, q->arg[0]);
 	case CTL_POPULATE:
 		rc = toolstack_populate(d, q->arg[0], (void *)in_buf, (void *)out_buf, n);
 		rsp->len = rc > 0 ? rc * sizeof(uint64_t) : 0;
 		return rc;
-	case CTL_DECREASE:
-		return toolstack_decrease(d, q->arg[0], (void *)in_buf, n);
-	case CTL_SET_MEMORY_MAP:
-		return memory_map(d, in_buf, q->len);
-	case CTL_MMUEXT:
-		return toolstack_mmuext(d, q->arg[0], q->arg[1]);
-	case CTL_HYPERCALL_PAGE:
-		return hypercall_page(d, q->arg[0]);
+	case CTL_DECREASE: return toolstack_decrease(d, q->arg[0], (void *)in_buf, n);
+	case CTL_SET_MEMORY_MAP: return memory_map(d, in_buf, q->len);
+	case CTL_MMUEXT: return toolstack_mmuext(d, q->arg[0], q->arg[1]);
+	case CTL_HYPERCALL_PAGE: return hypercall_page(d, q->arg[0]);
 	case CTL_SET_CONTEXT:
 	case CTL_GET_CONTEXT:
-	case CTL_VCPU_INFO:
-		return vcpu_request(d, q, rsp);
+	case CTL_VCPU_INFO: return vcpu_request(d, q, rsp);
 	case CTL_PAUSE:
 		d->pause = 1;
 		wake_all(d);
@@ -178,8 +173,7 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 		info(d, (void *)out_buf);
 		rsp->len = sizeof(struct pvdom_info);
 		return 0;
-	case CTL_EVTCHN_ALLOC:
-		return evtchn_alloc(d, q->arg[0]);
+	case CTL_EVTCHN_ALLOC: return evtchn_alloc(d, q->arg[0]);
 	case CTL_EVTCHN_CONNECT:
 		if (fds[0] < 0 || fds[1] < 0)
 			return -EINVAL;
@@ -187,8 +181,7 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 		if (!rc)
 			fds[0] = fds[1] = -1;
 		return rc;
-	case CTL_EVTCHN_DISCONNECT:
-		return evtchn_disconnect(d, q->arg[0]);
+	case CTL_EVTCHN_DISCONNECT: return evtchn_disconnect(d, q->arg[0]);
 	case CTL_EVTCHN_STATUS:
 		rsp->len = sizeof(struct evtchn_status);
 		return evtchn_status(d, q->arg[0], (void *)out_buf);
@@ -197,25 +190,25 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 			return -EINVAL;
 		virq_raise(d->vcpu[q->arg[1]], q->arg[0]);
 		return 0;
-	case CTL_GRANT_FRAMES:
-		return d->grant_frames;
-	default:
-		return -ENOSYS;
+	case CTL_GRANT_FRAMES: return d->grant_frames;
+	default: return -ENOSYS;
 	}
 }
 
 bool control_serve(struct domain *d)
 {
 	struct pvdom_req q;
-	struct pvdom_rsp rsp = { 0 };
+	struct pvdom_rsp rsp = {0};
 	union {
 		char buf[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec riov[2] = { { &q, sizeof(q) }, { in_buf, sizeof(in_buf) } };
-	struct msghdr r = { .msg_iov = riov, .msg_iovlen = 2, .msg_control = control.buf,
-			    .msg_controllen = sizeof(control.buf) };
-	int fds[2] = { -1, -1 };
+	struct iovec riov[2] = {{&q, sizeof(q)}, {in_buf, sizeof(in_buf)}};
+	struct msghdr r = {.msg_iov = riov,
+			   .msg_iovlen = 2,
+			   .msg_control = control.buf,
+			   .msg_controllen = sizeof(control.buf)};
+	int fds[2] = {-1, -1};
 	ssize_t n = recvmsg(d->ctl_fd, &r, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c;
 
@@ -236,8 +229,8 @@ bool control_serve(struct domain *d)
 			close(fds[i]);
 	if (rsp.ret < 0)
 		rsp.len = 0;
-	struct iovec siov[2] = { { &rsp, sizeof(rsp) }, { out_buf, rsp.len } };
-	struct msghdr s = { .msg_iov = siov, .msg_iovlen = 2 };
+	struct iovec siov[2] = {{&rsp, sizeof(rsp)}, {out_buf, rsp.len}};
+	struct msghdr s = {.msg_iov = siov, .msg_iovlen = 2};
 
 	return sendmsg(d->ctl_fd, &s, MSG_NOSIGNAL) >= 0;
 }

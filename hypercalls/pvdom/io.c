@@ -11,7 +11,7 @@ static int epoll_fd = -1;
 
 int io_watch(struct domain *d, int fd, uint32_t port)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = port };
+	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = port};
 
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }

@@ -31,6 +31,7 @@ static void *vcpu_thread(void *arg)
 	sem_post(&vcpus_ready);
 	vcpu_park(v);
 	v->d->provider->vcpu_run(v);
+	return NULL;
 }
 
 static int vcpus_start(struct domain *d)
@@ -73,12 +74,12 @@ static int number(const char *s, int max)
 int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
-		{ "domid", required_argument, 0, 'd' },	 { "vcpus", required_argument, 0, 'v' },
-		{ "ram-fd", required_argument, 0, 'r' }, { "ctl-fd", required_argument, 0, 'c' },
-		{ "up-fd", required_argument, 0, 'u' },	 { 0 },
+		{"domid", required_argument, 0, 'd'},  {"vcpus", required_argument, 0, 'v'},
+		{"ram-fd", required_argument, 0, 'r'}, {"ctl-fd", required_argument, 0, 'c'},
+		{"up-fd", required_argument, 0, 'u'},  {0},
 	};
-	static struct domain d = { .ram_fd = -1, .ctl_fd = -1, .up_fd = -1, .shutdown = -1,
-				   .pause = 1 };
+	static struct domain d = {
+		.ram_fd = -1, .ctl_fd = -1, .up_fd = -1, .shutdown = -1, .pause = 1};
 	int opt, rc;
 
 	while ((opt = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -111,6 +112,6 @@ int main(int argc, char **argv)
 	d.sandbox_calls = rc > 0 ? rc : 0;
 	if (rc < 0)
 		fprintf(stderr, "pvdom %u: no seccomp here (error %d): not sandboxed\n", d.id, -rc);
-	up_call(&d, UP_READY, (uint64_t[4]){ d.sandboxed }, NULL, 0, NULL, 0, NULL);
+	up_call(&d, UP_READY, (uint64_t[4]){d.sandboxed}, NULL, 0, NULL, 0, NULL);
 	io_loop(&d);
 }

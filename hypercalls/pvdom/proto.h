@@ -18,14 +18,14 @@
 
 #define PVDOM_TIMEOUT_MS  5000
 #define PVDOM_MAX_PAYLOAD 65536
-#define PVDOM_MAX_VCPUS   32
+#define PVDOM_MAX_VCPUS	  32
 
 /*
  * A machine frame number is an offset, in pages, into the domain's RAM memfd. The low frames
  * stand for Xen's own heap: mappable by number like any other, never part of the reservation.
  */
 #define PVDOM_MFN_SHARED_INFO 1
-#define PVDOM_MFN_GRANT	      2	 /* grant table v1, PVDOM_GRANT_FRAMES frames */
+#define PVDOM_MFN_GRANT	      2 /* grant table v1, PVDOM_GRANT_FRAMES frames */
 #define PVDOM_GRANT_FRAMES    32
 #define PVDOM_MFN_RAM	      512 /* first frame of the reservation */
 
@@ -43,26 +43,27 @@ struct pvdom_rsp {
 };
 
 enum pvdom_ctl {
-	/* memfd is sized and sealed (SHRINK|GROW|SEAL) by pvd for this many RAM frames before it. */
-	CTL_SET_MAX_MEM = 1,  /* arg0 = max_pages */
-	CTL_POPULATE,	      /* arg0 = order; payload u64 pfn[]; -> u64 first mfn[]; ret = extents */
-	CTL_DECREASE,	      /* arg0 = order; payload u64 mfn[]; ret = extents */
-	CTL_SET_MEMORY_MAP,   /* payload struct e820entry[] (20 bytes each, packed) */
-	CTL_MMUEXT,	      /* arg0 = MMUEXT_* cmd, arg1 = mfn */
-	CTL_HYPERCALL_PAGE,   /* arg0 = mfn: fill it */
-	CTL_SET_CONTEXT,      /* arg0 = vcpu; payload struct vcpu_guest_context */
-	CTL_GET_CONTEXT,      /* arg0 = vcpu; -> struct vcpu_guest_context */
-	CTL_PAUSE,	      /* a domain starts paused once; pause is a flag here, pvd counts */
+	/* memfd is sized and sealed (SHRINK|GROW|SEAL) by pvd for this many RAM frames before it.
+	 */
+	CTL_SET_MAX_MEM = 1, /* arg0 = max_pages */
+	CTL_POPULATE,	    /* arg0 = order; payload u64 pfn[]; -> u64 first mfn[]; ret = extents */
+	CTL_DECREASE,	    /* arg0 = order; payload u64 mfn[]; ret = extents */
+	CTL_SET_MEMORY_MAP, /* payload struct e820entry[] (20 bytes each, packed) */
+	CTL_MMUEXT,	    /* arg0 = MMUEXT_* cmd, arg1 = mfn */
+	CTL_HYPERCALL_PAGE, /* arg0 = mfn: fill it */
+	CTL_SET_CONTEXT,    /* arg0 = vcpu; payload struct vcpu_guest_context */
+	CTL_GET_CONTEXT,    /* arg0 = vcpu; -> struct vcpu_guest_context */
+	CTL_PAUSE,	    /* a domain starts paused once; pause is a flag here, pvd counts */
 	CTL_UNPAUSE,
-	CTL_INFO,	      /* -> struct pvdom_info */
-	CTL_VCPU_INFO,	      /* arg0 = vcpu; -> struct pvdom_vcpu_info */
-	CTL_EVTCHN_ALLOC,     /* arg0 = remote domid; ret = port */
-	CTL_EVTCHN_CONNECT,   /* arg0 = port, 1 = remote domid, 2 = remote port; 2 fds: rx, tx */
-	CTL_EVTCHN_DISCONNECT,/* arg0 = port: the remote end closed; becomes unbound */
-	CTL_EVTCHN_STATUS,    /* arg0 = port; -> struct evtchn_status (public header) */
-	CTL_SEND_VIRQ,	      /* arg0 = virq, arg1 = vcpu */
-	CTL_GRANT_FRAMES,     /* ret = grant frames in use (>= 1) */
-	CTL_SHUTDOWN,	      /* arg0 = reason: SCHEDOP_remote_shutdown; parks the vCPUs, no UP_SHUTDOWN */
+	CTL_INFO,	       /* -> struct pvdom_info */
+	CTL_VCPU_INFO,	       /* arg0 = vcpu; -> struct pvdom_vcpu_info */
+	CTL_EVTCHN_ALLOC,      /* arg0 = remote domid; ret = port */
+	CTL_EVTCHN_CONNECT,    /* arg0 = port, 1 = remote domid, 2 = remote port; 2 fds: rx, tx */
+	CTL_EVTCHN_DISCONNECT, /* arg0 = port: the remote end closed; becomes unbound */
+	CTL_EVTCHN_STATUS,     /* arg0 = port; -> struct evtchn_status (public header) */
+	CTL_SEND_VIRQ,	       /* arg0 = virq, arg1 = vcpu */
+	CTL_GRANT_FRAMES,      /* ret = grant frames in use (>= 1) */
+	CTL_SHUTDOWN, /* arg0 = reason: SCHEDOP_remote_shutdown; parks the vCPUs, no UP_SHUTDOWN */
 };
 
 enum pvdom_up {
@@ -72,8 +73,9 @@ enum pvdom_up {
 	UP_EVTCHN_CLOSE, /* arg0 = local port of an interdomain or unbound channel */
 	UP_CONSOLE,	 /* payload = text of CONSOLEIO_write */
 	UP_GRANT_COPY,	 /* payload struct gnttab_copy[]; same back with status filled */
-	UP_GRANT_MAP,	 /* arg0 = domid, 1 = ref, 2 = GNTMAP_* flags; ret >= 0 handle, fd of one page */
-	UP_GRANT_UNMAP,	 /* arg0 = handle */
+	UP_GRANT_MAP, /* arg0 = domid, 1 = ref, 2 = GNTMAP_* flags; ret >= 0 handle, fd of one page
+		       */
+	UP_GRANT_UNMAP, /* arg0 = handle */
 };
 
 /* rx and tx are eventfds: writing 1 to the peer's rx sends the event; reading rx takes it. */
@@ -84,8 +86,8 @@ struct pvdom_info {
 	uint32_t online_vcpus;
 	uint8_t blocked; /* every online vCPU waits for an event */
 	uint8_t reserved[3];
-	char provider[32];  /* "process (direct)" */
-	char sandbox[64];   /* "seccomp, 18 system calls" */
+	char provider[32]; /* "process (direct)" */
+	char sandbox[64];  /* "seccomp, 18 system calls" */
 };
 
 struct pvdom_vcpu_info {

@@ -13,20 +13,20 @@
 #include "hypercalls/pvdom/pvdom.h"
 
 static const int allowed[] = {
-	SCMP_SYS(mmap),		 /* the mirror; the frame table */
-	SCMP_SYS(munmap),	 /* the mirror */
-	SCMP_SYS(madvise),	 /* give a frame back to the host */
-	SCMP_SYS(futex),	 /* block, pause, locks */
-	SCMP_SYS(rt_sigreturn),	 /* every trap */
-	SCMP_SYS(timer_settime), /* set_timer_op */
-	SCMP_SYS(clock_gettime), /* where the vDSO cannot */
-	SCMP_SYS(sched_yield),	 /* SCHEDOP_yield */
+	SCMP_SYS(mmap),				      /* the mirror; the frame table */
+	SCMP_SYS(munmap),			      /* the mirror */
+	SCMP_SYS(madvise),			      /* give a frame back to the host */
+	SCMP_SYS(futex),			      /* block, pause, locks */
+	SCMP_SYS(rt_sigreturn),			      /* every trap */
+	SCMP_SYS(timer_settime),		      /* set_timer_op */
+	SCMP_SYS(clock_gettime),		      /* where the vDSO cannot */
+	SCMP_SYS(sched_yield),			      /* SCHEDOP_yield */
 	SCMP_SYS(epoll_wait),	 SCMP_SYS(epoll_ctl), /* the I/O thread */
-	SCMP_SYS(read),		 /* take an event */
-	SCMP_SYS(write),	 /* send an event; a last word on stderr */
-	SCMP_SYS(sendmsg),	 SCMP_SYS(recvmsg), /* the broker */
-	SCMP_SYS(close),	 /* a closed channel's eventfds */
-	SCMP_SYS(brk),		 /* malloc */
+	SCMP_SYS(read),				      /* take an event */
+	SCMP_SYS(write),			      /* send an event; a last word on stderr */
+	SCMP_SYS(sendmsg),	 SCMP_SYS(recvmsg),   /* the broker */
+	SCMP_SYS(close),			      /* a closed channel's eventfds */
+	SCMP_SYS(brk),				      /* malloc */
 	SCMP_SYS(exit_group),
 };
 

@@ -11,17 +11,19 @@ long up_call(struct domain *d, uint32_t op, const uint64_t arg[4], const void *o
 	     uint32_t out_len, void *in, uint32_t in_size, int fds[2])
 {
 	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
-	struct pvdom_req req = { .op = op, .len = out_len };
+	struct pvdom_req req = {.op = op, .len = out_len};
 	struct pvdom_rsp rsp;
 	union {
 		char buf[CMSG_SPACE(MAX_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec siov[2] = { { &req, sizeof(req) }, { (void *)out, out_len } };
-	struct iovec riov[2] = { { &rsp, sizeof(rsp) }, { in, in_size } };
-	struct msghdr s = { .msg_iov = siov, .msg_iovlen = 2 };
-	struct msghdr r = { .msg_iov = riov, .msg_iovlen = 2, .msg_control = control.buf,
-			    .msg_controllen = sizeof(control.buf) };
+	struct iovec siov[2] = {{&req, sizeof(req)}, {(void *)out, out_len}};
+	struct iovec riov[2] = {{&rsp, sizeof(rsp)}, {in, in_size}};
+	struct msghdr s = {.msg_iov = siov, .msg_iovlen = 2};
+	struct msghdr r = {.msg_iov = riov,
+			   .msg_iovlen = 2,
+			   .msg_control = control.buf,
+			   .msg_controllen = sizeof(control.buf)};
 	struct cmsghdr *c;
 	ssize_t n;
 	long ret = -EIO;

@@ -126,21 +126,14 @@ int vsnprintf(char *buf, size_t size, const char *fmt, va_list args)
 				   sp.longs ? va_arg(ap, unsigned long) : va_arg(ap, unsigned int),
 				   *f == 'x' ? 16 : 10, "");
 			break;
-		case 'p':
-			put_number(&o, &sp, (unsigned long)va_arg(ap, void *), 16, "0x");
-			break;
+		case 'p': put_number(&o, &sp, (unsigned long)va_arg(ap, void *), 16, "0x"); break;
 		case 'c':
 			one[0] = (char)va_arg(ap, int);
 			put_string(&o, &sp, one);
 			break;
-		case 's':
-			put_string(&o, &sp, va_arg(ap, const char *));
-			break;
-		case 0:
-			f--;
-			break;
-		default:
-			put(&o, *f);
+		case 's': put_string(&o, &sp, va_arg(ap, const char *)); break;
+		case 0: f--; break;
+		default: put(&o, *f);
 		}
 	}
 	va_end(ap);

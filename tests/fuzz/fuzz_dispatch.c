@@ -298,13 +298,10 @@ static uint64_t arg(void)
 
 	switch (byte() & 7) {
 	case 0:
-	case 1:
-		return byte();
+	case 1: return byte();
 	case 2:
-	case 3:
-		return DATA_VA + (byte() << 3);
-	case 4:
-		return (uint64_t)(PVDOM_MFN_RAM + byte()) << 12 | byte();
+	case 3: return DATA_VA + (byte() << 3);
+	case 4: return (uint64_t)(PVDOM_MFN_RAM + byte()) << 12 | byte();
 	case 5: {
 		static const uint64_t special[] = {~0UL,
 						   1UL << 63,
@@ -316,8 +313,7 @@ static uint64_t arg(void)
 						   0xffff7fffffffffff};
 		return special[byte() & 7];
 	}
-	case 6:
-		return 0;
+	case 6: return 0;
 	default:
 		for (int i = 0; i < 8; i++)
 			v = v << 8 | byte();

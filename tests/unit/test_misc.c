@@ -10,12 +10,9 @@ long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a
 	       uint64_t a5)
 {
 	switch (nr) {
-	case __HYPERVISOR_xen_version:
-		return do_xen_version(v, a1, a2, a3, a4, a5);
-	case __HYPERVISOR_multicall:
-		return do_multicall(v, a1, a2, a3, a4, a5);
-	default:
-		return -ENOSYS;
+	case __HYPERVISOR_xen_version: return do_xen_version(v, a1, a2, a3, a4, a5);
+	case __HYPERVISOR_multicall: return do_multicall(v, a1, a2, a3, a4, a5);
+	default: return -ENOSYS;
 	}
 }
 

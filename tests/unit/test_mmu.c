@@ -33,8 +33,8 @@ static void invalidate_all(struct domain *d)
 	flushes++;
 }
 
-static const struct provider provider = { .invalidate = invalidate,
-					  .invalidate_all = invalidate_all };
+static const struct provider provider = {.invalidate = invalidate,
+					 .invalidate_all = invalidate_all};
 
 static uint64_t *table(uint64_t mfn)
 {
@@ -49,9 +49,12 @@ static uint64_t pte(uint64_t mfn, uint64_t flags)
 /* A pinned L4 that maps `data` writable and the L1 itself read-only. */
 static int setup(void **state)
 {
-	dom = (struct domain){ .id = 7, .provider = &provider, .nr_frames = FRAMES,
-			       .max_pages = RAM_FRAMES, .grant_frames = 1 };
-	vcpu = (struct vcpu){ .d = &dom, .kernel_mode = true };
+	dom = (struct domain){.id = 7,
+			      .provider = &provider,
+			      .nr_frames = FRAMES,
+			      .max_pages = RAM_FRAMES,
+			      .grant_frames = 1};
+	vcpu = (struct vcpu){.d = &dom, .kernel_mode = true};
 	dom.ram_fd = memfd_create("ram", 0);
 	assert_int_equal(ftruncate(dom.ram_fd, FRAMES * PAGE_SIZE), 0);
 	dom.ram = mmap(NULL, FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, dom.ram_fd, 0);
@@ -120,7 +123,7 @@ static void the_hypervisors_slots_are_refused(void **state)
 	assert_int_equal(pte_update(&vcpu, l4, 256, pte(l3, 0), false), -EINVAL);
 	assert_int_equal(pte_update(&vcpu, l4, 271, 0, false), -EINVAL);
 	assert_int_equal(map(HYPERVISOR_START, pte(data, 0)), -EINVAL);
-	assert_int_equal(copy_from_guest(&vcpu, &(int){ 0 }, HYPERVISOR_START, 4), -EFAULT);
+	assert_int_equal(copy_from_guest(&vcpu, &(int){0}, HYPERVISOR_START, 4), -EFAULT);
 }
 
 static void a_table_that_maps_itself_writable_is_refused(void **state)
@@ -167,7 +170,7 @@ static void a_present_entry_that_changes_leaves_the_mirror(void **state)
 
 static void copies_stop_at_what_the_guest_may_not_touch(void **state)
 {
-	uint8_t buf[64] = { 1, 2, 3 };
+	uint8_t buf[64] = {1, 2, 3};
 
 	assert_int_equal(copy_to_guest(&vcpu, VA + PAGE_SIZE - 8, buf, sizeof(buf)), 0);
 	assert_int_equal(copy_from_guest(&vcpu, buf, VA + PAGE_SIZE - 8, sizeof(buf)), 0);

@@ -37,7 +37,7 @@ void dom_put(struct dom *d)
 /* The next answer the pvdom of domain `id` gives, queued before it is asked. */
 static void will_answer(unsigned id, int64_t ret)
 {
-	struct pvdom_rsp r = { .ret = ret };
+	struct pvdom_rsp r = {.ret = ret};
 
 	assert_int_equal(send(pvdom_fd[id - 1], &r, sizeof(r), 0), sizeof(r));
 }
@@ -49,10 +49,12 @@ static struct pvdom_req got(unsigned id, int fds[2])
 		char buf[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct pvdom_req q = { 0 };
-	struct iovec iov = { &q, sizeof(q) };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
-			    .msg_controllen = sizeof(control.buf) };
+	struct pvdom_req q = {0};
+	struct iovec iov = {&q, sizeof(q)};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control.buf,
+			   .msg_controllen = sizeof(control.buf)};
 	struct cmsghdr *c;
 
 	assert_int_equal(recvmsg(pvdom_fd[id - 1], &m, MSG_DONTWAIT), sizeof(q));
@@ -106,7 +108,7 @@ static int teardown(void **state)
 static void arena_bounds(void **state)
 {
 	const uint64_t base = 0x10000, size = 4 * PAGE_SIZE;
-	struct client c = { 0 };
+	struct client c = {0};
 	int fd = memfd_create("arena", MFD_ALLOW_SEALING);
 	char b[16] = "";
 
@@ -116,7 +118,7 @@ static void arena_bounds(void **state)
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	assert_int_equal(arena_attach(&c, base, 2 * size, fd), -EINVAL); /* longer than the file */
 	assert_int_equal(arena_attach(&c, -PAGE_SIZE, size, fd), -EINVAL); /* wraps */
-	assert_int_equal(copy_in(&c, b, base, 1), -EFAULT); /* none yet */
+	assert_int_equal(copy_in(&c, b, base, 1), -EFAULT);		   /* none yet */
 	assert_int_equal(arena_attach(&c, base, size, fd), 0);
 	assert_int_equal(copy_out(&c, base, "hello", 6), 0);
 	assert_int_equal(copy_in(&c, b, base, 6), 0);
@@ -191,12 +193,12 @@ static void state_dump(void **state)
 
 static void entry(struct dom *d, unsigned ref, uint16_t flags, uint16_t domid, uint32_t frame)
 {
-	d->grants[ref] = (struct grant_entry_v1){ flags, domid, frame };
+	d->grants[ref] = (struct grant_entry_v1){flags, domid, frame};
 }
 
 static long map_one(struct client *c, unsigned dom, uint32_t ref, bool write, uint64_t *mfn)
 {
-	struct pvd_req q = { .len = 4, .arg = { dom, write, PVD_NO_NOTIFY, PVD_NO_NOTIFY } };
+	struct pvd_req q = {.len = 4, .arg = {dom, write, PVD_NO_NOTIFY, PVD_NO_NOTIFY}};
 	int fd;
 
 	return grant_map(c, &q, &ref, mfn, &fd);
@@ -205,7 +207,7 @@ static long map_one(struct client *c, unsigned dom, uint32_t ref, bool write, ui
 static void grant_maps(void **state)
 {
 	struct dom *d = doms;
-	struct client c = { 0 };
+	struct client c = {0};
 	uint64_t mfn = 0;
 	long a, b;
 
@@ -231,19 +233,19 @@ static void hostile_grants(void **state)
 		uint32_t frame;
 		bool write;
 	} bad[] = {
-		{ 0, 0, PVDOM_MFN_RAM, false },
-		{ GTF_accept_transfer, 0, PVDOM_MFN_RAM, false },
-		{ GTF_transitive, 0, PVDOM_MFN_RAM, false },
-		{ GTF_permit_access | GTF_sub_page, 0, PVDOM_MFN_RAM, false },
-		{ GTF_permit_access, 2, PVDOM_MFN_RAM, false },
-		{ GTF_permit_access | GTF_readonly, 0, PVDOM_MFN_RAM, true },
-		{ GTF_permit_access, 0, 0, false },
-		{ GTF_permit_access, 0, PVDOM_MFN_SHARED_INFO, false },
-		{ GTF_permit_access, 0, PVDOM_MFN_GRANT, true },
-		{ GTF_permit_access, 0, FRAMES, true },
-		{ GTF_permit_access, 0, UINT32_MAX, true },
+		{0, 0, PVDOM_MFN_RAM, false},
+		{GTF_accept_transfer, 0, PVDOM_MFN_RAM, false},
+		{GTF_transitive, 0, PVDOM_MFN_RAM, false},
+		{GTF_permit_access | GTF_sub_page, 0, PVDOM_MFN_RAM, false},
+		{GTF_permit_access, 2, PVDOM_MFN_RAM, false},
+		{GTF_permit_access | GTF_readonly, 0, PVDOM_MFN_RAM, true},
+		{GTF_permit_access, 0, 0, false},
+		{GTF_permit_access, 0, PVDOM_MFN_SHARED_INFO, false},
+		{GTF_permit_access, 0, PVDOM_MFN_GRANT, true},
+		{GTF_permit_access, 0, FRAMES, true},
+		{GTF_permit_access, 0, UINT32_MAX, true},
 	};
-	struct client c = { 0 };
+	struct client c = {0};
 	uint64_t mfn;
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -266,11 +268,11 @@ static int16_t copy_status(struct gnttab_copy op)
 
 static void grant_copies(void **state)
 {
-	struct pvd_copy to = { .dst_ref = 8, .dst_dom = 1, .dst_off = 100, .len = 5,
-			       .dst_is_ref = 1 };
-	struct pvd_copy from = { .src_ref = 8, .src_dom = 1, .src_off = 100, .len = 5,
-				 .src_is_ref = 1 };
-	struct gnttab_copy op = { .len = 5, .flags = GNTCOPY_source_gref };
+	struct pvd_copy to = {
+		.dst_ref = 8, .dst_dom = 1, .dst_off = 100, .len = 5, .dst_is_ref = 1};
+	struct pvd_copy from = {
+		.src_ref = 8, .src_dom = 1, .src_off = 100, .len = 5, .src_is_ref = 1};
+	struct gnttab_copy op = {.len = 5, .flags = GNTCOPY_source_gref};
 	char b[PAGE_SIZE] = "hello";
 
 	entry(doms, 8, GTF_permit_access, 0, PVDOM_MFN_RAM);
@@ -305,17 +307,17 @@ static void grant_copies(void **state)
 	op.source.domid = 1;
 	op.source.u.ref = 8; /* granted to domain 0 */
 	assert_int_equal(copy_status(op), GNTST_general_error);
-	op.source = (struct gnttab_copy_ptr){ { .gmfn = PVDOM_MFN_RAM }, DOMID_SELF, 0 };
-	op.dest = (struct gnttab_copy_ptr){ { .ref = 9 }, 1, 0 };
+	op.source = (struct gnttab_copy_ptr){{.gmfn = PVDOM_MFN_RAM}, DOMID_SELF, 0};
+	op.dest = (struct gnttab_copy_ptr){{.ref = 9}, 1, 0};
 	op.flags = GNTCOPY_dest_gref; /* read-only */
 	assert_int_equal(copy_status(op), GNTST_general_error);
 }
 
 static void ports(void **state)
 {
-	struct client c = { 0 }, other = { 0 };
+	struct client c = {0}, other = {0};
 	struct evtchn_status s;
-	int fds[2], theirs[2] = { -1, -1 };
+	int fds[2], theirs[2] = {-1, -1};
 	uint64_t n = 0;
 	struct pvdom_req q;
 	long p;
@@ -326,10 +328,10 @@ static void ports(void **state)
 	q = got(1, theirs);
 	assert_true(q.op == CTL_EVTCHN_CONNECT && q.arg[0] == 5 && q.arg[1] == 0 &&
 		    q.arg[2] == (uint64_t)p);
-	assert_int_equal(read(fds[0], &n, 8), 8); /* pending once from the start */
-	assert_int_equal(write(theirs[1], &(uint64_t){ 1 }, 8), 8); /* its tx is our rx */
+	assert_int_equal(read(fds[0], &n, 8), 8);		  /* pending once from the start */
+	assert_int_equal(write(theirs[1], &(uint64_t){1}, 8), 8); /* its tx is our rx */
 	assert_int_equal(read(fds[0], &n, 8), 8);
-	assert_int_equal(write(fds[1], &(uint64_t){ 1 }, 8), 8);
+	assert_int_equal(write(fds[1], &(uint64_t){1}, 8), 8);
 	assert_int_equal(read(theirs[0], &n, 8), 8);
 	assert_int_equal(port_status(p, &s), 0);
 	assert_int_equal(s.status, EVTCHNSTAT_interdomain);
@@ -347,7 +349,7 @@ static void ports(void **state)
 	assert_int_equal(domain_bind(doms + 1, 0, p, 7, theirs), -EINVAL);
 	assert_int_equal(domain_bind(doms, 0, 4000000, 7, theirs), -EINVAL);
 	assert_int_equal(domain_bind(doms, 0, p, 7, theirs), 0);
-	assert_int_equal(write(theirs[1], &(uint64_t){ 1 }, 8), 8);
+	assert_int_equal(write(theirs[1], &(uint64_t){1}, 8), 8);
 	assert_int_equal(read(fds[0], &n, 8), 8);
 	assert_int_equal(domain_bind(doms, 0, p, 8, theirs + 0), -EINVAL);
 	will_answer(1, 0);
@@ -377,7 +379,7 @@ static void between_domains(void **state)
 	assert_int_equal(domain_bind(doms, 2, 3, 4, fds), 0);
 	q = got(2, theirs);
 	assert_true(q.arg[0] == 3 && q.arg[1] == 1 && q.arg[2] == 4);
-	assert_int_equal(write(fds[1], &(uint64_t){ 1 }, 8), 8);
+	assert_int_equal(write(fds[1], &(uint64_t){1}, 8), 8);
 	assert_int_equal(read(theirs[0], &n, 8), 8);
 	will_answer(2, 0);
 	ports_of_domain(1); /* it was destroyed */
@@ -389,7 +391,7 @@ static void between_domains(void **state)
 
 static void virqs(void **state)
 {
-	struct client c = { 0 };
+	struct client c = {0};
 	int fds[2];
 	uint64_t n;
 
@@ -406,7 +408,7 @@ static void virqs(void **state)
 /* A pvdom that lies: late, short, and oversized answers. */
 static void lying_pvdom(void **state)
 {
-	struct pvdom_rsp r = { .ret = 0, .len = 1 << 30 };
+	struct pvdom_rsp r = {.ret = 0, .len = 1 << 30};
 	struct pvdom_info info;
 	uint32_t len = 4;
 	char b[4];
@@ -417,7 +419,7 @@ static void lying_pvdom(void **state)
 	assert_int_equal(ctl(doms, CTL_GRANT_FRAMES, 0, 0), 222);
 	assert_int_equal(doms->stale, 0);
 	send(pvdom_fd[0], &r, sizeof(r), 0);
-	assert_int_equal(ctl_call(doms, CTL_INFO, (uint64_t[4]){ 0 }, NULL, 0, NULL, b, &len), 0);
+	assert_int_equal(ctl_call(doms, CTL_INFO, (uint64_t[4]){0}, NULL, 0, NULL, b, &len), 0);
 	assert_int_equal(len, 0); /* what came, not what it said */
 	send(pvdom_fd[0], &r, 3, 0);
 	assert_int_equal(ctl(doms, CTL_GRANT_FRAMES, 0, 0), -EIO);

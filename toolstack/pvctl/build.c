@@ -54,7 +54,7 @@ static int check_kernel(const char *path)
 
 static int check_config(const struct config *c)
 {
-	xc_physinfo_t phys = { 0 };
+	xc_physinfo_t phys = {0};
 	unsigned long host_mib;
 
 	if (!*c->name)
@@ -111,11 +111,11 @@ static int build_image(const struct config *c, uint32_t domid, struct ports *p)
 	dom->console_evtchn = p->console;
 	dom->xenstore_evtchn = p->store;
 	dom->max_vcpus = c->vcpus;
-#define STEP(name, call)                                                                           \
-	do {                                                                                       \
-		step = name;                                                                       \
-		if (call)                                                                          \
-			goto fail;                                                                 \
+#define STEP(name, call)           \
+	do {                       \
+		step = name;       \
+		if (call)          \
+			goto fail; \
 	} while (0)
 	STEP("read the kernel", xc_dom_kernel_file(dom, c->kernel));
 	if (*c->ramdisk)
@@ -144,8 +144,7 @@ static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char
 {
 	/* Read by the guest, written by the toolstack; what it may write itself is said below. */
 	const bool own = !strncmp(node, "control/shutdown", 16) || !strcmp(node, "data");
-	struct xs_permissions perms[2] = { { own ? domid : 0, XS_PERM_NONE },
-					   { domid, XS_PERM_READ } };
+	struct xs_permissions perms[2] = {{own ? domid : 0, XS_PERM_NONE}, {domid, XS_PERM_READ}};
 	char path[192], value[256];
 	va_list ap;
 
@@ -160,12 +159,13 @@ static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char
 static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid,
 		     const struct ports *p)
 {
-	char id[40], vm[64];
+	char id[40] = "", vm[64];
 	xs_transaction_t t;
 	bool ok;
 
 	for (int i = 0, n = 0; i < 16; i++)
-		n += sprintf(id + n, "%02x%s", uuid[i], i == 3 || i == 5 || i == 7 || i == 9 ? "-" : "");
+		n += sprintf(id + n, "%02x%s", uuid[i],
+			     i == 3 || i == 5 || i == 7 || i == 9 ? "-" : "");
 	snprintf(vm, sizeof(vm), "/vm/%s", id);
 	do {
 		char path[128];
@@ -215,7 +215,7 @@ int domain_build(const struct config *c, uint32_t *domid)
 		.max_maptrack_frames = -1,
 		.grant_opts = XEN_DOMCTL_GRANT_version(1),
 	};
-	struct ports p = { 0 };
+	struct ports p = {0};
 	int rc;
 
 	if (check_config(c) || check_name(c))
@@ -246,7 +246,7 @@ int domain_build(const struct config *c, uint32_t *domid)
 void domain_remove(uint32_t domid)
 {
 	char *vm = store_read("/local/domain/%u/vm", domid), path[160];
-	static const char *const files[] = { "cfg", "lock" };
+	static const char *const files[] = {"cfg", "lock"};
 
 	for (unsigned i = 0; i < 2; i++) {
 		domain_path(path, domid, files[i]);

@@ -9,16 +9,19 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const strings[] = { "name", "kernel", "ramdisk", "cmdline", "extra",
-				       "on_poweroff", "on_reboot", "on_crash", "type" };
-static const char *const numbers[] = { "memory", "maxmem", "vcpus", "maxvcpus" };
+static const char *const strings[] = {"name",	     "kernel",	  "ramdisk",  "cmdline", "extra",
+				      "on_poweroff", "on_reboot", "on_crash", "type"};
+static const char *const numbers[] = {"memory", "maxmem", "vcpus", "maxvcpus"};
 /* Keys of later versions: an empty value is fine. */
-static const char *const lists[] = { "disk", "vif", "vfb" };
+static const char *const lists[] = {"disk", "vif", "vfb"};
 
 void config_default(struct config *c)
 {
-	*c = (struct config){ .memory = 64, .vcpus = 1, .on_poweroff = "destroy",
-			      .on_reboot = "restart", .on_crash = "destroy" };
+	*c = (struct config){.memory = 64,
+			     .vcpus = 1,
+			     .on_poweroff = "destroy",
+			     .on_reboot = "restart",
+			     .on_crash = "destroy"};
 }
 
 static bool among(const char *key, size_t len, const char *const *list, size_t n)

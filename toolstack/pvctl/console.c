@@ -20,8 +20,8 @@
 #include <unistd.h>
 #include <xen/io/console.h>
 
-#define ESCAPE 0x1d /* ^] */
-#define QUIET_MS 40 /* nothing for so long after the ring is empty: all was said */
+#define ESCAPE	 0x1d /* ^] */
+#define QUIET_MS 40   /* nothing for so long after the ring is empty: all was said */
 
 static struct termios saved;
 
@@ -63,7 +63,7 @@ static int open_tty(uint32_t domid)
 	if (!xs_watch(xsh, path, "tty"))
 		die("the store does not answer: %s", strerror(errno));
 	for (;;) {
-		struct pollfd p = { xs_fileno(xsh), POLLIN, 0 };
+		struct pollfd p = {xs_fileno(xsh), POLLIN, 0};
 		char **w;
 
 		tty = store_read("/local/domain/%u/console/tty", domid);
@@ -146,7 +146,7 @@ static void drain(int tty, uint32_t domid)
 {
 	volatile struct xencons_interface *ring = map_ring(domid);
 	const int64_t end = now_ms() + 1000;
-	struct pollfd p = { tty, POLLIN, 0 };
+	struct pollfd p = {tty, POLLIN, 0};
 
 	while (now_ms() < end) {
 		const bool empty = !ring || ring->out_cons == ring->out_prod;
@@ -225,7 +225,7 @@ static void drop_watch(void)
 int console_attach(uint32_t domid, bool unpause, bool wait_end)
 {
 	int lock = take_lock(domid), tty = open_tty(domid);
-	struct pollfd p[3] = { { tty, POLLIN, 0 }, { xs_fileno(xsh), POLLIN, 0 }, { 0, POLLIN, 0 } };
+	struct pollfd p[3] = {{tty, POLLIN, 0}, {xs_fileno(xsh), POLLIN, 0}, {0, POLLIN, 0}};
 	bool over = false;
 
 	xs_watch(xsh, "@releaseDomain", "end");
@@ -258,7 +258,7 @@ int console_attach(uint32_t domid, bool unpause, bool wait_end)
 
 int domain_wait(uint32_t domid)
 {
-	struct pollfd p = { xs_fileno(xsh), POLLIN, 0 };
+	struct pollfd p = {xs_fileno(xsh), POLLIN, 0};
 	int lock = take_lock(domid);
 
 	xs_watch(xsh, "@releaseDomain", "end");

@@ -53,12 +53,17 @@ static void absolute(char *path, size_t size)
 }
 
 static const struct option create_opts[] = {
-	{ "kernel", required_argument, 0, 'k' },  { "ramdisk", required_argument, 0, 'r' },
-	{ "cmdline", required_argument, 0, 'x' }, { "memory", required_argument, 0, 'm' },
-	{ "vcpus", required_argument, 0, 'v' },	  { "name", required_argument, 0, 'n' },
-	{ "console", no_argument, 0, 'c' },	  { "paused", no_argument, 0, 'p' },
-	{ "wait", no_argument, 0, 'w' },	  { "help", no_argument, 0, 'h' },
-	{ 0 },
+	{"kernel", required_argument, 0, 'k'},
+	{"ramdisk", required_argument, 0, 'r'},
+	{"cmdline", required_argument, 0, 'x'},
+	{"memory", required_argument, 0, 'm'},
+	{"vcpus", required_argument, 0, 'v'},
+	{"name", required_argument, 0, 'n'},
+	{"console", no_argument, 0, 'c'},
+	{"paused", no_argument, 0, 'p'},
+	{"wait", no_argument, 0, 'w'},
+	{"help", no_argument, 0, 'h'},
+	{0},
 };
 
 struct how {
@@ -77,12 +82,8 @@ static void option(int opt, struct config *c, struct how *how)
 	case 'c': how->console = true; break;
 	case 'p': how->paused = true; break;
 	case 'w': how->wait = true; break;
-	case 'h':
-		fputs(create_help, stdout);
-		exit(0);
-	default:
-		fputs("Try `pvctl create --help`.\n", stderr);
-		exit(2);
+	case 'h': fputs(create_help, stdout); exit(0);
+	default: fputs("Try `pvctl create --help`.\n", stderr); exit(2);
 	}
 }
 
@@ -103,7 +104,7 @@ static int scan(int argc, char **argv, struct config *c, struct how *how)
 int cmd_create(int argc, char **argv)
 {
 	struct config c;
-	struct how how = { 0 };
+	struct how how = {0};
 	uint32_t domid;
 	int at;
 
@@ -139,7 +140,8 @@ int cmd_console(int argc, char **argv)
 int cmd_bench(int argc, char **argv)
 {
 	char dir[PATH_MAX], kernel[PATH_MAX + 32], name[32];
-	char *args[] = { "create", "--kernel", kernel, "--name", name, "--cmdline", "cmd=bench;halt", "-c", 0 };
+	char *args[] = {"create",    "--kernel",       kernel, "--name", name,
+			"--cmdline", "cmd=bench;halt", "-c",   0};
 
 	if (argc > 1) {
 		puts("Usage: pvctl bench\nTime every hypercall family in the demo guest.");

@@ -90,7 +90,7 @@ static void namespaces(void)
 
 static bool wants_root(const char *tool)
 {
-	static const char *const list[] = { "xl", "xentop", "xenconsoled", "xen-init-dom0" };
+	static const char *const list[] = {"xl", "xentop", "xenconsoled", "xen-init-dom0"};
 
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		if (!strcmp(tool, list[i]))

@@ -103,8 +103,9 @@ int cmd_reap(int argc, char **argv)
 	if (!config_load(&c, domid) || !domain_alive(domid, &info))
 		return 0;
 	reason = (info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
-	action = reason == SHUTDOWN_poweroff ? c.on_poweroff :
-		 reason == SHUTDOWN_reboot   ? c.on_reboot : c.on_crash;
+	action = reason == SHUTDOWN_poweroff ? c.on_poweroff
+		 : reason == SHUTDOWN_reboot ? c.on_reboot
+					     : c.on_crash;
 	if (!strcmp(action, "preserve"))
 		return 0;
 	wait_for_reader(domid);

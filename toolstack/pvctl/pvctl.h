@@ -23,7 +23,7 @@ struct domain_row {
 };
 
 /* util.c */
-extern xc_interface *xch; /* NULL until connect_broker() */
+extern xc_interface *xch;     /* NULL until connect_broker() */
 extern struct xs_handle *xsh; /* NULL when the store does not answer */
 extern char rundir[96];
 extern char last_error[256]; /* libxenctrl's and libxenguest's own last words */
@@ -31,13 +31,13 @@ extern char last_error[256]; /* libxenctrl's and libxenguest's own last words */
 void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* Start pvd if need be; open xch and, when `store`, xsh. Dies with a line if it cannot. */
 void connect_broker(bool store);
-void runtime_dir(void); /* sets rundir and the environment children need */
+void runtime_dir(void);		       /* sets rundir and the environment children need */
 char *own_dir(char *buf, size_t size); /* the folder of this program */
 /* Number or name to domid; dies when there is none. */
 uint32_t find_domain(const char *who);
 /* All domains, domain 0 first; the caller frees. */
 unsigned domains(struct domain_row **rows);
-bool domain_alive(uint32_t domid, xc_domaininfo_t *info); /* false: gone */
+bool domain_alive(uint32_t domid, xc_domaininfo_t *info);		      /* false: gone */
 char *store_read(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* malloc or NULL */
 void json_string(const char *s);
 void domain_path(char buf[160], uint32_t domid, const char *suffix); /* RUNDIR/domains/ID.suffix */

@@ -55,8 +55,9 @@ int cmd_list(int argc, char **argv)
 	unsigned n, shown = 0;
 	bool found = false;
 
-	argc = options(argc, argv, "list [--json] [DOMAIN]\nThe domains: state is r(unning) "
-				   "b(locked) p(aused) s(hut down) c(rashed) d(ying).");
+	argc = options(argc, argv,
+		       "list [--json] [DOMAIN]\nThe domains: state is r(unning) "
+		       "b(locked) p(aused) s(hut down) c(rashed) d(ying).");
 	n = domains(&rows);
 	if (json)
 		printf("[");
@@ -119,8 +120,8 @@ static void fieldf(const char *key, const char *fmt, unsigned long n)
 /* What no Xen interface tells: provider, sandbox, process. */
 static void domain_stats(uint32_t domid)
 {
-	struct pvd_domain_stats st = { 0 };
-	const uint64_t arg[6] = { domid };
+	struct pvd_domain_stats st = {0};
+	const uint64_t arg[6] = {domid};
 	int sock = pvd_connect();
 
 	if (sock < 0 ||
@@ -155,7 +156,7 @@ static void domain_info(uint32_t domid)
 
 static void host_info(void)
 {
-	xc_physinfo_t phys = { 0 };
+	xc_physinfo_t phys = {0};
 	struct utsname u;
 	struct domain_row *rows;
 
@@ -176,8 +177,9 @@ static void host_info(void)
 
 int cmd_info(int argc, char **argv)
 {
-	argc = options(argc, argv, "info [--json] [DOMAIN]\nThe host, or one domain: its provider, "
-				   "its sandbox, its process.");
+	argc = options(argc, argv,
+		       "info [--json] [DOMAIN]\nThe host, or one domain: its provider, "
+		       "its sandbox, its process.");
 	if (argc > 1)
 		domain_info(find_domain(argv[1]));
 	else
@@ -200,7 +202,8 @@ int cmd_vcpu_list(int argc, char **argv)
 	if (json)
 		printf("[");
 	else
-		printf("%-32s %5s %5s %5s %5s %9s\n", "Name", "ID", "VCPU", "CPU", "State", "Time(s)");
+		printf("%-32s %5s %5s %5s %5s %9s\n", "Name", "ID", "VCPU", "CPU", "State",
+		       "Time(s)");
 	for (unsigned i = 0; i < n; i++) {
 		if (only != ~0U && rows[i].info.domain != only)
 			continue;

@@ -48,7 +48,7 @@ static void log_destroy(xentoollog_logger *l)
 {
 }
 
-static xentoollog_logger logger = { log_message, log_progress, log_destroy };
+static xentoollog_logger logger = {log_message, log_progress, log_destroy};
 
 void runtime_dir(void)
 {

@@ -48,7 +48,7 @@ enum pvd_op {
 	/* arg0 = domid, 1 = write, 2 = notify offset, 3 = notify port; payload u32 ref[];
 	 * -> u64 mfn[]; ret = id; 1 fd: the memfd */
 	PVD_GRANT_MAP,
-	PVD_GRANT_UNMAP,  /* arg0 = id */
+	PVD_GRANT_UNMAP, /* arg0 = id */
 	/* payload struct pvd_copy, data unless src_is_ref; -> data unless dst_is_ref;
 	 * out0 = GNTST_* */
 	PVD_GRANT_COPY,

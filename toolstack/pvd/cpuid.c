@@ -46,7 +46,11 @@ static void build(struct leaves *l)
 {
 	l->n = 0;
 	for (uint32_t leaf = 0; leaf <= 0xd; leaf++) {
-		uint32_t subs = leaf == 4 ? 6 : leaf == 7 ? 3 : leaf == 0xb ? 2 : leaf == 0xd ? 63 : 0;
+		uint32_t subs = leaf == 4     ? 6
+				: leaf == 7   ? 3
+				: leaf == 0xb ? 2
+				: leaf == 0xd ? 63
+					      : 0;
 
 		if (!subs)
 			add(l, leaf, XEN_CPUID_NO_SUBLEAF);
@@ -63,8 +67,8 @@ static void build(struct leaves *l)
 long cpu_policy_out(struct client *c, uint64_t leaves, uint32_t *nr_leaves, uint64_t msrs,
 		    uint32_t *nr_msrs)
 {
-	static const uint32_t msr_idx[NR_MSRS] = { 0xce, 0x10a }; /* platform info, arch caps */
-	xen_msr_entry_t m[NR_MSRS] = { 0 };
+	static const uint32_t msr_idx[NR_MSRS] = {0xce, 0x10a}; /* platform info, arch caps */
+	xen_msr_entry_t m[NR_MSRS] = {0};
 	struct leaves l;
 	long rc = 0;
 
@@ -87,7 +91,7 @@ long cpu_policy_out(struct client *c, uint64_t leaves, uint32_t *nr_leaves, uint
 
 static uint32_t reg(uint32_t leaf, uint32_t sub, int r)
 {
-	uint32_t v[4] = { 0 };
+	uint32_t v[4] = {0};
 
 	if (__get_cpuid_max(leaf & 0x80000000, NULL) >= leaf)
 		__cpuid_count(leaf, sub, v[0], v[1], v[2], v[3]);
@@ -98,10 +102,10 @@ long featureset_out(struct client *c, uint64_t ptr, uint32_t *nr)
 {
 	enum { A, B, C, D };
 	const uint32_t fs[NR_FEATURES] = {
-		reg(1, 0, D), reg(1, 0, C), reg(0x80000001, 0, D), reg(0x80000001, 0, C),
-		reg(0xd, 1, A), reg(7, 0, B), reg(7, 0, C), reg(0x80000007, 0, D),
-		reg(0x80000008, 0, B), reg(7, 0, D), reg(7, 1, A), reg(0x80000021, 0, A),
-		reg(7, 1, B), reg(7, 2, D), reg(7, 1, C), reg(7, 1, D),
+		reg(1, 0, D),	       reg(1, 0, C), reg(0x80000001, 0, D), reg(0x80000001, 0, C),
+		reg(0xd, 1, A),	       reg(7, 0, B), reg(7, 0, C),	    reg(0x80000007, 0, D),
+		reg(0x80000008, 0, B), reg(7, 0, D), reg(7, 1, A),	    reg(0x80000021, 0, A),
+		reg(7, 1, B),	       reg(7, 2, D), reg(7, 1, C),	    reg(7, 1, D),
 	};
 	uint32_t n = *nr < NR_FEATURES ? *nr : NR_FEATURES;
 

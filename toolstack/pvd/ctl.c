@@ -18,7 +18,7 @@ static int64_t now_ms(void)
 
 static int wait_for(int fd, short events, int64_t deadline)
 {
-	struct pollfd p = { fd, events, 0 };
+	struct pollfd p = {fd, events, 0};
 	int n;
 
 	do {
@@ -36,8 +36,8 @@ static long send_req(struct dom *d, const struct pvdom_req *q, const void *out, 
 		char buf[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov[2] = { { (void *)q, sizeof(*q) }, { (void *)out, q->len } };
-	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct iovec iov[2] = {{(void *)q, sizeof(*q)}, {(void *)out, q->len}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
 	struct cmsghdr *c;
 
 	if (fds) {
@@ -63,8 +63,8 @@ static long send_req(struct dom *d, const struct pvdom_req *q, const void *out, 
 static long recv_rsp(struct dom *d, struct pvdom_rsp *rsp, void *in, uint32_t *in_len,
 		     int64_t deadline)
 {
-	struct iovec iov[2] = { { rsp, sizeof(*rsp) }, { in, in_len ? *in_len : 0 } };
-	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct iovec iov[2] = {{rsp, sizeof(*rsp)}, {in, in_len ? *in_len : 0}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
 	ssize_t n;
 
 	do {
@@ -83,7 +83,7 @@ static long recv_rsp(struct dom *d, struct pvdom_rsp *rsp, void *in, uint32_t *i
 static long call_locked(struct dom *d, uint32_t op, const uint64_t arg[4], const void *out,
 			uint32_t out_len, const int *fds, void *in, uint32_t *in_len)
 {
-	struct pvdom_req q = { .op = op, .len = out_len };
+	struct pvdom_req q = {.op = op, .len = out_len};
 	const int64_t deadline = now_ms() + PVDOM_TIMEOUT_MS;
 	struct pvdom_rsp rsp;
 	long rc;
@@ -127,7 +127,7 @@ long ctl_call(struct dom *d, uint32_t op, const uint64_t arg[4], const void *out
 
 long ctl(struct dom *d, uint32_t op, uint64_t a0, uint64_t a1)
 {
-	return ctl_call(d, op, (uint64_t[4]){ a0, a1 }, NULL, 0, NULL, NULL, NULL);
+	return ctl_call(d, op, (uint64_t[4]){a0, a1}, NULL, 0, NULL, NULL, NULL);
 }
 
 /* A list of domains must not wait for one that is stuck: ask only who answered last time. */
@@ -135,20 +135,20 @@ void ctl_info(struct dom *d, struct pvdom_info *info)
 {
 	struct pvdom_info i;
 	uint32_t len = sizeof(i);
+	bool fresh = false;
 
-	if (pthread_mutex_trylock(&d->ctl_lock)) {
-		/* somebody asks it right now: what was known must do */
-		*info = d->info;
-		return;
+	if (!pthread_mutex_trylock(&d->ctl_lock)) { /* else somebody asks it right now */
+		if (!d->stale || !wait_for(d->ctl_fd, POLLIN, 0))
+			fresh = !call_locked(d, CTL_INFO, (uint64_t[4]){ 0 }, NULL, 0, NULL, &i,
+					     &len) && len == sizeof(i);
+		pthread_mutex_unlock(&d->ctl_lock);
 	}
-	if (!d->stale || !wait_for(d->ctl_fd, POLLIN, 0)) {
-		if (!call_locked(d, CTL_INFO, (uint64_t[4]){ 0 }, NULL, 0, NULL, &i, &len) &&
-		    len == sizeof(i)) {
-			i.provider[sizeof(i.provider) - 1] = 0;
-			i.sandbox[sizeof(i.sandbox) - 1] = 0;
-			d->info = i;
-		}
+	pthread_mutex_lock(&state_lock);
+	if (fresh) {
+		i.provider[sizeof(i.provider) - 1] = 0;
+		i.sandbox[sizeof(i.sandbox) - 1] = 0;
+		d->info = i;
 	}
 	*info = d->info;
-	pthread_mutex_unlock(&d->ctl_lock);
+	pthread_mutex_unlock(&state_lock);
 }

@@ -17,7 +17,7 @@
 
 pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* ready or dead */
-static struct dom *doms; /* ascending numbers */
+static struct dom *doms;				  /* ascending numbers */
 static unsigned nr_doms;
 static uint16_t next_id = 1;
 
@@ -57,7 +57,7 @@ struct dom *dom_get(uint32_t id)
 
 void dom_put(struct dom *d)
 {
-	const int fds[] = { d->pidfd, d->ram_fd, d->ctl_fd, d->up_fd };
+	const int fds[] = {d->pidfd, d->ram_fd, d->ctl_fd, d->up_fd};
 	uint32_t left;
 
 	pthread_mutex_lock(&state_lock);
@@ -131,7 +131,7 @@ static int start_process(struct dom *d)
 {
 	char path[300], id[12], vcpus[12], ram[12], ctl_s[12], up_s[12];
 	const char *env = getenv("PAVANE_PVDOM");
-	int c[2] = { -1, -1 }, u[2] = { -1, -1 };
+	int c[2] = {-1, -1}, u[2] = {-1, -1};
 	pthread_t t;
 
 	d->ram_fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -153,9 +153,19 @@ static int start_process(struct dom *d)
 	snprintf(ram, sizeof(ram), "%d", d->ram_fd);
 	snprintf(ctl_s, sizeof(ctl_s), "%d", c[1]);
 	snprintf(up_s, sizeof(up_s), "%d", u[1]);
-	const char *const argv[] = { env && *env ? env : path, "--domid", id, "--vcpus", vcpus,
-				     "--ram-fd", ram, "--ctl-fd", ctl_s, "--up-fd", up_s, NULL };
-	int keep[] = { d->ram_fd, c[1], u[1] };
+	const char *const argv[] = {env && *env ? env : path,
+				    "--domid",
+				    id,
+				    "--vcpus",
+				    vcpus,
+				    "--ram-fd",
+				    ram,
+				    "--ctl-fd",
+				    ctl_s,
+				    "--up-fd",
+				    up_s,
+				    NULL};
+	int keep[] = {d->ram_fd, c[1], u[1]};
 	pid_t pid = spawn(argv, NULL, keep, 3, &d->pidfd);
 
 	close(c[1]);
@@ -289,7 +299,7 @@ long dom_pause(struct dom *d, bool pause)
 static void reap(uint16_t id)
 {
 	char cfg[160], pvctl[300], arg[12];
-	const char *const argv[] = { pvctl, "reap", arg, NULL };
+	const char *const argv[] = {pvctl, "reap", arg, NULL};
 	int pidfd;
 
 	snprintf(cfg, sizeof(cfg), "%s/domains/%u.cfg", rundir, id);

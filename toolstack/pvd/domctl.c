@@ -53,7 +53,7 @@ void fill_info(struct dom *d, void *out)
 void bitmap_out(struct client *c, void *bitmap, uint32_t bits)
 {
 	struct xenctl_bitmap *b = bitmap;
-	uint8_t map[64] = { 0 };
+	uint8_t map[64] = {0};
 	uint32_t want = b->nr_bits < bits ? b->nr_bits : bits, bytes = (b->nr_bits + 7) / 8;
 
 	if (!b->bitmap.p)
@@ -99,15 +99,16 @@ static long set_context(struct client *c, struct dom *d, struct xen_domctl_vcpuc
 	struct vcpu_guest_context ctx;
 	long rc = copy_in(c, &ctx, (uintptr_t)p->ctxt.p, sizeof(ctx));
 
-	return rc ? rc : ctl_call(d, CTL_SET_CONTEXT, (uint64_t[4]){ p->vcpu }, &ctx, sizeof(ctx),
-				  NULL, NULL, NULL);
+	return rc ? rc
+		  : ctl_call(d, CTL_SET_CONTEXT, (uint64_t[4]){p->vcpu}, &ctx, sizeof(ctx), NULL,
+			     NULL, NULL);
 }
 
 static long get_context(struct client *c, struct dom *d, struct xen_domctl_vcpucontext *p)
 {
 	struct vcpu_guest_context ctx;
 	uint32_t len = sizeof(ctx);
-	long rc = ctl_call(d, CTL_GET_CONTEXT, (uint64_t[4]){ p->vcpu }, NULL, 0, NULL, &ctx, &len);
+	long rc = ctl_call(d, CTL_GET_CONTEXT, (uint64_t[4]){p->vcpu}, NULL, 0, NULL, &ctx, &len);
 
 	if (rc < 0 || len != sizeof(ctx))
 		return rc < 0 ? rc : -EIO;
@@ -126,7 +127,7 @@ static long vcpu_info(struct dom *d, struct xen_domctl_getvcpuinfo *p)
 		p->online = p->blocked = p->running = 0;
 		return 0;
 	}
-	rc = ctl_call(d, CTL_VCPU_INFO, (uint64_t[4]){ p->vcpu }, NULL, 0, NULL, &i, &len);
+	rc = ctl_call(d, CTL_VCPU_INFO, (uint64_t[4]){p->vcpu}, NULL, 0, NULL, &i, &len);
 	if (rc < 0 || len != sizeof(i))
 		return rc < 0 ? rc : -EIO;
 	p->online = i.online;
@@ -167,58 +168,38 @@ static long affinity(struct client *c, struct dom *d, struct xen_domctl_vcpuaffi
 static long on_domain(struct client *c, struct dom *d, struct xen_domctl *u)
 {
 	switch (u->cmd) {
-	case XEN_DOMCTL_destroydomain:
-		return dom_destroy(d);
-	case XEN_DOMCTL_pausedomain:
-		return dom_pause(d, true);
-	case XEN_DOMCTL_unpausedomain:
-		return dom_pause(d, false);
-	case XEN_DOMCTL_max_vcpus:
-		return u->u.max_vcpus.max == d->max_vcpus ? 0 : -EINVAL;
-	case XEN_DOMCTL_max_mem:
-		return dom_set_max_mem(d, u->u.max_mem.max_memkb >> 2);
-	case XEN_DOMCTL_set_address_size:
-		return u->u.address_size.size == 64 ? 0 : -EOPNOTSUPP;
-	case XEN_DOMCTL_get_address_size:
-		u->u.address_size.size = 64;
-		return 0;
-	case XEN_DOMCTL_setvcpucontext:
-		return set_context(c, d, &u->u.vcpucontext);
-	case XEN_DOMCTL_getvcpucontext:
-		return get_context(c, d, &u->u.vcpucontext);
-	case XEN_DOMCTL_getvcpuinfo:
-		return vcpu_info(d, &u->u.getvcpuinfo);
+	case XEN_DOMCTL_destroydomain: return dom_destroy(d);
+	case XEN_DOMCTL_pausedomain: return dom_pause(d, true);
+	case XEN_DOMCTL_unpausedomain: return dom_pause(d, false);
+	case XEN_DOMCTL_max_vcpus: return u->u.max_vcpus.max == d->max_vcpus ? 0 : -EINVAL;
+	case XEN_DOMCTL_max_mem: return dom_set_max_mem(d, u->u.max_mem.max_memkb >> 2);
+	case XEN_DOMCTL_set_address_size: return u->u.address_size.size == 64 ? 0 : -EOPNOTSUPP;
+	case XEN_DOMCTL_get_address_size: u->u.address_size.size = 64; return 0;
+	case XEN_DOMCTL_setvcpucontext: return set_context(c, d, &u->u.vcpucontext);
+	case XEN_DOMCTL_getvcpucontext: return get_context(c, d, &u->u.vcpucontext);
+	case XEN_DOMCTL_getvcpuinfo: return vcpu_info(d, &u->u.getvcpuinfo);
 	case XEN_DOMCTL_hypercall_init:
 		return ctl(d, CTL_HYPERCALL_PAGE, u->u.hypercall_init.gmfn, 0);
-	case XEN_DOMCTL_settscinfo:
-		return u->u.tsc_info.tsc_mode ? -EOPNOTSUPP : 0;
-	case XEN_DOMCTL_gettscinfo:
-		memset(&u->u.tsc_info, 0, sizeof(u->u.tsc_info));
-		return 0;
+	case XEN_DOMCTL_settscinfo: return u->u.tsc_info.tsc_mode ? -EOPNOTSUPP : 0;
+	case XEN_DOMCTL_gettscinfo: memset(&u->u.tsc_info, 0, sizeof(u->u.tsc_info)); return 0;
 	case XEN_DOMCTL_set_cpu_policy:
 		/* a guest sees the host's CPUID; there is nothing to apply */
 		return 0;
 	case XEN_DOMCTL_get_cpu_policy:
 		return cpu_policy_out(c, (uintptr_t)u->u.cpu_policy.leaves.p,
-				      &u->u.cpu_policy.nr_leaves,
-				      (uintptr_t)u->u.cpu_policy.msrs.p, &u->u.cpu_policy.nr_msrs);
-	case XEN_DOMCTL_scheduler_op:
-		return scheduler(d, &u->u.scheduler_op);
+				      &u->u.cpu_policy.nr_leaves, (uintptr_t)u->u.cpu_policy.msrs.p,
+				      &u->u.cpu_policy.nr_msrs);
+	case XEN_DOMCTL_scheduler_op: return scheduler(d, &u->u.scheduler_op);
 	case XEN_DOMCTL_setvcpuaffinity:
-	case XEN_DOMCTL_getvcpuaffinity:
-		return affinity(c, d, &u->u.vcpuaffinity);
-	case XEN_DOMCTL_setnodeaffinity:
-		return 0;
-	case XEN_DOMCTL_getnodeaffinity:
-		bitmap_out(c, &u->u.nodeaffinity.nodemap, 1);
-		return 0;
+	case XEN_DOMCTL_getvcpuaffinity: return affinity(c, d, &u->u.vcpuaffinity);
+	case XEN_DOMCTL_setnodeaffinity: return 0;
+	case XEN_DOMCTL_getnodeaffinity: bitmap_out(c, &u->u.nodeaffinity.nodemap, 1); return 0;
 	case XEN_DOMCTL_setdomainhandle:
 		memcpy(d->handle, u->u.setdomainhandle.handle, sizeof(d->handle));
 		return 0;
 	case XEN_DOMCTL_settimeoffset:
 		return u->u.settimeoffset.time_offset_seconds ? -EOPNOTSUPP : 0;
-	default:
-		return -ENOSYS;
+	default: return -ENOSYS;
 	}
 }
 

@@ -28,11 +28,11 @@ static struct link {
 	struct link *next;
 	uint16_t dom[2];
 	uint32_t port[2];
-} *links;
+} * links;
 
 static void poke(int fd)
 {
-	if (write(fd, &(uint64_t){ 1 }, 8) < 0)
+	if (write(fd, &(uint64_t){1}, 8) < 0)
 		return; /* full: it is pending already */
 }
 
@@ -43,7 +43,8 @@ static struct port *port_of(struct client *c, uint32_t nr)
 
 static long port_new(struct client *c, const struct port *init, int fds[2])
 {
-	int rx = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), tx = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int rx = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+	    tx = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	uint32_t n;
 
 	if (rx < 0 || tx < 0)
@@ -91,7 +92,7 @@ long port_bind_virq(struct client *c, uint32_t virq, int fds[2])
 {
 	if (virq >= NR_VIRQS)
 		return -EINVAL;
-	return port_new(c, &(struct port){ .state = EVTCHNSTAT_virq, .virq = virq }, fds);
+	return port_new(c, &(struct port){.state = EVTCHNSTAT_virq, .virq = virq}, fds);
 }
 
 long port_bind_unbound(struct client *c, uint32_t domid, int fds[2])
@@ -101,7 +102,7 @@ long port_bind_unbound(struct client *c, uint32_t domid, int fds[2])
 	if (!d)
 		return -ESRCH;
 	dom_put(d);
-	return port_new(c, &(struct port){ .state = EVTCHNSTAT_unbound, .dom = domid }, fds);
+	return port_new(c, &(struct port){.state = EVTCHNSTAT_unbound, .dom = domid}, fds);
 }
 
 long port_bind_domain(struct client *c, uint32_t domid, uint32_t remote, int fds[2])
@@ -112,14 +113,15 @@ long port_bind_domain(struct client *c, uint32_t domid, uint32_t remote, int fds
 	if (!d)
 		return -ESRCH;
 	/* listed as connected before the domain knows: its close may come at once */
-	port = port_new(c, &(struct port){ .state = EVTCHNSTAT_interdomain, .dom = domid,
-					   .remote = remote }, fds);
+	port = port_new(
+		c, &(struct port){.state = EVTCHNSTAT_interdomain, .dom = domid, .remote = remote},
+		fds);
 	if (port < 0) {
 		dom_put(d);
 		return port;
 	}
-	rc = ctl_call(d, CTL_EVTCHN_CONNECT, (uint64_t[4]){ remote, 0, port }, NULL, 0,
-		      (int[2]){ fds[1], fds[0] }, NULL, NULL);
+	rc = ctl_call(d, CTL_EVTCHN_CONNECT, (uint64_t[4]){remote, 0, port}, NULL, 0,
+		      (int[2]){fds[1], fds[0]}, NULL, NULL);
 	dom_put(d);
 	pthread_mutex_lock(&state_lock);
 	if (rc < 0) {
@@ -168,16 +170,12 @@ long port_status(uint32_t nr, void *status)
 	s->status = p->state;
 	s->vcpu = 0;
 	switch (p->state) {
-	case EVTCHNSTAT_unbound:
-		s->u.unbound.dom = p->dom;
-		break;
+	case EVTCHNSTAT_unbound: s->u.unbound.dom = p->dom; break;
 	case EVTCHNSTAT_interdomain:
 		s->u.interdomain.dom = p->dom;
 		s->u.interdomain.port = p->remote;
 		break;
-	case EVTCHNSTAT_virq:
-		s->u.virq = p->virq;
-		break;
+	case EVTCHNSTAT_virq: s->u.virq = p->virq; break;
 	}
 	pthread_mutex_unlock(&state_lock);
 	return 0;
@@ -269,14 +267,14 @@ long domain_bind(struct dom *d, uint32_t remote_dom, uint32_t remote, uint32_t p
 		dom_put(r);
 		return -ENOMEM;
 	}
-	*l = (struct link){ NULL, { d->id, remote_dom }, { port, remote } };
+	*l = (struct link){NULL, {d->id, remote_dom}, {port, remote}};
 	pthread_mutex_lock(&state_lock);
 	l->next = links;
 	links = l;
 	pthread_mutex_unlock(&state_lock);
 	/* the other domain's monitor knows whether that port waits for this one */
-	rc = ctl_call(r, CTL_EVTCHN_CONNECT, (uint64_t[4]){ remote, d->id, port }, NULL, 0,
-		      (int[2]){ fds[1], fds[0] }, NULL, NULL);
+	rc = ctl_call(r, CTL_EVTCHN_CONNECT, (uint64_t[4]){remote, d->id, port}, NULL, 0,
+		      (int[2]){fds[1], fds[0]}, NULL, NULL);
 	if (rc < 0)
 		unlink_end(d->id, &port, &od, &op);
 	dom_put(r);

@@ -230,8 +230,8 @@ static int copy(struct side *src, struct side *dst, uint16_t by, char *buf, uint
 /* data: len bytes the client sent (or room for PAGE_SIZE to answer with). */
 int grant_copy_client(const struct pvd_copy *cp, void *data, uint32_t len)
 {
-	struct side src = { .ref = cp->src_ref, .off = cp->src_off };
-	struct side dst = { .ref = cp->dst_ref, .off = cp->dst_off };
+	struct side src = {.ref = cp->src_ref, .off = cp->src_off};
+	struct side dst = {.ref = cp->dst_ref, .off = cp->dst_off};
 	int rc;
 
 	if ((!cp->src_is_ref && len < cp->len) || (!cp->src_is_ref && !cp->dst_is_ref))
@@ -251,7 +251,7 @@ int grant_copy_client(const struct pvd_copy *cp, void *data, uint32_t len)
 /* A grant may be of any domain; a frame by number only of the caller's own. */
 static struct side side_of(struct dom *d, const struct gnttab_copy_ptr *p, bool is_ref)
 {
-	struct side s = { .ref = ~0UL, .off = p->offset };
+	struct side s = {.ref = ~0UL, .off = p->offset};
 
 	if (is_ref)
 		s.ref = p->u.ref;
@@ -273,8 +273,8 @@ void grant_copy_domain(struct dom *d, struct gnttab_copy *ops, unsigned n)
 		struct side src = side_of(d, &op->source, op->flags & GNTCOPY_source_gref);
 		struct side dst = side_of(d, &op->dest, op->flags & GNTCOPY_dest_gref);
 
-		op->status = src.d && dst.d ? copy(&src, &dst, d->id, buf, op->len) :
-					      GNTST_bad_domain;
+		op->status = src.d && dst.d ? copy(&src, &dst, d->id, buf, op->len)
+					    : GNTST_bad_domain;
 		if (src.d)
 			dom_put(src.d);
 		if (dst.d)

@@ -36,7 +36,7 @@ static long multicall(struct client *c, uint64_t list, uint64_t n)
 
 static long out_string(struct client *c, uint64_t to, const char *s, size_t size)
 {
-	char buf[1024] = { 0 };
+	char buf[1024] = {0};
 
 	strncpy(buf, s, size - 1);
 	return copy_out(c, to, buf, size);
@@ -44,39 +44,31 @@ static long out_string(struct client *c, uint64_t to, const char *s, size_t size
 
 static long xen_version(struct client *c, uint64_t cmd, uint64_t arg)
 {
-	struct xen_compile_info ci = { "", "pavane", "", "" };
+	struct xen_compile_info ci = {"", "pavane", "", ""};
 	xen_ulong_t start = 0xffff800000000000;
 	struct xen_feature_info fi;
 	long rc;
 
 	switch (cmd) {
-	case XENVER_version:
-		return 4 << 16 | 17;
-	case XENVER_extraversion:
-		return out_string(c, arg, ".7-pavane", XEN_EXTRAVERSION_LEN);
+	case XENVER_version: return 4 << 16 | 17;
+	case XENVER_extraversion: return out_string(c, arg, ".7-pavane", XEN_EXTRAVERSION_LEN);
 	case XENVER_compile_info:
 		strncpy(ci.compiler, "gcc " __VERSION__, sizeof(ci.compiler) - 1);
 		return copy_out(c, arg, &ci, sizeof(ci));
 	case XENVER_capabilities:
 		return out_string(c, arg, "xen-3.0-x86_64 ", XEN_CAPABILITIES_INFO_LEN);
-	case XENVER_changeset:
-		return out_string(c, arg, "pavane", XEN_CHANGESET_INFO_LEN);
-	case XENVER_platform_parameters:
-		return copy_out(c, arg, &start, sizeof(start));
+	case XENVER_changeset: return out_string(c, arg, "pavane", XEN_CHANGESET_INFO_LEN);
+	case XENVER_platform_parameters: return copy_out(c, arg, &start, sizeof(start));
 	case XENVER_get_features:
 		rc = copy_in(c, &fi, arg, sizeof(fi));
 		if (rc)
 			return rc;
 		fi.submap = fi.submap_idx ? 0 : 1U << XENFEAT_mmu_pt_update_preserve_ad;
 		return copy_out(c, arg, &fi, sizeof(fi));
-	case XENVER_pagesize:
-		return PAGE_SIZE;
-	case XENVER_commandline:
-		return out_string(c, arg, "", sizeof(xen_commandline_t));
-	case XENVER_build_id:
-		return -ENODATA;
-	default:
-		return -ENOSYS;
+	case XENVER_pagesize: return PAGE_SIZE;
+	case XENVER_commandline: return out_string(c, arg, "", sizeof(xen_commandline_t));
+	case XENVER_build_id: return -ENODATA;
+	default: return -ENOSYS;
 	}
 }
 
@@ -138,7 +130,7 @@ static long evtchn_get_status(struct client *c, uint64_t arg)
 
 		if (!d)
 			return -ESRCH;
-		rc = ctl_call(d, CTL_EVTCHN_STATUS, (uint64_t[4]){ in.port }, NULL, 0, NULL, &s,
+		rc = ctl_call(d, CTL_EVTCHN_STATUS, (uint64_t[4]){in.port}, NULL, 0, NULL, &s,
 			      &len);
 		dom_put(d);
 		if (rc >= 0 && len != sizeof(s))
@@ -152,12 +144,9 @@ static long evtchn_get_status(struct client *c, uint64_t arg)
 static long event_channel_op(struct client *c, uint64_t cmd, uint64_t arg)
 {
 	switch (cmd) {
-	case EVTCHNOP_alloc_unbound:
-		return evtchn_alloc(c, arg);
-	case EVTCHNOP_status:
-		return evtchn_get_status(c, arg);
-	default:
-		return -ENOSYS;
+	case EVTCHNOP_alloc_unbound: return evtchn_alloc(c, arg);
+	case EVTCHNOP_status: return evtchn_get_status(c, arg);
+	default: return -ENOSYS;
 	}
 }
 
@@ -185,23 +174,14 @@ static long sched_op(struct client *c, uint64_t cmd, uint64_t arg)
 long hypercall(struct client *c, uint64_t nr, const uint64_t a[5])
 {
 	switch (nr) {
-	case __HYPERVISOR_multicall:
-		return multicall(c, a[0], a[1]);
-	case __HYPERVISOR_memory_op:
-		return do_memory_op(c, a[0], a[1]);
-	case __HYPERVISOR_xen_version:
-		return xen_version(c, a[0], a[1]);
-	case __HYPERVISOR_domctl:
-		return do_domctl(c, a[0]);
-	case __HYPERVISOR_sysctl:
-		return do_sysctl(c, a[0]);
-	case __HYPERVISOR_mmuext_op:
-		return mmuext_op(c, a[0], a[1], a[2], a[3]);
-	case __HYPERVISOR_event_channel_op:
-		return event_channel_op(c, a[0], a[1]);
-	case __HYPERVISOR_sched_op:
-		return sched_op(c, a[0], a[1]);
-	default:
-		return -ENOSYS;
+	case __HYPERVISOR_multicall: return multicall(c, a[0], a[1]);
+	case __HYPERVISOR_memory_op: return do_memory_op(c, a[0], a[1]);
+	case __HYPERVISOR_xen_version: return xen_version(c, a[0], a[1]);
+	case __HYPERVISOR_domctl: return do_domctl(c, a[0]);
+	case __HYPERVISOR_sysctl: return do_sysctl(c, a[0]);
+	case __HYPERVISOR_mmuext_op: return mmuext_op(c, a[0], a[1], a[2], a[3]);
+	case __HYPERVISOR_event_channel_op: return event_channel_op(c, a[0], a[1]);
+	case __HYPERVISOR_sched_op: return sched_op(c, a[0], a[1]);
+	default: return -ENOSYS;
 	}
 }

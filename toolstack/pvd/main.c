@@ -147,13 +147,13 @@ static int serve(bool to_log)
 /* 1: serving and the store answers; 0: serving without a store; < 0: nobody there. */
 static int hello(void)
 {
-	uint64_t out[2] = { 0 };
+	uint64_t out[2] = {0};
 	int s = pvd_connect();
 	long rc;
 
 	if (s < 0)
 		return -1;
-	rc = pvd_call(s, PVD_HELLO, (uint64_t[6]){ PVD_PROTO }, NULL, 0, -1, NULL, 0, out, NULL);
+	rc = pvd_call(s, PVD_HELLO, (uint64_t[6]){PVD_PROTO}, NULL, 0, -1, NULL, 0, out, NULL);
 	close(s);
 	return rc < 0 ? -1 : out[0] != 0;
 }
@@ -180,7 +180,8 @@ static int daemon_start(void)
 		if (h > 0)
 			return 0;
 		if (!h && i) {
-			fprintf(stderr, "pvd: xenstored is gone; it comes back when no domain is left\n");
+			fprintf(stderr,
+				"pvd: xenstored is gone; it comes back when no domain is left\n");
 			return 0;
 		}
 		/* one that finds another pvd at work ends by itself */
@@ -220,8 +221,11 @@ static int daemon_stop(void)
 int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
-		{ "daemon", no_argument, 0, 'd' }, { "foreground", no_argument, 0, 'f' },
-		{ "stop", no_argument, 0, 's' },   { "help", no_argument, 0, 'h' }, { 0 },
+		{"daemon", no_argument, 0, 'd'},
+		{"foreground", no_argument, 0, 'f'},
+		{"stop", no_argument, 0, 's'},
+		{"help", no_argument, 0, 'h'},
+		{0},
 	};
 	int opt = getopt_long(argc, argv, "h", opts, NULL);
 

@@ -34,7 +34,7 @@ static long reservation(struct client *c, uint64_t arg, bool populate)
 
 		copy_in(c, buf, list + done * sizeof(*buf), len);
 		rc = ctl_call(d, populate ? CTL_POPULATE : CTL_DECREASE,
-			      (uint64_t[4]){ r.extent_order }, buf, len, NULL, populate ? buf : NULL,
+			      (uint64_t[4]){r.extent_order}, buf, len, NULL, populate ? buf : NULL,
 			      populate ? &len : NULL);
 		if (rc < 0 || rc > n || (populate && len < rc * sizeof(*buf)))
 			break;
@@ -69,7 +69,7 @@ static long set_memory_map(struct client *c, uint64_t arg)
 	d = dom_get(m.domid);
 	if (!d)
 		return -ESRCH;
-	rc = ctl_call(d, CTL_SET_MEMORY_MAP, (uint64_t[4]){ 0 }, e820, m.map.nr_entries * 20, NULL,
+	rc = ctl_call(d, CTL_SET_MEMORY_MAP, (uint64_t[4]){0}, e820, m.map.nr_entries * 20, NULL,
 		      NULL, NULL);
 	dom_put(d);
 	return rc;
@@ -90,14 +90,9 @@ static long counters(struct client *c, uint64_t cmd, uint64_t arg)
 		return -ESRCH;
 	ctl_info(d, &info);
 	switch (cmd) {
-	case XENMEM_current_reservation:
-		rc = info.tot_pages;
-		break;
-	case XENMEM_maximum_reservation:
-		rc = d->max_pages;
-		break;
-	default: /* maximum_gpfn */
-		rc = d->nr_frames ? (long)d->nr_frames - 1 : -EINVAL;
+	case XENMEM_current_reservation: rc = info.tot_pages; break;
+	case XENMEM_maximum_reservation: rc = d->max_pages; break;
+	default: /* maximum_gpfn */ rc = d->nr_frames ? (long)d->nr_frames - 1 : -EINVAL;
 	}
 	dom_put(d);
 	return rc;
@@ -106,21 +101,15 @@ static long counters(struct client *c, uint64_t cmd, uint64_t arg)
 long do_memory_op(struct client *c, uint64_t cmd, uint64_t arg)
 {
 	switch (cmd) {
-	case XENMEM_populate_physmap:
-		return reservation(c, arg, true);
-	case XENMEM_decrease_reservation:
-		return reservation(c, arg, false);
-	case XENMEM_set_memory_map:
-		return set_memory_map(c, arg);
+	case XENMEM_populate_physmap: return reservation(c, arg, true);
+	case XENMEM_decrease_reservation: return reservation(c, arg, false);
+	case XENMEM_set_memory_map: return set_memory_map(c, arg);
 	case XENMEM_claim_pages:
 	case XENMEM_get_sharing_freed_pages:
-	case XENMEM_get_sharing_shared_pages:
-		return 0;
+	case XENMEM_get_sharing_shared_pages: return 0;
 	case XENMEM_current_reservation:
 	case XENMEM_maximum_reservation:
-	case XENMEM_maximum_gpfn:
-		return counters(c, cmd, arg);
-	default:
-		return -ENOSYS;
+	case XENMEM_maximum_gpfn: return counters(c, cmd, arg);
+	default: return -ENOSYS;
 	}
 }

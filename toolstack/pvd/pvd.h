@@ -42,13 +42,13 @@ struct dom {
 	char why[128];
 
 	pthread_mutex_t ctl_lock;
-	uint32_t stale; /* answers that came too late, still to be skipped */
+	uint32_t stale;		/* answers that came too late, still to be skipped */
 	struct pvdom_info info; /* the last one known */
 
 	struct grant_entry_v1 *grants; /* the guest's table: hostile memory */
 	struct grant_count {
 		uint16_t readers, writers;
-	} *grant_count;
+	} * grant_count;
 	uint32_t log_budget;
 	time_t log_second;
 	struct dom *next;
@@ -80,7 +80,7 @@ long copy_in(struct client *c, void *to, uint64_t ptr, uint64_t len);
 long copy_out(struct client *c, uint64_t ptr, const void *from, uint64_t len);
 
 /* domain.c */
-struct dom *dom_get(uint32_t id); /* takes a reference; NULL if there is none */
+struct dom *dom_get(uint32_t id);      /* takes a reference; NULL if there is none */
 struct dom *dom_get_from(uint32_t id); /* the first whose number is >= id */
 void dom_put(struct dom *d);
 long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ssidref);
@@ -88,7 +88,7 @@ long dom_set_max_mem(struct dom *d, uint64_t pages);
 long dom_pause(struct dom *d, bool pause);
 long dom_destroy(struct dom *d);
 void dom_shutdown(struct dom *d, unsigned reason, const char *why);
-void dom_died(pid_t pid, int status); /* a child was reaped */
+void dom_died(pid_t pid, int status);	   /* a child was reaped */
 void dom_ready(struct dom *d, bool ready); /* false: its up socket closed */
 unsigned dom_count(void);
 void dom_kill_all(void);
@@ -147,11 +147,11 @@ void main_stop(void);
 
 /* store.c: xenstored and xenconsoled */
 int store_start(void);
-bool store_wait(int ms); /* it answers */
+bool store_wait(int ms);		      /* it answers */
 bool store_child_died(pid_t pid, int status); /* true if it was one of ours */
 void store_domain_gone(void);
 void store_stop(void);
-void store_tick(void);	 /* once a second from the main loop: what is to be started again */
+void store_tick(void); /* once a second from the main loop: what is to be started again */
 size_t store_dump(uint8_t *buf, size_t size, int sock, int evtchn);
 
 /* server.c */

@@ -83,18 +83,15 @@ static bool allowed(const struct client *c, const struct packet *p)
 	case PVD_BIND_UNBOUND:
 	case PVD_GRANT_MAP:
 	case PVD_DOMAIN_STATS:
-	case PVD_RESTRICT:
-		return p->q.arg[0] == (uint64_t)c->restrict_to;
+	case PVD_RESTRICT: return p->q.arg[0] == (uint64_t)c->restrict_to;
 	case PVD_GRANT_COPY:
 		return p->q.len >= sizeof(*cp) &&
 		       (!cp->src_is_ref || cp->src_dom == c->restrict_to) &&
 		       (!cp->dst_is_ref || cp->dst_dom == c->restrict_to);
 	case PVD_HELLO:
 	case PVD_UNBIND:
-	case PVD_GRANT_UNMAP:
-		return true;
-	default:
-		return false;
+	case PVD_GRANT_UNMAP: return true;
+	default: return false;
 	}
 }
 
@@ -112,41 +109,28 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 		a->r.out[0] = store_wait(10000);
 		main_kick(); /* xenconsoled waits for the store, too */
 		return 0;
-	case PVD_STOP:
-		main_stop();
-		return 0;
-	case PVD_ARENA:
-		return arena_attach(c, q->arg[0], q->arg[1], fd);
-	case PVD_HYPERCALL:
-		return hypercall(c, q->arg[0], q->arg + 1);
-	case PVD_DOMAIN_RAM:
-		return domain_ram(q, a);
+	case PVD_STOP: main_stop(); return 0;
+	case PVD_ARENA: return arena_attach(c, q->arg[0], q->arg[1], fd);
+	case PVD_HYPERCALL: return hypercall(c, q->arg[0], q->arg + 1);
+	case PVD_DOMAIN_RAM: return domain_ram(q, a);
 	case PVD_RESTRICT:
 		if (q->arg[0] >= FIRST_RESERVED)
 			return -EINVAL;
 		c->restrict_to = q->arg[0];
 		return 0;
-	case PVD_BIND_VIRQ:
-		return port_bind_virq(c, q->arg[0], a->fds);
-	case PVD_BIND_DOMAIN:
-		return port_bind_domain(c, q->arg[0], q->arg[1], a->fds);
-	case PVD_BIND_UNBOUND:
-		return port_bind_unbound(c, q->arg[0], a->fds);
-	case PVD_UNBIND:
-		return port_close(c, q->arg[0]);
+	case PVD_BIND_VIRQ: return port_bind_virq(c, q->arg[0], a->fds);
+	case PVD_BIND_DOMAIN: return port_bind_domain(c, q->arg[0], q->arg[1], a->fds);
+	case PVD_BIND_UNBOUND: return port_bind_unbound(c, q->arg[0], a->fds);
+	case PVD_UNBIND: return port_close(c, q->arg[0]);
 	case PVD_GRANT_MAP:
 		rc = grant_map(c, q, (void *)p->data, (void *)a->data, a->fds);
 		if (rc >= 0)
 			a->r.len = q->len / sizeof(uint32_t) * sizeof(uint64_t);
 		return rc;
-	case PVD_GRANT_UNMAP:
-		return grant_unmap(c, q->arg[0]);
-	case PVD_GRANT_COPY:
-		return grant_copy(p, a);
-	case PVD_DOMAIN_STATS:
-		return domain_stats(q, a);
-	default:
-		return -ENOSYS;
+	case PVD_GRANT_UNMAP: return grant_unmap(c, q->arg[0]);
+	case PVD_GRANT_COPY: return grant_copy(p, a);
+	case PVD_DOMAIN_STATS: return domain_stats(q, a);
+	default: return -ENOSYS;
 	}
 }
 
@@ -156,8 +140,8 @@ static int reply(struct client *c, struct answer *a)
 		char buf[CMSG_SPACE(sizeof(a->fds))];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov[2] = { { &a->r, sizeof(a->r) }, { a->data, a->r.len } };
-	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct iovec iov[2] = {{&a->r, sizeof(a->r)}, {a->data, a->r.len}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
 	ssize_t n;
 	int nfds = 0;
 
@@ -188,9 +172,11 @@ static ssize_t receive(int sock, struct packet *p, int *fd)
 		char buf[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov = { p, sizeof(*p) };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
-			    .msg_controllen = sizeof(control.buf) };
+	struct iovec iov = {p, sizeof(*p)};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control.buf,
+			   .msg_controllen = sizeof(control.buf)};
 	struct cmsghdr *h;
 	ssize_t n;
 

@@ -38,10 +38,11 @@ static struct job *jobs;
 static pthread_t main_thread;
 static int kick_fd = -1, sig_fd = -1;
 static bool stopping;
+static char rundir_env[128];
 
 static void kick(void)
 {
-	if (write(kick_fd, &(uint64_t){ 1 }, 8) < 0)
+	if (write(kick_fd, &(uint64_t){1}, 8) < 0)
 		return;
 }
 
@@ -88,13 +89,11 @@ static void run(struct job *j)
 static char **make_env(const char *const *extra)
 {
 	char **env = calloc(MAX_ENV, sizeof(*env));
-	static char dir[128];
 	int n = 0, fixed;
 
 	if (!env)
 		return NULL;
-	snprintf(dir, sizeof(dir), "PAVANE_RUNDIR=%s", rundir);
-	env[n++] = dir;
+	env[n++] = rundir_env;
 	while (extra && *extra && n < 16)
 		env[n++] = (char *)*extra++;
 	fixed = n;
@@ -113,7 +112,7 @@ static char **make_env(const char *const *extra)
 pid_t spawn(const char *const argv[], const char *const env[], const int *keep, int nkeep,
 	    int *pidfd)
 {
-	struct job j = { .argv = argv, .env = make_env(env), .keep = keep, .nkeep = nkeep };
+	struct job j = {.argv = argv, .env = make_env(env), .keep = keep, .nkeep = nkeep};
 
 	if (!j.env)
 		return -ENOMEM;
@@ -181,6 +180,7 @@ int main_prepare(void)
 	sigset_t set;
 
 	main_thread = pthread_self();
+	snprintf(rundir_env, sizeof(rundir_env), "PAVANE_RUNDIR=%s", rundir);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
@@ -195,7 +195,7 @@ int main_prepare(void)
 int main_loop(void)
 {
 	while (!__atomic_load_n(&stopping, __ATOMIC_SEQ_CST)) {
-		struct pollfd p[2] = { { kick_fd, POLLIN, 0 }, { sig_fd, POLLIN, 0 } };
+		struct pollfd p[2] = {{kick_fd, POLLIN, 0}, {sig_fd, POLLIN, 0}};
 		struct signalfd_siginfo si;
 		uint64_t count;
 

@@ -24,7 +24,7 @@ static void put(struct dump *d, const void *p, size_t n)
 
 static void record(struct dump *d, uint32_t type, uint32_t len)
 {
-	uint32_t h[2] = { type, (len + 7) & ~7U }; /* the padding counts */
+	uint32_t h[2] = {type, (len + 7) & ~7U}; /* the padding counts */
 
 	put(d, h, sizeof(h));
 }
@@ -45,8 +45,10 @@ static void node(struct dump *d, const char *path, const char *value)
 			uint8_t access, flags;
 			uint16_t domid;
 		} perm;
-	} n = { .path_len = strlen(path) + 1, .value_len = strlen(value), .nr_perms = 1,
-		.perm = { 'n', 0, 0 } };
+	} n = {.path_len = strlen(path) + 1,
+	       .value_len = strlen(value),
+	       .nr_perms = 1,
+	       .perm = {'n', 0, 0}};
 
 	record(d, REC_NODE, sizeof(n) + n.path_len + n.value_len);
 	put(d, &n, sizeof(n));
@@ -58,14 +60,20 @@ static void node(struct dump *d, const char *path, const char *value)
 size_t store_dump(uint8_t *buf, size_t size, int sock, int evtchn)
 {
 	static const char *const nodes[][2] = {
-		{ "@releaseDomain", "" },	 { "@introduceDomain", "" },
-		{ "/tool", "" },		 { "/tool/xenstored", "" },
-		{ "/local", "" },		 { "/local/domain", "" },
-		{ "/local/domain/0", "" },	 { "/local/domain/0/domid", "0" },
-		{ "/local/domain/0/name", "Domain-0" },
-		{ "/local/pool", "" },		 { "/local/pool/0", "" },
-		{ "/local/pool/0/name", "Pool-0" },
-		{ "/vm", "" },			 { "/libxl", "" },
+		{"@releaseDomain", ""},
+		{"@introduceDomain", ""},
+		{"/tool", ""},
+		{"/tool/xenstored", ""},
+		{"/local", ""},
+		{"/local/domain", ""},
+		{"/local/domain/0", ""},
+		{"/local/domain/0/domid", "0"},
+		{"/local/domain/0/name", "Domain-0"},
+		{"/local/pool", ""},
+		{"/local/pool/0", ""},
+		{"/local/pool/0/name", "Pool-0"},
+		{"/vm", ""},
+		{"/libxl", ""},
 	};
 	/* dom0's ring cannot be mapped: xenstored keeps this connection but ignores it */
 	const struct {
@@ -75,9 +83,9 @@ size_t store_dump(uint8_t *buf, size_t size, int sock, int evtchn)
 		uint32_t evtchn;
 		uint16_t in_len, rsp_len;
 		uint32_t out_len;
-	} conn = { .id = 1, .target = DOMID_INVALID };
-	const int32_t fds[2] = { sock, evtchn };
-	struct dump d = { buf, size, 0 };
+	} conn = {.id = 1, .target = DOMID_INVALID};
+	const int32_t fds[2] = {sock, evtchn};
+	struct dump d = {buf, size, 0};
 
 	put(&d, "xenstore\0\0\0\1\0\0\0", 16); /* version 1 big endian, then flags: little endian */
 	record(&d, REC_GLOBAL, sizeof(fds));

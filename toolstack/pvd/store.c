@@ -31,8 +31,8 @@ struct child {
 	unsigned delay; /* seconds until it is started again */
 };
 
-static struct child store = { "xenstored", 0, -1, 0, 0 };
-static struct child console = { "xenconsoled", 0, -1, 0, 0 };
+static struct child store = {"xenstored", 0, -1, 0, 0};
+static struct child console = {"xenconsoled", 0, -1, 0, 0};
 
 static time_t uptime(void)
 {
@@ -64,7 +64,7 @@ static int find_program(const char *name, const char *env, char *path, size_t si
 static int start(struct child *c, const char *const argv[], bool as_root, const int *keep, int n)
 {
 	char ld[320], dir[128], preload[330];
-	const char *env[] = { ld, dir, as_root ? preload : NULL, NULL };
+	const char *env[] = {ld, dir, as_root ? preload : NULL, NULL};
 	pid_t pid;
 
 	snprintf(ld, sizeof(ld), "LD_LIBRARY_PATH=%s", libdir);
@@ -121,7 +121,7 @@ static int write_dump(int sock, int ep)
 int store_start(void)
 {
 	char path[256], dir[160], pidfile[160];
-	const char *const argv[] = { path, "-N", "-U", "-F", pidfile, NULL };
+	const char *const argv[] = {path, "-N", "-U", "-F", pidfile, NULL};
 	int keep[2], rc;
 
 	if (find_program("xenstored", "PAVANE_XENSTORED", path, sizeof(path))) {
@@ -151,7 +151,7 @@ int store_start(void)
 static void console_start(void)
 {
 	char path[256], logdir[160], pidfile[160], logarg[176], pidarg[176];
-	const char *const argv[] = { path, "-i", "--log=guest", logarg, pidarg, NULL };
+	const char *const argv[] = {path, "-i", "--log=guest", logarg, pidarg, NULL};
 
 	if (find_program("xenconsoled", "PAVANE_XENCONSOLED", path, sizeof(path)))
 		return;
@@ -171,7 +171,7 @@ static bool answers(int ms)
 	struct {
 		uint32_t type, id, tx, len;
 		char path[sizeof(path)];
-	} __attribute__((packed)) q = { 2, 0, 0, sizeof(path), "" };
+	} __attribute__((packed)) q = {2, 0, 0, sizeof(path), ""};
 	struct sockaddr_un sa;
 	struct pollfd p;
 	uint32_t r[4];
@@ -184,7 +184,7 @@ static bool answers(int ms)
 	store_path(&sa);
 	if (!connect(s, (void *)&sa, sizeof(sa)) &&
 	    send(s, &q, sizeof(q), MSG_NOSIGNAL) == sizeof(q)) {
-		p = (struct pollfd){ s, POLLIN, 0 };
+		p = (struct pollfd){s, POLLIN, 0};
 		ok = poll(&p, 1, ms) == 1 && recv(s, r, sizeof(r), 0) == sizeof(r) && r[0] == 2;
 	}
 	close(s);

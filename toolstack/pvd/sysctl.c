@@ -103,17 +103,14 @@ static long cpupool(struct client *c, struct xen_sysctl_cpupool_op *p)
 		p->n_dom = dom_count() + 1;
 		bitmap_out(c, &p->cpumap, host_cpus());
 		return 0;
-	case XEN_SYSCTL_CPUPOOL_OP_FREEINFO:
-		bitmap_out(c, &p->cpumap, 0);
-		return 0;
-	default:
-		return -EOPNOTSUPP;
+	case XEN_SYSCTL_CPUPOOL_OP_FREEINFO: bitmap_out(c, &p->cpumap, 0); return 0;
+	default: return -EOPNOTSUPP;
 	}
 }
 
 static long numainfo(struct client *c, struct xen_sysctl_numainfo *p)
 {
-	struct xen_sysctl_meminfo m = { mem(false), mem(true) };
+	struct xen_sysctl_meminfo m = {mem(false), mem(true)};
 	uint32_t distance = 10;
 	long rc = 0;
 
@@ -130,7 +127,7 @@ static long cputopo(struct client *c, struct xen_sysctl_cputopoinfo *p)
 	uint32_t n = host_cpus();
 
 	for (uint32_t i = 0; p->cputopo.p && i < n && i < p->num_cpus; i++) {
-		struct xen_sysctl_cputopo t = { .core = i };
+		struct xen_sysctl_cputopo t = {.core = i};
 		long rc = copy_out(c, (uintptr_t)(p->cputopo.p + i), &t, sizeof(t));
 
 		if (rc)
@@ -142,7 +139,7 @@ static long cputopo(struct client *c, struct xen_sysctl_cputopoinfo *p)
 
 static long getcpuinfo(struct client *c, struct xen_sysctl_getcpuinfo *p)
 {
-	struct xen_sysctl_cpuinfo i = { 0 };
+	struct xen_sysctl_cpuinfo i = {0};
 	uint32_t n;
 
 	for (n = 0; n < host_cpus() && n < p->max_cpus; n++) {
@@ -174,42 +171,29 @@ static long readconsole(struct client *c, struct xen_sysctl_readconsole *p)
 static long run(struct client *c, struct xen_sysctl *u)
 {
 	switch (u->cmd) {
-	case XEN_SYSCTL_readconsole:
-		return readconsole(c, &u->u.readconsole);
-	case XEN_SYSCTL_physinfo:
-		physinfo(&u->u.physinfo);
-		return 0;
-	case XEN_SYSCTL_sched_id:
-		u->u.sched_id.sched_id = XEN_SCHEDULER_CREDIT2;
-		return 0;
-	case XEN_SYSCTL_getdomaininfolist:
-		return domain_list(c, &u->u.getdomaininfolist);
-	case XEN_SYSCTL_getcpuinfo:
-		return getcpuinfo(c, &u->u.getcpuinfo);
-	case XEN_SYSCTL_availheap:
-		u->u.availheap.avail_bytes = mem(true);
-		return 0;
-	case XEN_SYSCTL_cputopoinfo:
-		return cputopo(c, &u->u.cputopoinfo);
-	case XEN_SYSCTL_numainfo:
-		return numainfo(c, &u->u.numainfo);
+	case XEN_SYSCTL_readconsole: return readconsole(c, &u->u.readconsole);
+	case XEN_SYSCTL_physinfo: physinfo(&u->u.physinfo); return 0;
+	case XEN_SYSCTL_sched_id: u->u.sched_id.sched_id = XEN_SCHEDULER_CREDIT2; return 0;
+	case XEN_SYSCTL_getdomaininfolist: return domain_list(c, &u->u.getdomaininfolist);
+	case XEN_SYSCTL_getcpuinfo: return getcpuinfo(c, &u->u.getcpuinfo);
+	case XEN_SYSCTL_availheap: u->u.availheap.avail_bytes = mem(true); return 0;
+	case XEN_SYSCTL_cputopoinfo: return cputopo(c, &u->u.cputopoinfo);
+	case XEN_SYSCTL_numainfo: return numainfo(c, &u->u.numainfo);
 	case XEN_SYSCTL_scheduler_op:
 		if (u->u.scheduler_op.cmd != XEN_SYSCTL_SCHEDOP_getinfo ||
 		    u->u.scheduler_op.sched_id != XEN_SCHEDULER_CREDIT2)
 			return -EOPNOTSUPP;
 		memset(&u->u.scheduler_op.u, 0, sizeof(u->u.scheduler_op.u));
 		return 0;
-	case XEN_SYSCTL_cpupool_op:
-		return cpupool(c, &u->u.cpupool_op);
+	case XEN_SYSCTL_cpupool_op: return cpupool(c, &u->u.cpupool_op);
 	case XEN_SYSCTL_get_cpu_policy:
 		return cpu_policy_out(c, (uintptr_t)u->u.cpu_policy.leaves.p,
-				      &u->u.cpu_policy.nr_leaves,
-				      (uintptr_t)u->u.cpu_policy.msrs.p, &u->u.cpu_policy.nr_msrs);
+				      &u->u.cpu_policy.nr_leaves, (uintptr_t)u->u.cpu_policy.msrs.p,
+				      &u->u.cpu_policy.nr_msrs);
 	case XEN_SYSCTL_get_cpu_featureset:
 		return featureset_out(c, (uintptr_t)u->u.cpu_featureset.features.p,
 				      &u->u.cpu_featureset.nr_features);
-	default:
-		return -ENOSYS;
+	default: return -ENOSYS;
 	}
 }
 

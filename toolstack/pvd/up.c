@@ -58,14 +58,9 @@ static long serve(struct dom *d, struct packet *p, uint32_t *out_len, int fds[2]
 		p->data[q->len < 120 ? q->len : 120] = 0;
 		ended(d, q->arg[0], (char *)p->data);
 		return 0;
-	case UP_EVTCHN_BIND:
-		return domain_bind(d, q->arg[0], q->arg[1], q->arg[2], fds);
-	case UP_EVTCHN_CLOSE:
-		domain_close(d, q->arg[0]);
-		return 0;
-	case UP_CONSOLE:
-		console(d, p->data, q->len);
-		return 0;
+	case UP_EVTCHN_BIND: return domain_bind(d, q->arg[0], q->arg[1], q->arg[2], fds);
+	case UP_EVTCHN_CLOSE: domain_close(d, q->arg[0]); return 0;
+	case UP_CONSOLE: console(d, p->data, q->len); return 0;
 	case UP_GRANT_COPY:
 		if (q->len % sizeof(struct gnttab_copy))
 			return -EINVAL;
@@ -83,8 +78,8 @@ static int answer(struct dom *d, const struct pvdom_rsp *rsp, const void *data, 
 		char buf[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov[2] = { { (void *)rsp, sizeof(*rsp) }, { (void *)data, rsp->len } };
-	struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct iovec iov[2] = {{(void *)rsp, sizeof(*rsp)}, {(void *)data, rsp->len}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
 
 	if (fds[0] >= 0) {
 		struct cmsghdr *c;
@@ -107,10 +102,10 @@ void *up_thread(void *arg)
 	struct packet *p = malloc(sizeof(*p));
 
 	while (p) {
-		struct iovec iov[2] = { { &p->q, sizeof(p->q) }, { p->data, PVDOM_MAX_PAYLOAD } };
-		struct msghdr m = { .msg_iov = iov, .msg_iovlen = 2 };
-		struct pvdom_rsp rsp = { 0 };
-		int fds[2] = { -1, -1 }, rc;
+		struct iovec iov[2] = {{&p->q, sizeof(p->q)}, {p->data, PVDOM_MAX_PAYLOAD}};
+		struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+		struct pvdom_rsp rsp = {0};
+		int fds[2] = {-1, -1}, rc;
 		ssize_t n = recvmsg(d->up_fd, &m, 0);
 
 		if (n < 0 && errno == EINTR)

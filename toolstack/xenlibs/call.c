@@ -32,7 +32,7 @@ static struct {
 	uint16_t runs[ARENA_PAGES];
 	bool used[ARENA_PAGES];
 	unsigned hint;
-} arena = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1 };
+} arena = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1};
 
 static int arena_get(void) /* lock held */
 {
@@ -102,10 +102,11 @@ out:
 
 static void arena_free(void *p)
 {
-	size_t i = ((char *)p - arena.base) / PAGE_SIZE;
+	size_t i;
 
 	if (!p)
 		return;
+	i = ((char *)p - arena.base) / PAGE_SIZE;
 	pthread_mutex_lock(&arena.lock);
 	/* not ours: a buffer of the parent's, freed by a child */
 	if ((char *)p >= arena.base && i < ARENA_PAGES && arena.pid == getpid()) {
@@ -129,7 +130,7 @@ static int attach(xencall_handle *x)
 	s = pvd_connect();
 	if (s < 0)
 		return -1;
-	rc = pvd_call(s, PVD_ARENA, (uint64_t[6]){ (uintptr_t)arena.base, PVD_ARENA_SIZE }, NULL, 0,
+	rc = pvd_call(s, PVD_ARENA, (uint64_t[6]){(uintptr_t)arena.base, PVD_ARENA_SIZE}, NULL, 0,
 		      arena.fd, NULL, 0, NULL, NULL);
 	if (rc < 0) {
 		close(s);
@@ -178,8 +179,8 @@ int xencall_fd(xencall_handle *x)
 	return x->sock;
 }
 
-static long call(xencall_handle *x, unsigned op, uint64_t a1, uint64_t a2, uint64_t a3,
-		 uint64_t a4, uint64_t a5)
+static long call(xencall_handle *x, unsigned op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+		 uint64_t a5)
 {
 	long rc = -EIO;
 
@@ -189,7 +190,7 @@ static long call(xencall_handle *x, unsigned op, uint64_t a1, uint64_t a2, uint6
 		x->sock = -1;
 	}
 	if (x->pid == getpid() || !attach(x))
-		rc = pvd_call(x->sock, PVD_HYPERCALL, (uint64_t[6]){ op, a1, a2, a3, a4, a5 }, NULL,
+		rc = pvd_call(x->sock, PVD_HYPERCALL, (uint64_t[6]){op, a1, a2, a3, a4, a5}, NULL,
 			      0, -1, NULL, 0, NULL, NULL);
 	pthread_mutex_unlock(&x->lock);
 	return lib_ret(rc);

@@ -28,7 +28,7 @@ void pvd_rundir(char *buf, size_t size)
 
 int pvd_connect(void)
 {
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	char dir[sizeof(sa.sun_path) - 16];
 	int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
@@ -66,16 +66,16 @@ static void take_fds(struct msghdr *m, int *fds)
 long pvd_call(int sock, uint32_t op, const uint64_t arg[6], const void *out, uint32_t out_len,
 	      int fd_out, void *in, uint32_t in_size, uint64_t rsp_out[2], int *fds)
 {
-	struct pvd_req req = { .op = op, .len = out_len };
+	struct pvd_req req = {.op = op, .len = out_len};
 	struct pvd_rsp rsp;
 	union {
 		char buf[CMSG_SPACE(PVD_MAX_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec siov[2] = { { &req, sizeof(req) }, { (void *)out, out_len } };
-	struct iovec riov[2] = { { &rsp, sizeof(rsp) }, { in, in_size } };
-	struct msghdr s = { .msg_iov = siov, .msg_iovlen = 2 };
-	struct msghdr r = { .msg_iov = riov, .msg_iovlen = 2 };
+	struct iovec siov[2] = {{&req, sizeof(req)}, {(void *)out, out_len}};
+	struct iovec riov[2] = {{&rsp, sizeof(rsp)}, {in, in_size}};
+	struct msghdr s = {.msg_iov = siov, .msg_iovlen = 2};
+	struct msghdr r = {.msg_iov = riov, .msg_iovlen = 2};
 	ssize_t n;
 
 	if (arg)

@@ -125,14 +125,14 @@ int xenevtchn_restrict(xenevtchn_handle *h, domid_t domid)
 
 static int unbind(xenevtchn_handle *h, evtchn_port_t port)
 {
-	return lib_ret(pvd_call(h->sock, PVD_UNBIND, (uint64_t[6]){ port }, NULL, 0, -1, NULL, 0,
+	return lib_ret(pvd_call(h->sock, PVD_UNBIND, (uint64_t[6]){port}, NULL, 0, -1, NULL, 0,
 				NULL, NULL));
 }
 
 static xenevtchn_port_or_error_t bind_port(xenevtchn_handle *h, enum pvd_op op, uint64_t a0,
 					   uint64_t a1)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT };
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT};
 	struct port *p = malloc(sizeof(*p));
 	int fds[PVD_MAX_FDS];
 	long rc = -ENOMEM;
@@ -140,10 +140,10 @@ static xenevtchn_port_or_error_t bind_port(xenevtchn_handle *h, enum pvd_op op, 
 	if (!p)
 		goto fail;
 	pthread_mutex_lock(&h->lock);
-	rc = pvd_call(h->sock, op, (uint64_t[6]){ a0, a1 }, NULL, 0, -1, NULL, 0, NULL, fds);
+	rc = pvd_call(h->sock, op, (uint64_t[6]){a0, a1}, NULL, 0, -1, NULL, 0, NULL, fds);
 	if (rc < 0 || fds[1] < 0)
 		goto unlock;
-	*p = (struct port){ h->ports, rc, fds[0], fds[1] };
+	*p = (struct port){h->ports, rc, fds[0], fds[1]};
 	ev.data.u64 = p->nr;
 	if (epoll_ctl(h->epfd, EPOLL_CTL_ADD, p->rx, &ev)) {
 		rc = -errno;
@@ -208,7 +208,7 @@ int xenevtchn_notify(xenevtchn_handle *h, evtchn_port_t port)
 	if (!p)
 		errno = ENOTCONN;
 	else /* a full counter is an event that is still pending */
-		rc = write(p->tx, &(uint64_t){ 1 }, 8) == 8 || errno == EAGAIN ? 0 : -1;
+		rc = write(p->tx, &(uint64_t){1}, 8) == 8 || errno == EAGAIN ? 0 : -1;
 	pthread_mutex_unlock(&h->lock);
 	return rc;
 }
@@ -241,7 +241,7 @@ xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *h)
 
 int xenevtchn_unmask(xenevtchn_handle *h, evtchn_port_t port)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = port };
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = port};
 	struct port *p;
 	int rc = -1;
 

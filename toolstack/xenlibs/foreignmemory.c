@@ -66,7 +66,7 @@ static int ram(xenforeignmemory_handle *f, uint32_t dom, uint64_t *frames)
 {
 	uint64_t out[2];
 	int fds[PVD_MAX_FDS];
-	long rc = pvd_call(f->sock, PVD_DOMAIN_RAM, (uint64_t[6]){ dom }, NULL, 0, -1, NULL, 0, out,
+	long rc = pvd_call(f->sock, PVD_DOMAIN_RAM, (uint64_t[6]){dom}, NULL, 0, -1, NULL, 0, out,
 			   fds);
 
 	if (rc < 0 || fds[0] < 0)
@@ -77,8 +77,9 @@ static int ram(xenforeignmemory_handle *f, uint32_t dom, uint64_t *frames)
 
 static int mappable(uint64_t mfn, uint64_t frames)
 {
-	return mfn < frames && (mfn >= PVDOM_MFN_RAM || (mfn >= PVDOM_MFN_SHARED_INFO &&
-							 mfn < PVDOM_MFN_GRANT + PVDOM_GRANT_FRAMES));
+	return mfn < frames &&
+	       (mfn >= PVDOM_MFN_RAM ||
+		(mfn >= PVDOM_MFN_SHARED_INFO && mfn < PVDOM_MFN_GRANT + PVDOM_GRANT_FRAMES));
 }
 
 /* Map what can be mapped; a page that cannot stays without access. Returns how many failed. */
@@ -91,7 +92,8 @@ static long map_runs(int fd, uint64_t frames, char *base, int prot, size_t pages
 		int rc = 0;
 
 		for (n = 1; i + n < pages && arr[i + n] == arr[i] + n && mappable(arr[i], frames) &&
-			    mappable(arr[i + n], frames); n++)
+			    mappable(arr[i + n], frames);
+		     n++)
 			;
 		if (!mappable(arr[i], frames))
 			rc = -EINVAL;
@@ -124,7 +126,8 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *f, uint32_t dom, void *addr
 		return NULL;
 	base = mmap(addr, pages * PAGE_SIZE, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-			    (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)), -1, 0);
+			    (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)),
+		    -1, 0);
 	if (base == MAP_FAILED) {
 		base = NULL;
 	} else if (map_runs(fd, frames, base, prot, pages, arr, err) && !err) {
@@ -160,10 +163,11 @@ static int grant_table(unsigned type, unsigned id, unsigned long frame, unsigned
 	return -1;
 }
 
-xenforeignmemory_resource_handle *
-xenforeignmemory_map_resource(xenforeignmemory_handle *f, domid_t domid, unsigned type, unsigned id,
-			      unsigned long frame, unsigned long nr, void **paddr, int prot,
-			      int flags)
+xenforeignmemory_resource_handle *xenforeignmemory_map_resource(xenforeignmemory_handle *f,
+								domid_t domid, unsigned type,
+								unsigned id, unsigned long frame,
+								unsigned long nr, void **paddr,
+								int prot, int flags)
 {
 	xenforeignmemory_resource_handle *r;
 	xen_pfn_t arr[PVDOM_GRANT_FRAMES];

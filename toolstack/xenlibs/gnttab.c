@@ -82,7 +82,7 @@ int xengnttab_set_max_grants(xengnttab_handle *h, uint32_t nr_grants)
 static void release(xengnttab_handle *h, struct map *m)
 {
 	for (uint32_t i = 0; i < m->nr_ids; i++)
-		pvd_call(h->sock, PVD_GRANT_UNMAP, (uint64_t[6]){ m->ids[i] }, NULL, 0, -1, NULL, 0,
+		pvd_call(h->sock, PVD_GRANT_UNMAP, (uint64_t[6]){m->ids[i]}, NULL, 0, -1, NULL, 0,
 			 NULL, NULL);
 	munmap(m->addr, m->count * PAGE_SIZE);
 	free(m);
@@ -92,7 +92,7 @@ static void release(xengnttab_handle *h, struct map *m)
 static long map_run(xengnttab_handle *h, char *addr, uint32_t domid, const uint32_t *refs,
 		    uint32_t n, int prot, uint64_t off, uint64_t port)
 {
-	uint64_t arg[6] = { domid, !!(prot & PROT_WRITE), off, port }, mfn[MAX_REFS];
+	uint64_t arg[6] = {domid, !!(prot & PROT_WRITE), off, port}, mfn[MAX_REFS];
 	int fds[PVD_MAX_FDS];
 	long id = pvd_call(h->sock, PVD_GRANT_MAP, arg, refs, n * sizeof(*refs), -1, mfn,
 			   n * sizeof(*mfn), NULL, fds);
@@ -106,7 +106,7 @@ static long map_run(xengnttab_handle *h, char *addr, uint32_t domid, const uint3
 			 mfn[i] * PAGE_SIZE) == MAP_FAILED) {
 			long rc = -errno;
 
-			pvd_call(h->sock, PVD_GRANT_UNMAP, (uint64_t[6]){ id }, NULL, 0, -1, NULL, 0,
+			pvd_call(h->sock, PVD_GRANT_UNMAP, (uint64_t[6]){id}, NULL, 0, -1, NULL, 0,
 				 NULL, NULL);
 			close(fds[0]);
 			return rc;
@@ -139,8 +139,9 @@ static void *map(xengnttab_handle *h, uint32_t count, const uint32_t *domids, in
 	for (uint32_t i = 0, n; i < count; i += n) {
 		long id;
 
-		for (n = 1; i + n < count && n < MAX_REFS &&
-			    domids[(i + n) * step] == domids[i * step]; n++)
+		for (n = 1;
+		     i + n < count && n < MAX_REFS && domids[(i + n) * step] == domids[i * step];
+		     n++)
 			;
 		id = map_run(h, m->addr + i * PAGE_SIZE, domids[i * step], refs + i, n, prot, off,
 			     port);
@@ -215,7 +216,7 @@ int xengnttab_grant_copy(xengnttab_handle *h, uint32_t count, xengnttab_grant_co
 			s->status = GNTST_bad_copy_arg;
 			continue;
 		}
-		p.c = (struct pvd_copy){ .len = s->len, .src_is_ref = src, .dst_is_ref = dst };
+		p.c = (struct pvd_copy){.len = s->len, .src_is_ref = src, .dst_is_ref = dst};
 		if (src) {
 			p.c.src_ref = s->source.foreign.ref;
 			p.c.src_dom = s->source.foreign.domid;

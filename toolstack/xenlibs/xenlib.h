@@ -37,7 +37,7 @@ static inline long lib_ret(long rc)
 /* This connection serves domid only from now on. */
 static inline int lib_restrict(int sock, domid_t domid)
 {
-	return lib_ret(pvd_call(sock, PVD_RESTRICT, (uint64_t[6]){ domid }, NULL, 0, -1, NULL, 0,
+	return lib_ret(pvd_call(sock, PVD_RESTRICT, (uint64_t[6]){domid}, NULL, 0, -1, NULL, 0,
 				NULL, NULL));
 }
 

@@ -7,7 +7,7 @@
 
 #include "host-driver/providers/process/direct.h"
 
-#define ASSERT_REG(sym, member)                                                                    \
+#define ASSERT_REG(sym, member) \
 	_Static_assert(offsetof(struct vcpu, regs.member) == sym, "entry.S: " #member)
 ASSERT_REG(R_R15, r15);
 ASSERT_REG(R_RBX, rbx);
@@ -65,8 +65,8 @@ static void fill_hypercall_page(struct domain *d, uint8_t *page)
 	iret = (uint64_t)&direct_iret_ptr - fs;
 	memset(page, 0xcc, PAGE_SIZE);
 	for (uint32_t nr = 0; nr < PAGE_SIZE / 32; nr++) {
-		static const uint8_t push[] = { 0x51, 0x41, 0x53, 0x50 }; /* rcx, r11, rax */
-		static const uint8_t jmp_fs[] = { 0x64, 0xff, 0x24, 0x25 };
+		static const uint8_t push[] = {0x51, 0x41, 0x53, 0x50}; /* rcx, r11, rax */
+		static const uint8_t jmp_fs[] = {0x64, 0xff, 0x24, 0x25};
 		uint8_t *p = page + nr * 32;
 		bool is_iret = nr == __HYPERVISOR_iret;
 

@@ -56,7 +56,7 @@ void mirror_invalidate(struct domain *d, uint64_t va);
 void mirror_invalidate_all(struct domain *d);
 
 /* signals.c */
-int signals_init(void);	      /* handlers, once per process */
+int signals_init(void);			 /* handlers, once per process */
 int signals_thread_init(struct vcpu *v); /* alternate stack, timer, syscall dispatch */
 #endif
 #endif

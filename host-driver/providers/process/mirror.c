@@ -70,8 +70,8 @@ bool mirror_fault(struct vcpu *v, uint64_t va, bool write, bool exec)
 		return false;
 	pte = __atomic_load_n(&l1[i], __ATOMIC_RELAXED);
 	prot = prot_of(pte, rights);
-	if (!(pte & PTE_P) || pte_mfn(pte) >= d->nr_frames ||
-	    (write && !(prot & PROT_WRITE)) || (exec && !(prot & PROT_EXEC)))
+	if (!(pte & PTE_P) || pte_mfn(pte) >= d->nr_frames || (write && !(prot & PROT_WRITE)) ||
+	    (exec && !(prot & PROT_EXEC)))
 		return false;
 
 	base = va & ~(L1_SPAN - 1);
@@ -88,7 +88,8 @@ bool mirror_fault(struct vcpu *v, uint64_t va, bool write, bool exec)
 		hi++;
 	/* The hardware would set these one by one; early is within the architecture. */
 	for (int j = lo; j <= hi; j++)
-		__atomic_or_fetch(&l1[j], PTE_A | (prot & PROT_WRITE ? PTE_D : 0), __ATOMIC_RELAXED);
+		__atomic_or_fetch(&l1[j], PTE_A | (prot & PROT_WRITE ? PTE_D : 0),
+				  __ATOMIC_RELAXED);
 
 	for (int tries = 0; tries < 2; tries++) {
 		if (mmap((void *)(base + lo * PAGE_SIZE), (hi - lo + 1) * PAGE_SIZE, prot,

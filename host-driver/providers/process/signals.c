@@ -41,11 +41,10 @@ static const struct {
 	int greg;
 	unsigned offset;
 } reg_map[] = {
-	{ REG_R8, R_R8 },   { REG_R9, R_R9 },	{ REG_R10, R_R10 }, { REG_R11, R_R11 },
-	{ REG_R12, R_R12 }, { REG_R13, R_R13 }, { REG_R14, R_R14 }, { REG_R15, R_R15 },
-	{ REG_RDI, R_RDI }, { REG_RSI, R_RSI }, { REG_RBP, R_RBP }, { REG_RBX, R_RBX },
-	{ REG_RDX, R_RDX }, { REG_RAX, R_RAX }, { REG_RCX, R_RCX }, { REG_RSP, R_RSP },
-	{ REG_RIP, R_RIP }, { REG_EFL, R_RFLAGS },
+	{REG_R8, R_R8},	  {REG_R9, R_R9},   {REG_R10, R_R10},	 {REG_R11, R_R11}, {REG_R12, R_R12},
+	{REG_R13, R_R13}, {REG_R14, R_R14}, {REG_R15, R_R15},	 {REG_RDI, R_RDI}, {REG_RSI, R_RSI},
+	{REG_RBP, R_RBP}, {REG_RBX, R_RBX}, {REG_RDX, R_RDX},	 {REG_RAX, R_RAX}, {REG_RCX, R_RCX},
+	{REG_RSP, R_RSP}, {REG_RIP, R_RIP}, {REG_EFL, R_RFLAGS},
 };
 
 static void regs_from_host(struct vcpu *v, const greg_t *g)
@@ -171,7 +170,7 @@ static void on_syscall(int sig, siginfo_t *si, void *ctx)
 {
 	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
 	struct vcpu *v = current;
-	uint8_t insn[2] = { 0, 0 };
+	uint8_t insn[2] = {0, 0};
 
 	if (!v || !in_guest(g[REG_RIP])) {
 		monitor_fault(sig, g);
@@ -214,8 +213,8 @@ static void on_kick(int sig, siginfo_t *si, void *ctx)
 
 int signals_init(void)
 {
-	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
-	struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 	sigemptyset(&sa.sa_mask);
 	sigaddset(&sa.sa_mask, SIGUSR1);
@@ -236,8 +235,8 @@ int signals_init(void)
 
 int signals_thread_init(struct vcpu *v)
 {
-	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR2 };
-	stack_t ss = { .ss_size = SIGSTACK_SIZE };
+	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR2};
+	stack_t ss = {.ss_size = SIGSTACK_SIZE};
 
 	ss.ss_sp = mmap(NULL, SIGSTACK_SIZE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
