@@ -18,6 +18,7 @@
 #define FLAG_AC	  0x040000UL
 
 #define TRAP_MASK_EVENTS 4 /* trap_info.flags bit 2 */
+#define CR4_DE		 0x8UL
 
 static bool canonical(uint64_t va)
 {
@@ -220,9 +221,27 @@ long do_fpu_taskswitch(struct vcpu *v, uint64_t set, uint64_t a2, uint64_t a3, u
 	return 0;
 }
 
+/* Without CR4.DE, which a PV guest starts without, 4 and 5 are other names for 6 and 7. */
+static uint64_t debugreg_nr(const struct vcpu *v, uint64_t reg)
+{
+	return (reg == 4 || reg == 5) && !(v->cr4 & CR4_DE) ? reg + 2 : reg;
+}
+
+/* General detect is not for guests; a port breakpoint (type 10b) needs CR4.DE. */
+static bool dr7_ok(const struct vcpu *v, uint64_t val)
+{
+	if (val & 0x2000)
+		return false;
+	for (int i = 16; i < 32 && (val & 0xff) && !(v->cr4 & CR4_DE); i += 4)
+		if ((val >> i & 3) == 2)
+			return false;
+	return true;
+}
+
 long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t val, uint64_t a3, uint64_t a4,
 		     uint64_t a5)
 {
+	reg = debugreg_nr(v, reg);
 	switch (reg) {
 	case 0 ... 3:
 		if (!canonical(val) || (val >= HYPERVISOR_START && val < HYPERVISOR_END))
@@ -230,10 +249,11 @@ long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t val, uint64_t a3, ui
 		break;
 	case 6: val = (val & 0xe00f) | 0xffff0ff0; break;
 	case 7:
-		/* A 10b (I/O) breakpoint type needs CR4.DE; general detect is not for guests. */
-		val = (val & 0xffff03ff & ~0x2000UL) | 0x400;
+		if (!dr7_ok(v, val))
+			return -EPERM;
+		val = (val & 0xffff03ff) | 0x400;
 		break;
-	default: return reg == 4 || reg == 5 ? -EINVAL : -ENODEV;
+	default: return -ENODEV;
 	}
 	v->debugreg[reg] = val;
 	return 0;
@@ -242,7 +262,6 @@ long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t val, uint64_t a3, ui
 long do_get_debugreg(struct vcpu *v, uint64_t reg, uint64_t a2, uint64_t a3, uint64_t a4,
 		     uint64_t a5)
 {
-	if (reg > 7 || reg == 4 || reg == 5)
-		return reg > 7 ? -ENODEV : -EINVAL;
-	return v->debugreg[reg];
+	reg = debugreg_nr(v, reg);
+	return reg <= 3 || reg == 6 || reg == 7 ? (long)v->debugreg[reg] : -ENODEV;
 }
