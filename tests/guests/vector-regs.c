@@ -26,9 +26,8 @@ __asm__("vec_call:\n"
 	"	movq %rdi, %rax\n"
 	"	movq %rsi, %rdi\n" EACH(LOAD) "	ldmxcsr 256(%rdx)\n"
 					      "	call *%rax\n"
-					      "	stmxcsr 256(%rbx)\n" EACH(
-						      STORE) "	popq %rbx\n"
-							     "	ret\n");
+					      "	stmxcsr 256(%rbx)\n" EACH(STORE) "	popq %rbx\n"
+										 "	ret\n");
 
 static unsigned int port;
 static struct gnttab_copy copy_op;
