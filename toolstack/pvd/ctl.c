@@ -88,7 +88,7 @@ static long call_locked(struct dom *d, uint32_t op, const uint64_t arg[4], const
 	struct pvdom_rsp rsp;
 	long rc;
 
-	if (d->dead || d->ctl_fd < 0)
+	if (__atomic_load_n(&d->dead, __ATOMIC_ACQUIRE) || d->ctl_fd < 0)
 		return -EIO;
 	if (out_len > PVDOM_MAX_PAYLOAD)
 		return -E2BIG;
@@ -133,7 +133,7 @@ long ctl(struct dom *d, uint32_t op, uint64_t a0, uint64_t a1)
 /* A list of domains must not wait for one that is stuck: ask only who answered last time. */
 void ctl_info(struct dom *d, struct pvdom_info *info)
 {
-	struct pvdom_info i;
+	struct pvdom_info i = { 0 };
 	uint32_t len = sizeof(i);
 	bool fresh = false;
 

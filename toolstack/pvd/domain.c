@@ -35,7 +35,7 @@ struct dom *dom_get_from(uint32_t id)
 	struct dom *d;
 
 	pthread_mutex_lock(&state_lock);
-	for (d = doms; d && d->id < id; d = d->next)
+	for (d = doms; d && (d->id < id || !d->ready); d = d->next)
 		;
 	if (d)
 		d->refs++;
@@ -49,6 +49,8 @@ struct dom *dom_get(uint32_t id)
 
 	pthread_mutex_lock(&state_lock);
 	d = find(id);
+	if (d && !d->ready) /* still being made */
+		d = NULL;
 	if (d)
 		d->refs++;
 	pthread_mutex_unlock(&state_lock);
@@ -57,7 +59,6 @@ struct dom *dom_get(uint32_t id)
 
 void dom_put(struct dom *d)
 {
-	const int fds[] = {d->pidfd, d->ram_fd, d->ctl_fd, d->up_fd};
 	uint32_t left;
 
 	pthread_mutex_lock(&state_lock);
@@ -65,6 +66,9 @@ void dom_put(struct dom *d)
 	pthread_mutex_unlock(&state_lock);
 	if (left)
 		return;
+
+	const int fds[] = {d->pidfd, d->ram_fd, d->ctl_fd, d->up_fd};
+
 	for (unsigned i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -172,8 +176,8 @@ static int start_process(struct dom *d)
 	close(u[1]);
 	if (pid < 0)
 		return pid;
-	d->pid = pid;
 	pthread_mutex_lock(&state_lock);
+	d->pid = pid;
 	d->refs++; /* the thread's */
 	pthread_mutex_unlock(&state_lock);
 	if (pthread_create(&t, NULL, up_thread, d)) {
@@ -206,7 +210,7 @@ void dom_ready(struct dom *d, bool ready)
 	if (ready)
 		d->ready = true;
 	else
-		d->dead = true;
+		__atomic_store_n(&d->dead, true, __ATOMIC_RELEASE);
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&state_lock);
 }
@@ -269,8 +273,11 @@ long dom_set_max_mem(struct dom *d, uint64_t pages)
 		return -ENOMEM;
 	long rc = ctl(d, CTL_SET_MAX_MEM, pages, 0);
 
-	if (!rc)
+	if (!rc) {
+		pthread_mutex_lock(&state_lock);
 		d->max_pages = pages;
+		pthread_mutex_unlock(&state_lock);
+	}
 	return rc;
 }
 
@@ -343,7 +350,7 @@ void dom_died(pid_t pid, int status)
 		;
 	if (d) {
 		d->refs++;
-		d->dead = true;
+		__atomic_store_n(&d->dead, true, __ATOMIC_RELEASE);
 		pthread_cond_broadcast(&changed);
 	}
 	pthread_mutex_unlock(&state_lock);

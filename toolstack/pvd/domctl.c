@@ -30,6 +30,7 @@ void fill_info(struct dom *d, void *out)
 		return;
 	}
 	ctl_info(d, &i);
+	pthread_mutex_lock(&state_lock);
 	g->domain = d->id;
 	g->flags = (d->dying ? XEN_DOMINF_dying : 0) | (d->pauses ? XEN_DOMINF_paused : 0);
 	if (d->shutdown)
@@ -46,6 +47,7 @@ void fill_info(struct dom *d, void *out)
 	g->max_vcpu_id = d->max_vcpus - 1;
 	g->ssidref = d->ssidref;
 	memcpy(g->handle, d->handle, sizeof(g->handle));
+	pthread_mutex_unlock(&state_lock);
 	g->gpaddr_bits = 46;
 }
 
@@ -123,7 +125,7 @@ static long vcpu_info(struct dom *d, struct xen_domctl_getvcpuinfo *p)
 
 	if (p->vcpu >= d->max_vcpus)
 		return -EINVAL;
-	if (d->dead) { /* still listed: xl shows it as it was left */
+	if (__atomic_load_n(&d->dead, __ATOMIC_ACQUIRE)) { /* still listed: xl shows it as it was left */
 		p->online = p->blocked = p->running = 0;
 		return 0;
 	}

@@ -154,9 +154,15 @@ long port_close(struct client *c, uint32_t nr)
 
 void ports_of_client(struct client *c)
 {
-	for (uint32_t n = 1; n < MAX_PORTS; n++)
-		if (ports[n].owner == c) /* only this thread gives ports to c */
+	for (uint32_t n = 1; n < MAX_PORTS; n++) {
+		bool own;
+
+		pthread_mutex_lock(&state_lock);
+		own = ports[n].owner == c;
+		pthread_mutex_unlock(&state_lock);
+		if (own) /* only this thread gives ports to c, or takes them */
 			port_close(c, n);
+	}
 }
 
 long port_status(uint32_t nr, void *status)

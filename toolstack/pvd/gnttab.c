@@ -40,12 +40,14 @@ static int acquire(struct dom *d, uint32_t ref, uint16_t by, bool write, uint64_
 	uint32_t *word, old, new;
 	int rc = GNTST_okay;
 
-	if (!d->grants)
-		return GNTST_general_error;
 	if (ref >= NR_GRANTS)
 		return GNTST_bad_gntref;
-	word = (uint32_t *)&d->grants[ref]; /* flags, then domid */
 	pthread_mutex_lock(&state_lock);
+	if (!d->grants) {
+		rc = GNTST_general_error;
+		goto out;
+	}
+	word = (uint32_t *)&d->grants[ref]; /* flags, then domid */
 	old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
 	do {
 		if ((old & (GTF_type_mask | GTF_sub_page)) != GTF_permit_access ||

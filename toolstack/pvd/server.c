@@ -30,9 +30,11 @@ static long domain_ram(const struct pvd_req *q, struct answer *a)
 	a->d = dom_get(q->arg[0]);
 	if (!a->d)
 		return -ESRCH;
-	if (!a->d->nr_frames)
-		return -ENODEV;
+	pthread_mutex_lock(&state_lock);
 	a->r.out[0] = a->d->nr_frames;
+	pthread_mutex_unlock(&state_lock);
+	if (!a->r.out[0])
+		return -ENODEV;
 	a->fds[0] = a->d->ram_fd;
 	return 0;
 }
