@@ -205,6 +205,189 @@ static void no_frame_beyond_the_reservation(void **state)
 			 RAM_FRAMES - MAPPED - 4);
 }
 
+/* The guest's view: arguments lie in its own page at VA. */
+static void *args(unsigned offset)
+{
+	return (uint8_t *)frame_ptr(&dom, data) + offset;
+}
+
+static long mmuext(unsigned cmd, uint64_t mfn)
+{
+	struct mmuext_op op = {.cmd = cmd, .arg1.mfn = mfn};
+
+	memcpy(args(0), &op, sizeof(op));
+	return do_mmuext_op(&vcpu, VA, 1, 0, DOMID_SELF, 0);
+}
+
+static void a_batch_stops_at_the_first_refusal_and_says_where(void **state)
+{
+	struct mmu_update *u = args(0);
+	uint32_t *done = args(512);
+
+	for (unsigned i = 0; i < 3; i++)
+		u[i] = (struct mmu_update){.ptr = l1 * PAGE_SIZE + 8 * (8 + i)};
+	u[1].val = pte(l2, PTE_RW);
+	assert_int_equal(do_mmu_update(&vcpu, VA, 3, VA + 512, DOMID_SELF, 0), -EBUSY);
+	assert_int_equal(*done, 1);
+	assert_int_equal(table(l1)[8], 0);
+	assert_true(table(l1)[10] & PTE_P);
+	assert_int_equal(do_mmu_update(&vcpu, VA, 1, VA + 512, 0, 0), -EPERM);
+	assert_int_equal(do_mmu_update(&vcpu, VA, 1, VA + 512, 99, 0), -ESRCH);
+	assert_int_equal(do_mmu_update(&vcpu, 0, 1, 0, DOMID_SELF, 0), -EFAULT);
+}
+
+static void entries_get_the_bits_xen_gives_them(void **state)
+{
+	assert_int_equal(map(VA, data << PAGE_SHIFT | PTE_P | PTE_RW), 0);
+	assert_int_equal(table(l1)[0] & (PTE_US | PTE_G | 1UL << 52), PTE_US | 1UL << 52);
+	assert_int_equal(map(VA, pte(data, PTE_RW | PTE_US)), 0);
+	assert_int_equal(table(l1)[0] & (PTE_US | PTE_G | 1UL << 52), PTE_US | PTE_G);
+	assert_int_equal(map(VA, pte(data, PTE_RW | 0x10)), -EINVAL);
+	assert_int_equal(pte_update(&vcpu, l2, 0, pte(data, PTE_PS), false), -EINVAL);
+	assert_true(table(l4)[0] & PTE_A);
+}
+
+static void a_change_above_the_l1_forgets_every_mapping(void **state)
+{
+	assert_int_equal(pte_update(&vcpu, l2, 7, pte(l1, PTE_RW), false), 0);
+	assert_int_equal(flushes, 0);
+	assert_int_equal(pte_update(&vcpu, l2, 7, 0, false), 0);
+	assert_int_equal(flushes, 1);
+}
+
+static void roots_and_the_ldt(void **state)
+{
+	uint64_t other = frame_alloc(&dom, 0, 40);
+	struct mmuext_op op = {
+		.cmd = MMUEXT_SET_LDT, .arg1.linear_addr = HYPERVISOR_END, .arg2.nr_ents = 512};
+
+	assert_int_equal(mmuext(MMUEXT_NEW_BASEPTR, l1), -EINVAL);
+	assert_int_equal(mmuext(MMUEXT_NEW_BASEPTR, FRAMES), -EINVAL);
+	assert_int_equal(mmuext(MMUEXT_NEW_USER_BASEPTR, other), 0);
+	assert_int_equal(dom.frame[other].type, FT_L4);
+	assert_int_equal(mmuext(MMUEXT_NEW_USER_BASEPTR, 0), 0);
+	assert_int_equal(dom.frame[other].ref_count, 0);
+	memcpy(args(0), &op, sizeof(op));
+	assert_int_equal(do_mmuext_op(&vcpu, VA, 1, 0, DOMID_SELF, 0), 0);
+	op.arg1.linear_addr = HYPERVISOR_START;
+	memcpy(args(0), &op, sizeof(op));
+	assert_int_equal(do_mmuext_op(&vcpu, VA, 1, 0, DOMID_SELF, 0), -EINVAL);
+	assert_int_equal(mmuext(MMUEXT_MARK_SUPER, data), -EOPNOTSUPP);
+	assert_int_equal(mmuext(99, 0), -ENOSYS);
+}
+
+static void a_mapped_frame_given_back_lives_until_unmapped(void **state)
+{
+	uint64_t mfn = data + 3, before = dom.tot_pages;
+
+	*(uint64_t *)frame_ptr(&dom, mfn) = 42;
+	assert_int_equal(toolstack_decrease(&dom, 0, &mfn, 1), 1);
+	assert_int_equal(toolstack_decrease(&dom, 0, &mfn, 1), 0);
+	assert_int_equal(dom.tot_pages, before);
+	assert_int_equal(*(uint64_t *)frame_ptr(&dom, mfn), 42);
+	assert_int_equal(map(VA + 3 * PAGE_SIZE, 0), 0);
+	assert_int_equal(dom.tot_pages, before - 1);
+	assert_int_equal(dom.frame[mfn].kind, FRAME_FREE);
+	assert_int_equal(map(VA + 3 * PAGE_SIZE, pte(mfn, PTE_RW)), -EBUSY);
+	/* The root itself, too. */
+	assert_int_equal(toolstack_decrease(&dom, 0, &l4, 1), 1);
+	assert_int_equal(map(VA + 4 * PAGE_SIZE, 0), 0);
+}
+
+static long exchange(unsigned in_order, unsigned ins, unsigned out_order, unsigned outs)
+{
+	struct xen_memory_exchange x = {
+		.in = {.nr_extents = ins, .extent_order = in_order, .domid = DOMID_SELF},
+		.out = {.nr_extents = outs, .extent_order = out_order, .domid = DOMID_SELF},
+	};
+
+	set_xen_guest_handle(x.in.extent_start, (xen_pfn_t *)(VA + 1024));
+	set_xen_guest_handle(x.out.extent_start, (xen_pfn_t *)(VA + 2048));
+	memcpy(args(0), &x, sizeof(x));
+	return do_memory_op(&vcpu, XENMEM_exchange, VA, 0, 0, 0);
+}
+
+static void exchange_is_all_or_nothing(void **state)
+{
+	uint64_t *in = args(1024), *out = args(2048), before;
+
+	for (unsigned i = 0; i < 4; i++) {
+		in[i] = frame_alloc(&dom, 0, 50 + i);
+		*(uint64_t *)frame_ptr(&dom, in[i]) = i;
+	}
+	before = dom.tot_pages;
+	out[0] = 100;
+	in[3] = in[2]; /* twice */
+	assert_int_equal(exchange(0, 4, 2, 1), -EINVAL);
+	in[3] = data + 1; /* mapped */
+	assert_int_equal(exchange(0, 4, 2, 1), -EINVAL);
+	assert_int_equal(exchange(0, 4, 2, 2), -EINVAL);
+	assert_int_equal(exchange(0, 4, 12, 1), -EPERM);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(frame_is_ram(&dom, in[i]));
+		assert_int_equal(*(uint64_t *)frame_ptr(&dom, in[i]), i);
+	}
+	in[3] = in[2] + 1;
+	assert_int_equal(exchange(0, 4, 2, 1), 0);
+	assert_int_equal(((struct xen_memory_exchange *)args(0))->nr_exchanged, 4);
+	assert_int_equal(out[0] % 4, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_true(frame_is_ram(&dom, out[0] + i));
+		assert_int_equal(dom.frame[out[0] + i].pfn, 100 + i);
+		assert_int_equal(*(uint64_t *)frame_ptr(&dom, out[0] + i), 0);
+	}
+	assert_int_equal(dom.tot_pages, before);
+}
+
+static long reservation(unsigned cmd, unsigned n, uint16_t domid)
+{
+	xen_memory_reservation_t r = {.nr_extents = n, .domid = domid};
+
+	set_xen_guest_handle(r.extent_start, (xen_pfn_t *)(VA + 1024));
+	memcpy(args(0), &r, sizeof(r));
+	return do_memory_op(&vcpu, cmd, VA, 0, 0, 0);
+}
+
+static void the_guest_balloons(void **state)
+{
+	uint64_t *list = args(1024), before = dom.tot_pages;
+
+	list[0] = 70;
+	list[1] = 71;
+	assert_int_equal(reservation(XENMEM_populate_physmap, 2, DOMID_SELF), 2);
+	assert_int_equal(dom.frame[list[1]].pfn, 71);
+	*(uint16_t *)args(0) = DOMID_SELF;
+	assert_int_equal(do_memory_op(&vcpu, XENMEM_current_reservation, VA, 0, 0, 0), before + 2);
+	assert_int_equal(reservation(XENMEM_decrease_reservation, 2, DOMID_SELF), 2);
+	assert_int_equal(reservation(XENMEM_decrease_reservation, 2, DOMID_SELF), 0);
+	assert_int_equal(reservation(XENMEM_decrease_reservation, 2, 99), 0);
+	assert_int_equal(dom.tot_pages, before);
+	assert_int_equal(do_memory_op(&vcpu, XENMEM_populate_physmap, 0, 0, 0, 0), 0);
+	assert_int_equal(do_memory_op(&vcpu, XENMEM_exchange, 0, 0, 0, 0), -EFAULT);
+	assert_int_equal(do_memory_op(&vcpu, XENMEM_machine_memory_map, 0, 0, 0, 0), -EPERM);
+	assert_int_equal(do_memory_op(&vcpu, 60, 0, 0, 0, 0), -ENOSYS);
+}
+
+static void a_descriptor_table_is_checked_and_read_only(void **state)
+{
+	uint64_t *list = args(1024), gdt = frame_alloc(&dom, 0, 60);
+
+	list[0] = gdt;
+	table(gdt)[1] = 0x00af9b000000ffff; /* 64-bit code, DPL 0 */
+	table(gdt)[2] = 0x00008b0000000067; /* a TSS */
+	assert_int_equal(do_set_gdt(&vcpu, VA + 1024, 512, 0, 0, 0), -EINVAL);
+	table(gdt)[2] = 0;
+	assert_int_equal(do_set_gdt(&vcpu, VA + 1024, 512, 0, 0, 0), 0);
+	assert_int_equal(table(gdt)[1] >> 45 & 3, 3);
+	assert_int_equal(map(VA + PAGE_SIZE, pte(gdt, PTE_RW)), -EBUSY);
+	assert_int_equal(
+		do_update_descriptor(&vcpu, gdt * PAGE_SIZE + 16, 0x00008b0000000067, 0, 0, 0),
+		-EINVAL);
+	assert_int_equal(do_update_descriptor(&vcpu, l1 * PAGE_SIZE, 0, 0, 0, 0), -EINVAL);
+	assert_int_equal(do_set_gdt(&vcpu, 0, 0, 0, 0, 0), 0);
+	assert_int_equal(dom.frame[gdt].ref_count, 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -221,6 +404,14 @@ int main(void)
 		T(copies_stop_at_what_the_guest_may_not_touch),
 		T(a_frame_given_back_comes_again_zeroed),
 		T(no_frame_beyond_the_reservation),
+		T(a_batch_stops_at_the_first_refusal_and_says_where),
+		T(entries_get_the_bits_xen_gives_them),
+		T(a_change_above_the_l1_forgets_every_mapping),
+		T(roots_and_the_ldt),
+		T(a_mapped_frame_given_back_lives_until_unmapped),
+		T(exchange_is_all_or_nothing),
+		T(the_guest_balloons),
+		T(a_descriptor_table_is_checked_and_read_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
