@@ -36,7 +36,7 @@ struct vcpu *direct_work(struct vcpu *v)
 	return v;
 }
 
-struct vcpu *direct_hypercall(struct vcpu *v, uint32_t nr)
+struct vcpu *direct_hypercall(struct vcpu *v, uint64_t nr)
 {
 	regs_t *r = &v->regs;
 	long ret;

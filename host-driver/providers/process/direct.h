@@ -47,7 +47,7 @@ extern __thread uint64_t direct_scratch;
 extern __thread volatile uint8_t direct_kicked;
 
 /* direct.c, called by entry.S */
-struct vcpu *direct_hypercall(struct vcpu *v, uint32_t nr);
+struct vcpu *direct_hypercall(struct vcpu *v, uint64_t nr);
 struct vcpu *direct_work(struct vcpu *v);
 
 /* mirror.c: guest page tables as host mappings, filled by fault. d->lock held. */

@@ -119,7 +119,7 @@ static void exception(struct vcpu *v, unsigned vector, uint64_t error, uint64_t 
 /* A fault of the monitor's own: nothing to save, say where and die with the signal. */
 static void monitor_fault(int sig, const greg_t *g)
 {
-	fprintf(stderr, "pvdom %u: signal %d in the monitor at %p, address %p, rsp %p\n",
+	fprintf(stderr, "pvdom %d: signal %d in the monitor at %p, address %p, rsp %p\n",
 		the_domain ? the_domain->id : 0, sig, (void *)g[REG_RIP], (void *)g[REG_CR2],
 		(void *)g[REG_RSP]);
 	signal(sig, SIG_DFL);
