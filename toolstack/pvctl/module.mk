@@ -15,3 +15,16 @@ $(BIN)/pvctl: $(PVCTL_OBJS) $(THIN_LIBS)
 		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
 
 ALL += $(BIN)/pvctl
+
+.PHONY: install-pvctl
+install-pvctl: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pavane \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/include/pavane \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 755 $(BIN)/pvctl $(BIN)/pvdom $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(B)/guest/pv-guest $(DESTDIR)$(PREFIX)/lib/pavane/
+	install -m 644 docs/man/pvctl.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 hypercalls/abi/pavane/*.h $(DESTDIR)$(PREFIX)/include/pavane/
+	install -m 644 toolstack/pvctl/pvctl.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/pvctl
+INSTALLS += install-pvctl

@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# make install puts everything where it runs from, and what is installed runs a guest.
+set -u
+cd "$(dirname "$0")/../.."
+D=$(mktemp -d)
+PAVANE_RUNDIR=$D/run
+export PAVANE_RUNDIR
+passed=0 failed=0
+trap '"$D/opt/bin/pvd" --stop >/dev/null 2>&1; rm -rf "$D"' EXIT
+check() {
+	local what=$1
+	shift
+	if "$@" >"$D/out" 2>&1; then
+		echo "ok $what"
+		passed=$((passed + 1))
+	else
+		echo "not ok $what: $(tail -c 300 "$D/out" | tr '\n' '|')"
+		failed=$((failed + 1))
+	fi
+}
+mkdir "$D/run"
+check "make install" make --no-print-directory -s install DESTDIR="$D" PREFIX=/opt
+for f in bin/pvctl bin/pvd bin/pvdom lib/pavane/libxencall.so.1 share/man/man1/pvctl.1 \
+	share/bash-completion/completions/pvctl include/pavane/hypercall.h; do
+	check "installs $f" test -s "$D/opt/$f"
+done
+check "the installed pvctl runs a guest" bash -c "printf 'halt\n' | timeout 30 $D/opt/bin/pvctl create --kernel $D/opt/lib/pavane/pv-guest --memory 16 --name i -c | grep -q 'pv>'"
+check "the man page is well formed" bash -c "[ -z \"\$(man --warnings -E UTF-8 -l $D/opt/share/man/man1/pvctl.1 2>&1 >/dev/null)\" ]"
+check "the completion loads and completes" bash -c "source $D/opt/share/bash-completion/completions/pvctl; COMP_WORDS=(pvctl cre); COMP_CWORD=1; _pvctl; [ \"\${COMPREPLY[0]}\" = create ]"
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
