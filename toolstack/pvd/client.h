@@ -35,7 +35,7 @@ struct pvd_rsp {
 };
 
 enum pvd_op {
-	PVD_HELLO = 1,	  /* arg0 = PVD_PROTO; answered once the store answers */
+	PVD_HELLO = 1,	  /* arg0 = PVD_PROTO; out0 = 1 once the store answers, 1 = domains */
 	PVD_STOP,	  /* end the daemon, every domain with it */
 	PVD_ARENA,	  /* arg0 = its address in the client, arg1 = size; 1 fd, sealed SHRINK */
 	PVD_HYPERCALL,	  /* arg0 = number, arg1.. = arguments */

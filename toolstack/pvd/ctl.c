@@ -8,6 +8,9 @@
 
 #include "toolstack/pvd/pvd.h"
 
+/* A list of domains has last time's numbers to fall back on. */
+#define INFO_TIMEOUT_MS 500
+
 static int64_t now_ms(void)
 {
 	struct timespec ts;
@@ -84,7 +87,8 @@ static long call_locked(struct dom *d, uint32_t op, const uint64_t arg[4], const
 			uint32_t out_len, const int *fds, void *in, uint32_t *in_len)
 {
 	struct pvdom_req q = {.op = op, .len = out_len};
-	const int64_t deadline = now_ms() + PVDOM_TIMEOUT_MS;
+	const int timeout = op == CTL_INFO ? INFO_TIMEOUT_MS : PVDOM_TIMEOUT_MS;
+	const int64_t deadline = now_ms() + timeout;
 	struct pvdom_rsp rsp;
 	long rc;
 
@@ -106,7 +110,7 @@ static long call_locked(struct dom *d, uint32_t op, const uint64_t arg[4], const
 	rc = recv_rsp(d, &rsp, in, in_len, deadline);
 	if (rc == -ETIMEDOUT) {
 		d->stale++;
-		log_line("d%u: no answer to request %u within %u ms", d->id, op, PVDOM_TIMEOUT_MS);
+		log_line("d%u: no answer to request %u within %d ms", d->id, op, timeout);
 		return -EIO;
 	}
 	if (rc)
@@ -133,14 +137,15 @@ long ctl(struct dom *d, uint32_t op, uint64_t a0, uint64_t a1)
 /* A list of domains must not wait for one that is stuck: ask only who answered last time. */
 void ctl_info(struct dom *d, struct pvdom_info *info)
 {
-	struct pvdom_info i = { 0 };
+	struct pvdom_info i = {0};
 	uint32_t len = sizeof(i);
 	bool fresh = false;
 
 	if (!pthread_mutex_trylock(&d->ctl_lock)) { /* else somebody asks it right now */
 		if (!d->stale || !wait_for(d->ctl_fd, POLLIN, 0))
-			fresh = !call_locked(d, CTL_INFO, (uint64_t[4]){ 0 }, NULL, 0, NULL, &i,
-					     &len) && len == sizeof(i);
+			fresh = !call_locked(d, CTL_INFO, (uint64_t[4]){0}, NULL, 0, NULL, &i,
+					     &len) &&
+				len == sizeof(i);
 		pthread_mutex_unlock(&d->ctl_lock);
 	}
 	pthread_mutex_lock(&state_lock);

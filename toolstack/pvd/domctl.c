@@ -125,7 +125,8 @@ static long vcpu_info(struct dom *d, struct xen_domctl_getvcpuinfo *p)
 
 	if (p->vcpu >= d->max_vcpus)
 		return -EINVAL;
-	if (__atomic_load_n(&d->dead, __ATOMIC_ACQUIRE)) { /* still listed: xl shows it as it was left */
+	if (__atomic_load_n(&d->dead,
+			    __ATOMIC_ACQUIRE)) { /* still listed: xl shows it as it was left */
 		p->online = p->blocked = p->running = 0;
 		return 0;
 	}

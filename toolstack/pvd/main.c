@@ -15,7 +15,7 @@
 
 #include "toolstack/pvd/pvd.h"
 
-#define START_TRIES 400 /* of 50 ms */
+#define START_TRIES 200 /* of 50 ms */
 
 char rundir[90], bindir[256], libdir[300];
 
@@ -96,15 +96,21 @@ static void clear_stale(void)
 	globfree(&g);
 }
 
-static int serve(bool to_log)
+/*
+ * status: where to say 'k' when the socket listens, 'b' when another pvd has the lock; who reads
+ * the end of the file instead knows that it failed.
+ */
+static int serve(bool to_log, int status)
 {
 	struct rlimit nofile;
 	char path[128];
 	pthread_t t;
 	int rc, fd, lock = take_lock();
 
+	if (lock == -EBUSY && status < 0)
+		fprintf(stderr, "pvd: already serves %s\n", rundir);
 	if (lock < 0)
-		return lock == -EBUSY ? 0 : 1;
+		return lock == -EBUSY && write(status, "b", 1) == 1 ? 0 : 1;
 	umask(077);
 	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	dup2(fd, 0);
@@ -138,6 +144,11 @@ static int serve(bool to_log)
 		return 1;
 	}
 	log_line("Pavane: pvd %d serves %s", getpid(), rundir);
+	if (status >= 0) {
+		if (write(status, "k", 1) != 1)
+			log_line("pvd: whoever started it has gone");
+		close(status);
+	}
 	rc = main_loop();
 	server_close();
 	log_line("Pavane: pvd ends");
@@ -145,7 +156,7 @@ static int serve(bool to_log)
 }
 
 /* 1: serving and the store answers; 0: serving without a store; < 0: nobody there. */
-static int hello(void)
+static int hello(uint64_t *domains)
 {
 	uint64_t out[2] = {0};
 	int s = pvd_connect();
@@ -155,43 +166,55 @@ static int hello(void)
 		return -1;
 	rc = pvd_call(s, PVD_HELLO, (uint64_t[6]){PVD_PROTO}, NULL, 0, -1, NULL, 0, out, NULL);
 	close(s);
+	*domains = out[1];
 	return rc < 0 ? -1 : out[0] != 0;
 }
 
-static pid_t start_child(void)
+/* 'k', 'b', or 0 if it failed. */
+static char start_child(void)
 {
-	pid_t pid = fork();
+	int p[2], status;
+	char word = 0;
+	pid_t pid;
 
-	if (pid)
-		return pid;
-	setsid();
-	/* a second fork, so that the daemon is nobody's child to wait for */
+	if (pipe2(p, O_CLOEXEC))
+		return 0;
 	pid = fork();
-	if (pid)
-		_exit(pid < 0);
-	_exit(serve(true));
+	if (!pid) {
+		setsid();
+		close(p[0]);
+		/* a second fork, so that the daemon is nobody's child to wait for */
+		pid = fork();
+		_exit(pid ? pid < 0 : serve(true, p[1]));
+	}
+	close(p[1]);
+	if (pid > 0) {
+		waitpid(pid, &status, 0);
+		if (read(p[0], &word, 1) != 1)
+			word = 0;
+	}
+	close(p[0]);
+	return word;
 }
 
 static int daemon_start(void)
 {
 	for (int i = 0; i < START_TRIES; i++) {
-		int h = hello(), status;
+		uint64_t domains = 0;
+		int h = hello(&domains);
 
 		if (h > 0)
 			return 0;
-		if (!h && i) {
+		if (!h && domains) {
 			fprintf(stderr,
 				"pvd: xenstored is gone; it comes back when no domain is left\n");
 			return 0;
 		}
-		/* one that finds another pvd at work ends by itself */
-		if (h < 0 && i % 10 == 0) {
-			pid_t pid = start_child();
-
-			if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
-				break;
-		}
-		usleep(i < 10 ? 10000 : 50000);
+		/* one that has the lock but does not listen yet, or no longer, may still do so */
+		if (!h || !start_child())
+			break;
+		if (i)
+			usleep(50000);
 	}
 	fprintf(stderr, "pvd: does not start; see %s/pvd.log\n", rundir);
 	return 1;
@@ -245,5 +268,5 @@ int main(int argc, char **argv)
 	find_dirs();
 	if (make_rundir())
 		return 1;
-	return opt == 'd' ? daemon_start() : opt == 's' ? daemon_stop() : serve(false);
+	return opt == 'd' ? daemon_start() : opt == 's' ? daemon_stop() : serve(false, -1);
 }

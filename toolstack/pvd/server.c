@@ -108,7 +108,8 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_HELLO:
 		if (q->arg[0] != PVD_PROTO)
 			return -EPROTO;
-		a->r.out[0] = store_wait(10000);
+		a->r.out[0] = store_wait(5000);
+		a->r.out[1] = dom_count();
 		main_kick(); /* xenconsoled waits for the store, too */
 		return 0;
 	case PVD_STOP: main_stop(); return 0;

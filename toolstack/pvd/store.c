@@ -193,8 +193,10 @@ static bool answers(int ms)
 
 bool store_wait(int ms)
 {
-	for (int waited = 0; waited < ms; waited += 5) {
-		if (answers(ms))
+	const time_t until = uptime() + ms / 1000;
+
+	while (uptime() <= until) {
+		if (answers(1000))
 			return true;
 		if (!store.pid && dom_count()) /* not to be started as long as these live */
 			return false;
