@@ -228,7 +228,7 @@ static void mmu_update(void)
 					     (uint64_t)byte() << 3);
 		store(ARGS + i * 16 + 8, a_pte());
 	}
-	do_mmu_update(&vcpu, ARGS, n, done, a_domid(), 0);
+	do_mmu_update(&vcpu, ARGS, byte() & 1 ? n : n | UPDATE_PREEMPTED, done, a_domid(), 0);
 }
 
 static void mmuext_op(void)
@@ -241,7 +241,7 @@ static void mmuext_op(void)
 		op.arg1.mfn = a_frame();
 	op.arg2.src_mfn = byte() & 1 ? a_frame() : any();
 	copy_to_guest(&vcpu, ARGS, &op, sizeof(op));
-	do_mmuext_op(&vcpu, ARGS, 1, 0, a_domid(), 0);
+	do_mmuext_op(&vcpu, ARGS, byte() ? 1 : any(), byte() & 1 ? a_va() : 0, a_domid(), 0);
 }
 
 static void reservation(xen_memory_reservation_t *r, uint64_t list)
@@ -282,11 +282,26 @@ static void descriptors(void)
 	do_set_gdt(&vcpu, LIST, byte() * 8, 0, 0, 0);
 }
 
+/* The broker believes its client no more than we do. */
+static void toolstack(void)
+{
+	uint64_t mfn[4], pfn[4] = {1, ~0UL, 3, 4};
+	unsigned order = byte() % 20, n = byte() % 5;
+
+	for (unsigned i = 0; i < n; i++)
+		mfn[i] = a_frame();
+	switch (byte() % 3) {
+	case 0: toolstack_populate(&dom, order, pfn, mfn, n); break;
+	case 1: toolstack_decrease(&dom, order, mfn, n); break;
+	default: toolstack_mmuext(&dom, byte() % 6, a_frame());
+	}
+}
+
 static void step(void)
 {
 	uint64_t n;
 
-	switch (byte() % 10) {
+	switch (byte() % 11) {
 	case 0: /* the guest's own store */
 		n = a_va() + byte() * 8;
 		store(n, a_pte());
@@ -298,7 +313,11 @@ static void step(void)
 	case 5:
 	case 6:
 		n = a_va();
-		do_update_va_mapping(&vcpu, n, a_pte(), byte(), 0, 0);
+		if (byte() & 15)
+			do_update_va_mapping(&vcpu, n, a_pte(), byte(), 0, 0);
+		else
+			do_update_va_mapping_otherdomain(&vcpu, n, a_pte(), byte() ? 0 : any(),
+							 a_domid(), 0);
 		break;
 	case 7: memory_op(); break;
 	case 8: descriptors(); break;
@@ -317,6 +336,7 @@ static void setup(void)
 			      .shutdown = -1,
 			      .nr_frames = NR_FRAMES,
 			      .max_pages = MAX_PAGES,
+			      .nr_e820 = 2,
 			      .grant_frames = 1};
 	vcpu = (struct vcpu){.d = &dom, .kernel_mode = true};
 	dom.ram = mmap(NULL, NR_FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE,
@@ -334,6 +354,8 @@ static void setup(void)
 	t[3][0] = (base + 2) << PAGE_SHIFT | 7;
 	CHECK(!toolstack_mmuext(&dom, MMUEXT_PIN_L4_TABLE, base + 3));
 	CHECK(!root_load(&vcpu, base + 3));
+	dom.alloc_hint = base + 64 + 20; /* of the two free runs of 16, leave one */
+	frame_alloc(&dom, 2, 0);
 	check_counts();
 	dom0 = dom;
 	vcpu0 = vcpu;
@@ -353,6 +375,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	memset(mirror, 0, sizeof(mirror));
 	input = bytes;
 	left = size;
+	dom.alloc_hint = PVDOM_MFN_RAM + byte();
 	for (int n = 0; left && n < 100; n++) {
 		step();
 		check_counts();

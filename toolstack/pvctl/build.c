@@ -2,15 +2,17 @@
 /* Making a domain: libxenguest builds it, libxenstore introduces it. */
 #include "toolstack/pvctl/pvctl.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xenguest.h>
+
+#include "toolstack/pvctl/image.h"
 
 static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static int complain(const char *fmt, ...)
@@ -28,28 +30,20 @@ static int complain(const char *fmt, ...)
 /* What a newcomer gets wrong, told before libxenguest would in its own words. */
 static int check_kernel(const char *path)
 {
-	union {
-		Elf64_Ehdr elf;
-		unsigned char raw[1024];
-	} h;
+	unsigned char head[IMAGE_HEAD];
+	const char *problem;
+	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st))
 		return complain("kernel %s: %s", path, strerror(errno));
-	n = read(fd, &h, sizeof(h));
+	n = read(fd, head, sizeof(head));
+	if (n < 0)
+		return complain("kernel %s: %s", path, strerror(errno));
 	close(fd);
-	if (n < (ssize_t)sizeof(h.elf))
-		return complain("kernel %s: the file is truncated", path);
-	if (!memcmp(h.elf.e_ident, ELFMAG, SELFMAG)) {
-		if (h.elf.e_ident[EI_CLASS] != ELFCLASS64 || h.elf.e_machine != EM_X86_64)
-			return complain("kernel %s: built for another machine; give an x86-64 one",
-					path);
-		return 0;
-	}
-	if (n == sizeof(h) && !memcmp(h.raw + 0x202, "HdrS", 4))
-		return 0;
-	return complain("kernel %s: neither an ELF file nor a Linux bzImage", path);
+	problem = image_problem(head, n, st.st_size);
+	return problem ? complain("kernel %s: %s", path, problem) : 0;
 }
 
 static int check_config(const struct config *c)

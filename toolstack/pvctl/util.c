@@ -95,7 +95,8 @@ static void start_broker(void)
 		_exit(127);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
-		die("the broker did not start; see %s/pvd.log", rundir);
+		die("the broker did not start; is %s a folder of yours? (PAVANE_RUNDIR names another)",
+		    rundir);
 }
 
 void connect_broker(bool store)
