@@ -50,6 +50,8 @@ static long serve(struct dom *d, struct packet *p, uint32_t *out_len, int fds[2]
 
 	switch (q->op) {
 	case UP_READY:
+		if (d->ready)
+			return -EINVAL;
 		if (!q->arg[0])
 			log_line("d%u: not sandboxed: this host offers no seccomp", d->id);
 		dom_ready(d, true);

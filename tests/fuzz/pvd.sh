@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# pvd under ASan and UBSan against clients that send nonsense and pvdoms that lie.
+# tests/fuzz/pvd.sh [SECONDS]
+set -u
+cd "$(dirname "$0")/../.."
+SECS=${1:-8}
+T=$(mktemp -d)
+export PAVANE_RUNDIR=$T/run
+mkdir -p "$T/bin" "$PAVANE_RUNDIR"
+trap '"$T/bin/pvd" --stop >/dev/null 2>&1; rm -rf "$T"' EXIT
+ln -s "$PWD/build/lib" "$T/lib"
+ln -s "$PWD/build/bin/pvdom" "$PWD/build/bin/pvctl" "$T/bin/"
+gcc -O1 -g -std=gnu11 -D_GNU_SOURCE -I. -D__XEN_TOOLS__ -include stdint.h -fPIE -pie \
+	-fsanitize=address,undefined -o "$T/bin/pvd" toolstack/pvd/*.c toolstack/xenlibs/conn.c \
+	-lpthread || exit 1
+passed=0 failed=0
+verdict() { # description: pvd still serves, and no sanitizer spoke
+	if timeout 20 build/bin/pvctl list >/dev/null &&
+		! grep -qE 'Sanitizer|runtime error' "$PAVANE_RUNDIR/pvd.log"; then
+		echo "ok $1"
+		passed=$((passed + 1))
+	else
+		echo "not ok $1"
+		grep -E -A15 'Sanitizer|runtime error' "$PAVANE_RUNDIR/pvd.log" | head -30
+		failed=$((failed + 1))
+	fi
+	timeout 20 "$T/bin/pvd" --stop
+}
+"$T/bin/pvd" --daemon
+timeout 20 python3 tests/fuzz/pvd_domains.py 2 0
+for seed in $RANDOM $RANDOM; do
+	timeout $((SECS * 3 + 20)) python3 tests/fuzz/pvd_client.py $seed "$SECS" | sed "s/^/seed $seed: /" &
+done
+wait $(jobs -p)
+verdict "clients that send nonsense"
+PAVANE_PVDOM=$PWD/tests/fuzz/lying_pvdom.py "$T/bin/pvd" --daemon
+timeout 30 python3 tests/fuzz/pvd_domains.py 4 5
+verdict "pvdoms that lie"
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
