@@ -263,7 +263,7 @@ long toolstack_populate(struct domain *d, unsigned order, const uint64_t *pfn, u
 			unsigned n);
 long toolstack_decrease(struct domain *d, unsigned order, const uint64_t *mfn, unsigned n);
 long toolstack_mmuext(struct domain *d, unsigned cmd, uint64_t mfn);
-int root_load(struct vcpu *v, uint64_t mfn); /* take the L4 reference, set cr3_mfn; -EINVAL */
+int root_load(struct vcpu *v, uint64_t mfn); /* take the L4 reference, set cr3_mfn; -errno */
 
 /* ---- evtchn.c ---- */
 long do_event_channel_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);

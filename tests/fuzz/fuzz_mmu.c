@@ -321,6 +321,7 @@ static void step(void)
 		break;
 	case 7: memory_op(); break;
 	case 8: descriptors(); break;
+	case 9: toolstack(); break;
 	default: n = a_va(); mirror_fault(n, byte());
 	}
 }

@@ -339,6 +339,25 @@ static void exchange_is_all_or_nothing(void **state)
 	assert_int_equal(dom.tot_pages, before);
 }
 
+static void an_exchange_without_room_changes_nothing(void **state)
+{
+	uint64_t *in = args(1024), *out = args(2048), before, mfn;
+
+	while ((mfn = frame_alloc(&dom, 0, 50)) != INVALID_MFN)
+		in[0] = mfn;
+	in[1] = in[0] - 2; /* no two of them side by side */
+	before = dom.tot_pages;
+	out[0] = 100;
+	*(uint64_t *)frame_ptr(&dom, in[0]) = 42;
+	assert_int_equal(exchange(0, 2, 1, 1), -ENOMEM);
+	assert_int_equal(((struct xen_memory_exchange *)args(0))->nr_exchanged, 0);
+	assert_int_equal(dom.tot_pages, before);
+	assert_true(frame_is_ram(&dom, in[0]) && frame_is_ram(&dom, in[1]));
+	assert_int_equal(*(uint64_t *)frame_ptr(&dom, in[0]), 42);
+	assert_int_equal(exchange(0, 2, 0, 2), 0);
+	assert_int_equal(dom.tot_pages, before);
+}
+
 static long reservation(unsigned cmd, unsigned n, uint16_t domid)
 {
 	xen_memory_reservation_t r = {.nr_extents = n, .domid = domid};
@@ -410,6 +429,7 @@ int main(void)
 		T(roots_and_the_ldt),
 		T(a_mapped_frame_given_back_lives_until_unmapped),
 		T(exchange_is_all_or_nothing),
+		T(an_exchange_without_room_changes_nothing),
 		T(the_guest_balloons),
 		T(a_descriptor_table_is_checked_and_read_only),
 	};
