@@ -7,8 +7,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 
 B       := build
-BIN     := $(B)/bin
-LIB     := $(B)/lib
+BIN      = $(B)/bin
+LIB      = $(B)/lib
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
