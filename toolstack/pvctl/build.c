@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <xenguest.h>
 
@@ -27,21 +29,35 @@ static int complain(const char *fmt, ...)
 	return -1;
 }
 
+/* Opening a fifo would wait for a writer. */
+static int check_file(const char *what, const char *path, struct stat *st)
+{
+	if (stat(path, st) || access(path, R_OK))
+		return complain("%s %s: %s", what, path, strerror(errno));
+	if (!S_ISREG(st->st_mode))
+		return complain("%s %s: not a file; give a regular one", what, path);
+	return 0;
+}
+
 /* What a newcomer gets wrong, told before libxenguest would in its own words. */
 static int check_kernel(const char *path)
 {
 	unsigned char head[IMAGE_HEAD];
 	const char *problem;
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd;
 	ssize_t n;
 
-	if (fd < 0 || fstat(fd, &st))
-		return complain("kernel %s: %s", path, strerror(errno));
-	n = read(fd, head, sizeof(head));
+	if (check_file("kernel", path, &st))
+		return -1;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, head, sizeof(head));
 	if (n < 0)
-		return complain("kernel %s: %s", path, strerror(errno));
-	close(fd);
+		complain("kernel %s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return -1;
 	problem = image_problem(head, n, st.st_size);
 	return problem ? complain("kernel %s: %s", path, problem) : 0;
 }
@@ -50,14 +66,17 @@ static int check_config(const struct config *c)
 {
 	xc_physinfo_t phys = {0};
 	unsigned long host_mib;
+	struct stat st;
 
 	if (!*c->name)
 		return complain("the domain needs a name: --name NAME, or name = in the file");
 	if (c->name[strspn(c->name, "0123456789")] == 0)
 		return complain("name '%s': a name of digits alone would be taken for a number",
 				c->name);
-	if (strpbrk(c->name, "/'\" \t\n"))
-		return complain("name '%s': no blanks, quotes or slashes", c->name);
+	for (const char *p = c->name; *p; p++)
+		if (strchr("/'\"", *p) || (unsigned char)*p <= ' ' || *p == 0x7f)
+			return complain(
+				"the name: no blanks, quotes, slashes or control characters");
 	if (!*c->kernel)
 		return complain("no kernel: --kernel FILE, or kernel = in the file");
 	if (c->vcpus < 1 || c->vcpus > 32)
@@ -69,8 +88,8 @@ static int check_config(const struct config *c)
 		if (c->memory > host_mib)
 			return complain("memory = %lu: the host has %lu MiB", c->memory, host_mib);
 	}
-	if (*c->ramdisk && access(c->ramdisk, R_OK))
-		return complain("ramdisk %s: %s", c->ramdisk, strerror(errno));
+	if (*c->ramdisk && check_file("ramdisk", c->ramdisk, &st))
+		return -1;
 	return check_kernel(c->kernel);
 }
 
@@ -150,10 +169,31 @@ static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char
 	       xs_set_permissions(xsh, t, path, perms, 2);
 }
 
+/* Another pvctl may have taken the name since: asked within the transaction that takes it. */
+static bool name_taken(xs_transaction_t t, uint32_t self, const char *name)
+{
+	unsigned n = 0, len;
+	char **ids = xs_directory(xsh, t, "/local/domain", &n);
+	bool taken = false;
+
+	for (unsigned i = 0; i < n && !taken; i++) {
+		char path[64], *s;
+		xc_domaininfo_t info;
+
+		snprintf(path, sizeof(path), "/local/domain/%.8s/name", ids[i]);
+		s = xs_read(xsh, t, path, &len);
+		taken = s && !strcmp(s, name) && strtoul(ids[i], NULL, 10) != self &&
+			domain_alive(strtoul(ids[i], NULL, 10), &info);
+		free(s);
+	}
+	free(ids);
+	return taken;
+}
+
 static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid,
 		     const struct ports *p)
 {
-	char id[40] = "", vm[64];
+	char id[40] = "", vm[64], start[32];
 	xs_transaction_t t;
 	bool ok;
 
@@ -165,6 +205,10 @@ static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid
 		char path[128];
 
 		t = xs_transaction_start(xsh);
+		if (t != XBT_NULL && name_taken(t, domid, c->name)) {
+			xs_transaction_end(xsh, t, true);
+			return complain("a domain named '%s' exists; take another name", c->name);
+		}
 		ok = t != XBT_NULL && put(t, domid, "", "%s", "") &&
 		     put(t, domid, "vm", "%s", vm) && put(t, domid, "name", "%s", c->name) &&
 		     put(t, domid, "domid", "%u", domid) &&
@@ -188,6 +232,9 @@ static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid
 		ok = ok && xs_write(xsh, t, path, c->name, strlen(c->name));
 		snprintf(path, sizeof(path), "%s/uuid", vm);
 		ok = ok && xs_write(xsh, t, path, id, strlen(id));
+		snprintf(path, sizeof(path), "%s/start_time", vm); /* as libxl: `xl uptime` */
+		snprintf(start, sizeof(start), "%ld.00", (long)time(NULL));
+		ok = ok && xs_write(xsh, t, path, start, strlen(start));
 		if (!ok) {
 			if (t != XBT_NULL)
 				xs_transaction_end(xsh, t, true);
@@ -200,7 +247,7 @@ static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid
 	return 0;
 }
 
-int domain_build(const struct config *c, uint32_t *domid)
+static int build(const struct config *c, uint32_t *domid)
 {
 	struct xen_domctl_createdomain create = {
 		.max_vcpus = c->vcpus,
@@ -210,6 +257,7 @@ int domain_build(const struct config *c, uint32_t *domid)
 		.grant_opts = XEN_DOMCTL_GRANT_version(1),
 	};
 	struct ports p = {0};
+	char path[160];
 	int rc;
 
 	if (check_config(c) || check_name(c))
@@ -229,12 +277,29 @@ int domain_build(const struct config *c, uint32_t *domid)
 		rc = build_image(c, *domid, &p);
 	if (!rc)
 		rc = introduce(c, *domid, create.handle, &p);
-	if (rc) {
+	domain_path(path, *domid, "exit"); /* of an earlier domain of this number */
+	unlink(path);
+	if (!rc && !config_save(c, *domid))
+		rc = complain("%s/domains: %s", rundir, strerror(errno));
+	if (rc)
 		domain_remove(*domid);
-		return -1;
-	}
-	config_save(c, *domid);
-	return 0;
+	return rc ? -1 : 0;
+}
+
+/* A signal that ends pvctl waits until the domain is whole, or gone. */
+int domain_build(const struct config *c, uint32_t *domid)
+{
+	sigset_t set, old;
+	int rc;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	rc = build(c, domid);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return rc;
 }
 
 void domain_remove(uint32_t domid)

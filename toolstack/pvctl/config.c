@@ -34,37 +34,81 @@ static bool among(const char *key, size_t len, const char *const *list, size_t n
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* libxlutil cannot list the keys it read: look at the lines' beginnings ourselves. */
+static void check_key(const char *path, unsigned line, const char *key, size_t len)
+{
+	if (!among(key, len, strings, COUNT(strings)) &&
+	    !among(key, len, numbers, COUNT(numbers)) && !among(key, len, lists, COUNT(lists)))
+		die("%s:%u: unknown key '%.*s'; see pvctl(1) for those there are", path, line,
+		    (int)len, key);
+}
+
+/* To the end of a quoted string: its closing quote, or the terminating zero. */
+static const char *skip_quoted(const char *p)
+{
+	const char quote = *p++;
+
+	while (*p && *p != quote)
+		p += *p == '\\' && p[1] ? 2 : 1;
+	return p;
+}
+
+/* libxlutil cannot list the keys it read: find them in the text, whose syntax it has checked. */
+static void check_text(const char *path, const char *p)
+{
+	unsigned line = 1, depth = 0;
+	bool key_next = true;
+
+	for (; *p; p++) {
+		if (*p == '#') {
+			p += strcspn(p, "\n");
+			if (!*p)
+				return;
+		}
+		if (*p == '\n')
+			line++;
+		if (*p == '[')
+			depth++;
+		if (*p == ']' && depth)
+			depth--;
+		if (*p == '"' || *p == '\'') {
+			p = skip_quoted(p);
+			if (!*p)
+				return;
+		} else if (!depth && (*p == '\n' || *p == ';')) {
+			key_next = true;
+		} else if (key_next && (isalpha((unsigned char)*p) || *p == '_')) {
+			size_t len = strcspn(p, " \t=+\n;#");
+
+			check_key(path, line, p, len);
+			p += len - 1;
+			key_next = false;
+		}
+	}
+}
+
 static void check_keys(const char *path)
 {
 	FILE *f = fopen(path, "r");
-	char line[4096];
-	unsigned n = 0;
+	char *text = NULL;
+	size_t size = 0;
 
 	if (!f)
 		die("%s: %s", path, strerror(errno));
-	while (fgets(line, sizeof(line), f)) {
-		char *p = line + strspn(line, " \t");
-		size_t len = strcspn(p, " \t=+\n#");
-		char *eq = p + len + strspn(p + len, " \t");
-
-		n++;
-		if (!len || (!isalpha((unsigned char)*p) && *p != '_') || *eq != '=')
-			continue;
-		if (!among(p, len, strings, COUNT(strings)) &&
-		    !among(p, len, numbers, COUNT(numbers)) && !among(p, len, lists, COUNT(lists)))
-			die("%s:%u: unknown key '%.*s'; see pvctl(1) for those there are", path, n,
-			    (int)len, p);
-	}
+	if (getdelim(&text, &size, 0, f) > 0)
+		check_text(path, text);
+	free(text);
 	fclose(f);
 }
 
 static void get_string(XLU_Config *x, const char *key, char *to, size_t size)
 {
 	const char *s;
+	int rc = xlu_cfg_get_string(x, key, &s, 1);
 
-	if (xlu_cfg_get_string(x, key, &s, 1))
+	if (rc == ESRCH)
 		return;
+	if (rc)
+		die("%s must be a string", key);
 	if (strlen(s) >= size)
 		die("%s is too long (at most %zu characters)", key, size - 1);
 	strcpy(to, s);
@@ -82,6 +126,24 @@ static void get_number(XLU_Config *x, const char *key, unsigned long *to)
 	*to = n;
 }
 
+static void get_action(XLU_Config *x, const char *key, char *to, size_t size)
+{
+	get_string(x, key, to, size);
+	if (strcmp(to, "destroy") && strcmp(to, "restart") && strcmp(to, "preserve"))
+		die("%s = \"%s\": give \"destroy\", \"restart\" or \"preserve\"", key, to);
+}
+
+/* maxmem and maxvcpus are read, but a domain does not grow here. */
+static void get_limit(XLU_Config *x, const char *key, const char *of, unsigned long now)
+{
+	unsigned long max = now;
+
+	get_number(x, key, &max);
+	if (max != now)
+		die("%s = %lu: other than %s (%lu) is not supported by this version", key, max, of,
+		    now);
+}
+
 static void parse(struct config *c, XLU_Config *x)
 {
 	char type[16] = "pv";
@@ -92,17 +154,24 @@ static void parse(struct config *c, XLU_Config *x)
 	get_string(x, "ramdisk", c->ramdisk, sizeof(c->ramdisk));
 	get_string(x, "extra", c->cmdline, sizeof(c->cmdline));
 	get_string(x, "cmdline", c->cmdline, sizeof(c->cmdline));
-	get_string(x, "on_poweroff", c->on_poweroff, sizeof(c->on_poweroff));
-	get_string(x, "on_reboot", c->on_reboot, sizeof(c->on_reboot));
-	get_string(x, "on_crash", c->on_crash, sizeof(c->on_crash));
+	get_action(x, "on_poweroff", c->on_poweroff, sizeof(c->on_poweroff));
+	get_action(x, "on_reboot", c->on_reboot, sizeof(c->on_reboot));
+	get_action(x, "on_crash", c->on_crash, sizeof(c->on_crash));
 	get_string(x, "type", type, sizeof(type));
 	get_number(x, "memory", &c->memory);
 	get_number(x, "vcpus", &c->vcpus);
+	get_limit(x, "maxmem", "memory", c->memory);
+	get_limit(x, "maxvcpus", "vcpus", c->vcpus);
 	if (strcmp(type, "pv"))
 		die("type = \"%s\": only \"pv\" guests run here", type);
-	for (size_t i = 0; i < COUNT(lists); i++)
-		if (!xlu_cfg_get_list(x, lists[i], NULL, &n, 1) && n)
-			die("%s: not supported by this version; leave it empty", lists[i]);
+	for (size_t i = 0; i < COUNT(lists); i++) {
+		int rc = xlu_cfg_get_list(x, lists[i], NULL, &n, 1);
+
+		if (rc && rc != ESRCH)
+			die("%s must be a list", lists[i]);
+		if (!rc && n)
+			die("%s: not yet supported by this version; leave it empty", lists[i]);
+	}
 }
 
 void config_read(struct config *c, const char *path)
@@ -130,25 +199,41 @@ void config_read(struct config *c, const char *path)
 	free(report);
 }
 
-void config_save(const struct config *c, uint32_t domid)
+/* In the quoting that libxlutil reads back to the same text. */
+static void put_string(FILE *f, const char *key, const char *s)
+{
+	fprintf(f, "%s = '", key);
+	for (; *s; s++) {
+		if (*s == '\\' || *s == '\'')
+			fputc('\\', f);
+		if (*s == '\n')
+			fputs("\\n", f);
+		else
+			fputc(*s, f);
+	}
+	fputs("'\n", f);
+}
+
+bool config_save(const struct config *c, uint32_t domid)
 {
 	char path[160];
 	FILE *f;
+	bool ok;
 
 	domain_path(path, domid, "cfg");
 	f = fopen(path, "w");
 	if (!f)
-		die("%s: %s", path, strerror(errno));
-	fprintf(f, "name = '%s'\nkernel = '%s'\nmemory = %lu\nvcpus = %lu\n", c->name, c->kernel,
-		c->memory, c->vcpus);
-	if (*c->ramdisk)
-		fprintf(f, "ramdisk = '%s'\n", c->ramdisk);
-	if (*c->cmdline)
-		fprintf(f, "cmdline = '%s'\n", c->cmdline);
-	fprintf(f, "on_poweroff = '%s'\non_reboot = '%s'\non_crash = '%s'\n", c->on_poweroff,
-		c->on_reboot, c->on_crash);
-	if (fclose(f))
-		die("%s: %s", path, strerror(errno));
+		return false;
+	put_string(f, "name", c->name);
+	put_string(f, "kernel", c->kernel);
+	fprintf(f, "memory = %lu\nvcpus = %lu\n", c->memory, c->vcpus);
+	put_string(f, "ramdisk", c->ramdisk);
+	put_string(f, "cmdline", c->cmdline);
+	put_string(f, "on_poweroff", c->on_poweroff);
+	put_string(f, "on_reboot", c->on_reboot);
+	put_string(f, "on_crash", c->on_crash);
+	ok = !ferror(f);
+	return !fclose(f) && ok;
 }
 
 bool config_load(struct config *c, uint32_t domid)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -25,9 +26,20 @@
 
 static struct termios saved;
 
+static bool raw;
+
 static void restore(void)
 {
-	tcsetattr(0, TCSADRAIN, &saved);
+	if (raw)
+		tcsetattr(0, TCSADRAIN, &saved);
+	raw = false;
+}
+
+static void on_signal(int sig)
+{
+	restore();
+	signal(sig, SIG_DFL);
+	raise(sig);
 }
 
 static void raw_terminal(void)
@@ -39,8 +51,12 @@ static void raw_terminal(void)
 	t = saved;
 	cfmakeraw(&t);
 	t.c_oflag |= OPOST;
-	tcsetattr(0, TCSADRAIN, &t);
+	raw = true;
 	atexit(restore);
+	signal(SIGTERM, on_signal);
+	signal(SIGHUP, on_signal);
+	signal(SIGINT, on_signal);
+	tcsetattr(0, TCSADRAIN, &t);
 }
 
 static int64_t now_ms(void)
@@ -51,17 +67,19 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* xenconsoled writes the pty's name into the store when it has seen the domain. */
+/* xenconsoled writes the pty's name into the store when it has seen the domain. A line and -1. */
 static int open_tty(uint32_t domid)
 {
-	const int64_t end = now_ms() + 10000;
+	const int64_t limit = now_ms() + 10000;
 	char path[64], *tty;
 	unsigned n;
 	int fd;
 
 	snprintf(path, sizeof(path), "/local/domain/%u/console/tty", domid);
-	if (!xs_watch(xsh, path, "tty"))
-		die("the store does not answer: %s", strerror(errno));
+	if (!xs_watch(xsh, path, "tty")) {
+		fprintf(stderr, "pvctl: the store does not answer: %s\n", strerror(errno));
+		return -1;
+	}
 	for (;;) {
 		struct pollfd p = {xs_fileno(xsh), POLLIN, 0};
 		char **w;
@@ -70,16 +88,18 @@ static int open_tty(uint32_t domid)
 		if (tty && *tty)
 			break;
 		free(tty);
-		if (now_ms() > end)
-			die("domain %u has no console: xenconsoled did not take it; see %s/pvd.log",
-			    domid, rundir);
+		if (now_ms() > limit) {
+			fprintf(stderr, "pvctl: domain %u has no console; see %s/pvd.log\n", domid,
+				rundir);
+			return -1;
+		}
 		if (poll(&p, 1, 200) > 0 && (w = xs_read_watch(xsh, &n)))
 			free(w);
 	}
 	xs_unwatch(xsh, path, "tty");
-	fd = open(tty, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	fd = open(tty, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		die("console %s: %s", tty, strerror(errno));
+		fprintf(stderr, "pvctl: console %s: %s\n", tty, strerror(errno));
 	free(tty);
 	return fd;
 }
@@ -119,36 +139,55 @@ static bool from_guest(int tty)
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-enum input { INPUT_OPEN, INPUT_EOF, INPUT_DETACH };
+/* Typed or piped, not yet taken by the console. */
+struct input {
+	char buf[4096];
+	size_t n;
+	bool terminal, eof;
+};
 
-static enum input to_guest(int tty)
+/* True: ^] was typed. */
+static bool read_input(struct input *in)
 {
 	char buf[512], *esc;
-	ssize_t n = read(0, buf, sizeof(buf));
+	size_t room = sizeof(in->buf) - in->n;
+	ssize_t n = read(0, buf, in->terminal || room > sizeof(buf) ? sizeof(buf) : room);
 
-	if (n <= 0)
-		return n < 0 && errno == EINTR ? INPUT_OPEN : INPUT_EOF;
-	esc = isatty(0) ? memchr(buf, ESCAPE, n) : NULL;
+	if (n <= 0) {
+		in->eof = n == 0 || (errno != EINTR && errno != EAGAIN);
+		return false;
+	}
+	esc = in->terminal ? memchr(buf, ESCAPE, n) : NULL;
 	if (esc)
 		n = esc - buf;
-	for (ssize_t done = 0; done < n;) {
-		ssize_t w = write(tty, buf + done, n - done);
+	if ((size_t)n > room) /* typed at a guest that does not listen */
+		n = room;
+	memcpy(in->buf + in->n, buf, n);
+	in->n += n;
+	return esc != NULL;
+}
 
-		if (w < 0 && errno != EINTR)
-			return INPUT_EOF;
-		done += w > 0 ? w : 0;
+static void write_input(struct input *in, int tty)
+{
+	ssize_t w = write(tty, in->buf, in->n);
+
+	if (w < 0 && errno != EINTR && errno != EAGAIN) {
+		in->n = 0; /* the console is gone: reading it says so too */
+		in->eof = true;
+	} else if (w > 0) {
+		in->n -= w;
+		memmove(in->buf, in->buf + w, in->n);
 	}
-	return esc ? INPUT_DETACH : INPUT_OPEN;
 }
 
 /* The guest has stopped: take what its ring and the pty still hold. */
 static void drain(int tty, uint32_t domid)
 {
 	volatile struct xencons_interface *ring = map_ring(domid);
-	const int64_t end = now_ms() + 1000;
+	const int64_t limit = now_ms() + 1000;
 	struct pollfd p = {tty, POLLIN, 0};
 
-	while (now_ms() < end) {
+	while (now_ms() < limit) {
 		const bool empty = !ring || ring->out_cons == ring->out_prod;
 
 		if (poll(&p, 1, QUIET_MS) > 0) {
@@ -162,44 +201,79 @@ static void drain(int tty, uint32_t domid)
 		munmap((void *)ring, 4096);
 }
 
-static int exit_status(uint32_t domid)
+enum end { RUNNING, SHUT_DOWN, DESTROYED, BROKER_LOST };
+
+static enum end end;
+static unsigned end_reason; /* of SHUT_DOWN: SHUTDOWN_... */
+
+/* A reaper that would not wait any longer left the reason in a file. */
+static bool left_reason(uint32_t domid)
 {
 	char path[160];
-	int reason = -1;
 	FILE *f;
+	bool ok;
 
 	domain_path(path, domid, "exit");
 	f = fopen(path, "r");
-	if (f) {
-		if (fscanf(f, "%d", &reason) != 1)
-			reason = -1;
-		fclose(f);
-		unlink(path);
-	}
-	if (reason == SHUTDOWN_crash)
-		fprintf(stderr, "pvctl: domain %u crashed; `pvctl dmesg` may say why\n", domid);
-	return reason == SHUTDOWN_crash ? 1 : 0;
+	if (!f)
+		return false;
+	ok = fscanf(f, "%u", &end_reason) == 1;
+	fclose(f);
+	unlink(path);
+	return ok;
 }
 
-/* True once the domain is shut down or gone; its reason is kept for exit_status(). */
+/* True once the domain is shut down or gone; how it ended is kept for exit_status(). */
 static bool ended(uint32_t domid)
 {
 	xc_domaininfo_t info;
-	char path[160];
-	FILE *f;
+	int n;
 
-	if (!domain_alive(domid, &info))
+	if (end != RUNNING)
 		return true;
-	if (!(info.flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying)))
-		return false;
-	domain_path(path, domid, "exit");
-	f = fopen(path, "w");
-	if (f) {
-		fprintf(f, "%u\n",
-			(info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask);
-		fclose(f);
+	n = xc_domain_getinfolist(xch, domid, 1, &info);
+	if (n < 0) {
+		end = BROKER_LOST;
+	} else if (n == 0 || info.domain != domid) {
+		end = left_reason(domid) ? SHUT_DOWN : DESTROYED;
+	} else if (info.flags & XEN_DOMINF_shutdown) {
+		end_reason = (info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
+		end = SHUT_DOWN;
+	} else if (info.flags & XEN_DOMINF_dying) {
+		end = DESTROYED;
 	}
-	return true;
+	return end != RUNNING;
+}
+
+static int exit_status(uint32_t domid, bool created)
+{
+	if (end == RUNNING) {
+		fprintf(stderr,
+			"pvctl: domain %u's console is gone; `pvctl console %u` tries again\n",
+			domid, domid);
+		return 1;
+	}
+	if (end == BROKER_LOST) {
+		fprintf(stderr,
+			"pvctl: the broker is gone, and domain %u with it; see %s/pvd.log\n", domid,
+			rundir);
+		return 1;
+	}
+	if (end == DESTROYED) {
+		if (created)
+			fprintf(stderr, "pvctl: domain %u was destroyed\n", domid);
+		return created;
+	}
+	if (end_reason == SHUTDOWN_crash) {
+		fprintf(stderr, "pvctl: domain %u crashed; `pvctl dmesg` may say why\n", domid);
+		return 1;
+	}
+	if (end_reason != SHUTDOWN_poweroff && end_reason != SHUTDOWN_reboot) {
+		fprintf(stderr, "pvctl: domain %u stopped for reason %u, not by a poweroff\n",
+			domid, end_reason);
+		return 1;
+	}
+	return 0;
 }
 
 static int take_lock(uint32_t domid)
@@ -214,58 +288,97 @@ static int take_lock(uint32_t domid)
 	return fd;
 }
 
-static void drop_watch(void)
+/*
+ * The console's end comes before the domain's when xenconsoled dies: then there is nothing left to
+ * read, and the domain itself goes on.
+ */
+static void settle(uint32_t domid)
+{
+	for (int i = 0; i < 100 && !ended(domid); i++)
+		usleep(10000);
+}
+
+/* What came on the store's descriptor. Without a store the poll's timeout has to do. */
+static void take_watches(struct pollfd *p)
 {
 	char **w;
 
-	while ((w = xs_check_watch(xsh)))
+	if (p->revents & (POLLHUP | POLLERR | POLLNVAL))
+		p->fd = -1;
+	while (p->fd >= 0 && (w = xs_check_watch(xsh)))
 		free(w);
 }
 
-int console_attach(uint32_t domid, bool unpause, bool wait_end)
+static int start_failed(uint32_t domid, bool created)
 {
-	int lock = take_lock(domid), tty = open_tty(domid);
-	struct pollfd p[3] = {{tty, POLLIN, 0}, {xs_fileno(xsh), POLLIN, 0}, {0, POLLIN, 0}};
-	bool over = false;
-
-	xs_watch(xsh, "@releaseDomain", "end");
-	raw_terminal();
-	if (unpause && xc_domain_unpause(xch, domid))
-		die("domain %u cannot be unpaused: %s", domid, strerror(errno));
-	while (!over) {
-		if (poll(p, 3, 1000) < 0 && errno != EINTR)
-			break;
-		if (p[0].revents && !from_guest(tty))
-			over = true;
-		if (p[1].revents)
-			drop_watch();
-		if (p[2].revents) {
-			enum input in = to_guest(tty);
-
-			if (in == INPUT_DETACH)
-				return 0;
-			if (in == INPUT_EOF)
-				p[2].fd = -1;
-		}
-		if (p[1].revents || !p[0].revents)
-			over = over || ended(domid);
-	}
-	ended(domid);
-	drain(tty, domid);
-	close(lock);
-	return exit_status(domid);
+	fprintf(stderr, "pvctl: domain %u cannot be unpaused: %s\n", domid, strerror(errno));
+	if (created)
+		domain_remove(domid);
+	return 1;
 }
 
-int domain_wait(uint32_t domid)
+/* One round of poll(). True: the user left. */
+static bool one_round(struct pollfd p[3], uint32_t domid, struct input *in)
+{
+	p[0].events = POLLIN | (in->n ? POLLOUT : 0);
+	/* A terminal is read on, for ^]; a pipe can wait until the guest has taken its line. */
+	p[2].fd = in->eof || (in->n && !in->terminal) ? -1 : 0;
+	if (poll(p, 3, 1000) < 0)
+		return false;
+	if (p[2].fd >= 0 && p[2].revents && read_input(in))
+		return true;
+	if (in->n)
+		write_input(in, p[0].fd);
+	if (p[1].revents)
+		take_watches(&p[1]);
+	return false;
+}
+
+int console_attach(uint32_t domid, bool unpause, bool created)
+{
+	int lock = take_lock(domid), tty = open_tty(domid);
+	struct pollfd p[3] = {{.fd = tty}, {xs_fileno(xsh), POLLIN, 0}, {0, POLLIN, 0}};
+	struct input in = {.terminal = isatty(0)};
+	bool over = false;
+
+	if (tty < 0) {
+		if (created)
+			domain_remove(domid);
+		return 1;
+	}
+	xs_watch(xsh, "@releaseDomain", "end");
+	if (unpause && xc_domain_unpause(xch, domid))
+		return start_failed(domid, created);
+	raw_terminal();
+	while (!over) {
+		p[0].revents = p[1].revents = p[2].revents = 0;
+		if (one_round(p, domid, &in))
+			return 0;
+		if (p[0].revents & (POLLIN | POLLHUP | POLLERR) && !from_guest(tty))
+			over = true;
+		if (p[1].revents || !(p[0].revents & POLLIN))
+			over = over || ended(domid);
+	}
+	settle(domid);
+	drain(tty, domid);
+	restore();
+	close(lock);
+	return exit_status(domid, created);
+}
+
+int domain_wait(uint32_t domid, bool unpause)
 {
 	struct pollfd p = {xs_fileno(xsh), POLLIN, 0};
 	int lock = take_lock(domid);
 
 	xs_watch(xsh, "@releaseDomain", "end");
+	if (unpause && xc_domain_unpause(xch, domid))
+		return start_failed(domid, true);
 	while (!ended(domid)) {
 		poll(&p, 1, 1000);
-		drop_watch();
+		if (p.revents)
+			take_watches(&p);
 	}
 	close(lock);
-	return exit_status(domid);
+	return exit_status(domid, true);
 }

@@ -39,8 +39,8 @@ static void text(const char *what, char *to, size_t size, const char *s)
 {
 	if (strlen(s) >= size)
 		die("%s is too long (at most %zu characters)", what, size - 1);
-	if (strpbrk(s, "'\n"))
-		die("%s: no quotes or line breaks", what);
+	if (strchr(s, '\n'))
+		die("%s: no line breaks", what);
 	strcpy(to, s);
 }
 
@@ -122,15 +122,20 @@ int cmd_create(int argc, char **argv)
 		return 1;
 	if (how.console)
 		return console_attach(domid, !how.paused, true);
-	if (!how.paused && xc_domain_unpause(xch, domid))
+	if (how.wait)
+		return domain_wait(domid, !how.paused);
+	if (!how.paused && xc_domain_unpause(xch, domid)) {
+		domain_remove(domid);
 		die("domain %u cannot be started: %s", domid, strerror(errno));
-	return how.wait ? domain_wait(domid) : 0;
+	}
+	return 0;
 }
 
 int cmd_console(int argc, char **argv)
 {
 	if (argc != 2 || *argv[1] == '-') {
-		puts("Usage: pvctl console DOMAIN\nAttach to its console; leave with ^].");
+		puts("Usage: pvctl console DOMAIN\nAttach to its console; leave with ^].\n\n"
+		     "Example: pvctl console demo");
 		return argc == 2 && !strcmp(argv[1], "--help") ? 0 : 2;
 	}
 	connect_broker(true);
@@ -144,7 +149,8 @@ int cmd_bench(int argc, char **argv)
 			"--cmdline", "cmd=bench;halt", "-c",   0};
 
 	if (argc > 1) {
-		puts("Usage: pvctl bench\nTime every hypercall family in the demo guest.");
+		puts("Usage: pvctl bench\nTime every hypercall family in the demo guest.\n\n"
+		     "Example: pvctl bench | tee bench.txt");
 		return strcmp(argv[1], "--help") ? 2 : 0;
 	}
 	snprintf(kernel, sizeof(kernel), "%s/../guest/pv-guest", own_dir(dir, sizeof(dir)));

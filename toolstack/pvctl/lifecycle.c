@@ -9,15 +9,22 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define LOCK_TRIES 300 /* of 10 ms: an attached pvctl reads the last lines meanwhile */
+#define LOCK_TRIES 3000 /* of 10 ms: an attached pvctl reads the last lines meanwhile */
 
 static uint32_t the_domain(int argc, char **argv, const char *what)
 {
 	if (argc == 2 && strcmp(argv[1], "--help")) {
+		uint32_t domid;
+
 		connect_broker(false);
-		return find_domain(argv[1]);
+		domid = find_domain(argv[1]);
+		if (!domid)
+			die("domain 0 is the host itself: there is nothing to %s", argv[0]);
+		return domid;
 	}
-	printf("Usage: pvctl %s DOMAIN\n%s\n", argv[0], what);
+	printf("Usage: pvctl %s DOMAIN\n%s DOMAIN is a name or a number.\n\n"
+	       "Example: pvctl %s demo\n",
+	       argv[0], what, argv[0]);
 	exit(argc == 2 ? 0 : 2);
 }
 
@@ -47,8 +54,6 @@ int cmd_destroy(int argc, char **argv)
 {
 	uint32_t domid = the_domain(argc, argv, "End it at once.");
 
-	if (!domid)
-		die("domain 0 is the host itself");
 	domain_remove(domid);
 	return 0;
 }
@@ -71,7 +76,22 @@ int cmd_unpause(int argc, char **argv)
 	return 0;
 }
 
-static void wait_for_reader(uint32_t domid)
+static void leave_reason(uint32_t domid, unsigned reason)
+{
+	char path[160];
+	FILE *f;
+
+	domain_path(path, domid, "exit");
+	f = fopen(path, "w");
+	if (f) {
+		fprintf(f, "%u\n", reason);
+		fclose(f);
+	}
+}
+
+/* A reader that holds the lock for so long (it was stopped, or its pipe is full) gets the reason.
+ */
+static void wait_for_reader(uint32_t domid, unsigned reason)
 {
 	char path[160];
 	int fd;
@@ -80,8 +100,13 @@ static void wait_for_reader(uint32_t domid)
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	for (int i = 0; i < LOCK_TRIES && flock(fd, LOCK_EX | LOCK_NB); i++)
+	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
+		if (i == LOCK_TRIES) {
+			leave_reason(domid, reason);
+			break;
+		}
 		usleep(10000);
+	}
 	close(fd);
 }
 
@@ -100,7 +125,8 @@ int cmd_reap(int argc, char **argv)
 		return 2;
 	domid = strtoul(argv[1], NULL, 10);
 	connect_broker(false);
-	if (!config_load(&c, domid) || !domain_alive(domid, &info))
+	if (!config_load(&c, domid) || !domain_alive(domid, &info) ||
+	    !(info.flags & XEN_DOMINF_shutdown))
 		return 0;
 	reason = (info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
 	action = reason == SHUTDOWN_poweroff ? c.on_poweroff
@@ -108,7 +134,7 @@ int cmd_reap(int argc, char **argv)
 					     : c.on_crash;
 	if (!strcmp(action, "preserve"))
 		return 0;
-	wait_for_reader(domid);
+	wait_for_reader(domid, reason);
 	domain_remove(domid);
 	if (strcmp(action, "restart"))
 		return 0;

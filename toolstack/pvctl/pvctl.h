@@ -45,7 +45,7 @@ void domain_path(char buf[160], uint32_t domid, const char *suffix); /* RUNDIR/d
 /* config.c */
 void config_default(struct config *c);
 void config_read(struct config *c, const char *path); /* xl.cfg syntax; dies with a line */
-void config_save(const struct config *c, uint32_t domid);
+bool config_save(const struct config *c, uint32_t domid);
 bool config_load(struct config *c, uint32_t domid);
 
 /* build.c: a paused domain from a config, or a line and -1 with nothing left behind. */
@@ -53,8 +53,12 @@ int domain_build(const struct config *c, uint32_t *domid);
 void domain_remove(uint32_t domid); /* destroy, and take its nodes out of the store */
 
 /* console.c: until the domain ends or ^]. The exit status of pvctl. */
-int console_attach(uint32_t domid, bool unpause, bool wait_end);
-int domain_wait(uint32_t domid);
+/*
+ * `created`: the domain is this pvctl's own. Then the status is 0 only if the guest ended by itself
+ * and well, and a domain whose console cannot be had is removed.
+ */
+int console_attach(uint32_t domid, bool unpause, bool created);
+int domain_wait(uint32_t domid, bool unpause);
 
 /* the commands: argv[0] is the command's name */
 int cmd_create(int argc, char **argv);

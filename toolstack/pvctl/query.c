@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 #include <xenctrl.h>
 
@@ -57,7 +58,8 @@ int cmd_list(int argc, char **argv)
 
 	argc = options(argc, argv,
 		       "list [--json] [DOMAIN]\nThe domains: state is r(unning) "
-		       "b(locked) p(aused) s(hut down) c(rashed) d(ying).");
+		       "b(locked) p(aused) s(hut down) c(rashed) d(ying).\n\n"
+		       "Example: pvctl list --json");
 	n = domains(&rows);
 	if (json)
 		printf("[");
@@ -179,7 +181,8 @@ int cmd_info(int argc, char **argv)
 {
 	argc = options(argc, argv,
 		       "info [--json] [DOMAIN]\nThe host, or one domain: its provider, "
-		       "its sandbox, its process.");
+		       "its sandbox, its process.\n\n"
+		       "Example: pvctl info demo");
 	if (argc > 1)
 		domain_info(find_domain(argv[1]));
 	else
@@ -195,7 +198,9 @@ int cmd_vcpu_list(int argc, char **argv)
 	unsigned n, shown = 0;
 	uint32_t only = ~0U;
 
-	argc = options(argc, argv, "vcpu-list [--json] [DOMAIN]\nEvery virtual CPU.");
+	argc = options(argc, argv,
+		       "vcpu-list [--json] [DOMAIN]\nEvery virtual CPU.\n\n"
+		       "Example: pvctl vcpu-list demo");
 	if (argc > 1)
 		only = find_domain(argv[1]);
 	n = domains(&rows);
@@ -238,7 +243,9 @@ int cmd_dmesg(int argc, char **argv)
 	unsigned n = sizeof(buf);
 	uint32_t index = 0;
 
-	options(argc, argv, "dmesg\nThe broker's log, and what guests wrote to console_io.");
+	options(argc, argv,
+		"dmesg\nThe broker's log, and what guests wrote to console_io.\n\n"
+		"Example: pvctl dmesg | tail");
 	while (!xc_readconsolering(xch, buf, &n, 0, 1, &index) && n) {
 		fwrite(buf, 1, n, stdout);
 		n = sizeof(buf);
@@ -248,9 +255,11 @@ int cmd_dmesg(int argc, char **argv)
 
 int cmd_domid(int argc, char **argv)
 {
-	argc = options(argc, argv, "domid NAME");
-	if (argc != 2)
+	argc = options(argc, argv, "domid NAME\nA domain's number.\n\nExample: pvctl domid demo");
+	if (argc != 2) {
+		fputs("Usage: pvctl domid NAME\n", stderr);
 		return 2;
+	}
 	printf("%u\n", find_domain(argv[1]));
 	return 0;
 }
@@ -259,9 +268,11 @@ int cmd_domname(int argc, char **argv)
 {
 	char *name;
 
-	argc = options(argc, argv, "domname DOMID");
-	if (argc != 2)
+	argc = options(argc, argv, "domname DOMID\nA domain's name.\n\nExample: pvctl domname 1");
+	if (argc != 2) {
+		fputs("Usage: pvctl domname DOMID\n", stderr);
 		return 2;
+	}
 	name = store_read("/local/domain/%u/name", find_domain(argv[1]));
 	if (!name)
 		die("domain %s has no name in the store", argv[1]);
@@ -270,16 +281,63 @@ int cmd_domname(int argc, char **argv)
 	return 0;
 }
 
+/* Seconds since the domain was made; of domain 0, since the host was. -1: nobody wrote it down. */
+static long up_seconds(uint32_t domid)
+{
+	char *vm, *start;
+	long up = -1;
+
+	if (!domid) {
+		struct timespec t;
+
+		clock_gettime(CLOCK_BOOTTIME, &t);
+		return t.tv_sec;
+	}
+	vm = store_read("/local/domain/%u/vm", domid);
+	start = vm ? store_read("%s/start_time", vm) : NULL;
+	if (start)
+		up = time(NULL) - strtol(start, NULL, 10);
+	free(vm);
+	free(start);
+	return up;
+}
+
 int cmd_uptime(int argc, char **argv)
 {
 	struct domain_row *rows;
-	unsigned n;
+	uint32_t only = ~0U;
+	unsigned n, shown = 0;
 
-	options(argc, argv, "uptime\nProcessor time used by each domain, in seconds.");
+	argc = options(argc, argv,
+		       "uptime [--json] [DOMAIN]\nHow long each domain has been there.\n\n"
+		       "Example: pvctl uptime demo");
+	if (argc > 1)
+		only = find_domain(argv[1]);
 	n = domains(&rows);
-	for (unsigned i = 0; i < n; i++)
-		printf("%-32s %5u %9.1f\n", rows[i].name, rows[i].info.domain,
-		       rows[i].info.cpu_time / 1e9);
+	printf(json ? "[" : "%-32s %5s %s\n", "Name", "ID", "Uptime");
+	for (unsigned i = 0; i < n; i++) {
+		const uint32_t domid = rows[i].info.domain;
+		const long up = up_seconds(domid);
+
+		if (only != ~0U && domid != only)
+			continue;
+		if (json) {
+			printf("%s\n  {\"domid\": %u, \"name\": ", shown++ ? "," : "", domid);
+			json_string(rows[i].name);
+			printf(", \"uptime_seconds\": %ld}", up);
+			continue;
+		}
+		printf("%-32s %5u ", rows[i].name, domid);
+		if (up < 0)
+			puts("unknown");
+		else if (up >= 86400)
+			printf("%ld days, %2ld:%02ld:%02ld\n", up / 86400, up / 3600 % 24,
+			       up / 60 % 60, up % 60);
+		else
+			printf("%ld:%02ld:%02ld\n", up / 3600, up / 60 % 60, up % 60);
+	}
+	if (json)
+		printf("%s]\n", shown ? "\n" : "");
 	free(rows);
 	return 0;
 }

@@ -53,16 +53,22 @@ static xentoollog_logger logger = {log_message, log_progress, log_destroy};
 void runtime_dir(void)
 {
 	const char *set = getenv("PAVANE_RUNDIR"), *xdg = getenv("XDG_RUNTIME_DIR");
-	char store[128];
+	char store[128], cwd[PATH_MAX];
+	int n = 0;
 
-	if (set && *set)
-		snprintf(rundir, sizeof(rundir), "%s", set);
+	/* pvd and the tools run elsewhere: not relative to this folder */
+	if (set && *set && *set != '/' && getcwd(cwd, sizeof(cwd)))
+		n = snprintf(rundir, sizeof(rundir), "%s/%s", cwd, set);
+	else if (set && *set)
+		n = snprintf(rundir, sizeof(rundir), "%s", set);
 	else if (geteuid() != 0 && xdg && *xdg)
-		snprintf(rundir, sizeof(rundir), "%s/pavane", xdg);
+		n = snprintf(rundir, sizeof(rundir), "%s/pavane", xdg);
 	else if (geteuid() == 0)
 		snprintf(rundir, sizeof(rundir), "/run/pavane");
 	else
 		snprintf(rundir, sizeof(rundir), "/tmp/pavane-%u", geteuid());
+	if (n >= 90) /* as pvd: a socket's name has 107 characters */
+		die("the runtime directory's name is too long: set PAVANE_RUNDIR to a shorter one");
 	snprintf(store, sizeof(store), "%s/xenstored", rundir);
 	setenv("PAVANE_RUNDIR", rundir, 1);
 	setenv("XENSTORED_RUNDIR", store, 1);
@@ -158,6 +164,9 @@ uint32_t find_domain(const char *who)
 	unsigned n = domains(&rows);
 	char *end;
 	unsigned long id = strtoul(who, &end, 10);
+
+	if (!*who)
+		die("an empty name is no domain; `pvctl list` shows which there are");
 
 	for (unsigned i = 0; i < n; i++) {
 		if (*end && strcmp(rows[i].name, who))
