@@ -247,3 +247,10 @@ bool config_load(struct config *c, uint32_t domid)
 	config_read(c, path);
 	return true;
 }
+
+const char *config_action(const struct config *c, unsigned reason)
+{
+	if (reason == SHUTDOWN_poweroff)
+		return c->on_poweroff;
+	return reason == SHUTDOWN_reboot ? c->on_reboot : c->on_crash;
+}

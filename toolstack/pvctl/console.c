@@ -247,6 +247,8 @@ static bool ended(uint32_t domid)
 
 static int exit_status(uint32_t domid, bool created)
 {
+	char path[160];
+
 	if (end == RUNNING) {
 		fprintf(stderr,
 			"pvctl: domain %u's console is gone; `pvctl console %u` tries again\n",
@@ -254,6 +256,8 @@ static int exit_status(uint32_t domid, bool created)
 		return 1;
 	}
 	if (end == BROKER_LOST) {
+		domain_path(path, domid, "lock"); /* nobody else cleans up any more */
+		unlink(path);
 		fprintf(stderr,
 			"pvctl: the broker is gone, and domain %u with it; see %s/pvd.log\n", domid,
 			rundir);
@@ -274,6 +278,20 @@ static int exit_status(uint32_t domid, bool created)
 		return 1;
 	}
 	return 0;
+}
+
+/* The name is free again when pvctl returns, unless the config keeps the domain. */
+static void await_reaper(uint32_t domid, int lock)
+{
+	xc_domaininfo_t info;
+	struct config c;
+	bool goes;
+
+	goes = end == SHUT_DOWN && config_load(&c, domid) &&
+	       strcmp(config_action(&c, end_reason), "preserve");
+	close(lock);
+	for (int i = 0; goes && i < 400 && domain_alive(domid, &info); i++)
+		usleep(5000);
 }
 
 static int take_lock(uint32_t domid)
@@ -362,7 +380,7 @@ int console_attach(uint32_t domid, bool unpause, bool created)
 	settle(domid);
 	drain(tty, domid);
 	restore();
-	close(lock);
+	await_reaper(domid, lock);
 	return exit_status(domid, created);
 }
 
@@ -379,6 +397,6 @@ int domain_wait(uint32_t domid, bool unpause)
 		if (p.revents)
 			take_watches(&p);
 	}
-	close(lock);
+	await_reaper(domid, lock);
 	return exit_status(domid, true);
 }

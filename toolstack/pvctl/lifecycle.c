@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOCK_TRIES 3000 /* of 10 ms: an attached pvctl reads the last lines meanwhile */
@@ -22,9 +24,10 @@ static uint32_t the_domain(int argc, char **argv, const char *what)
 			die("domain 0 is the host itself: there is nothing to %s", argv[0]);
 		return domid;
 	}
-	printf("Usage: pvctl %s DOMAIN\n%s DOMAIN is a name or a number.\n\n"
-	       "Example: pvctl %s demo\n",
-	       argv[0], what, argv[0]);
+	fprintf(argc == 2 ? stdout : stderr,
+		"Usage: pvctl %s DOMAIN\n%s DOMAIN is a name or a number.\n\n"
+		"Example: pvctl %s demo\n",
+		argv[0], what, argv[0]);
 	exit(argc == 2 ? 0 : 2);
 }
 
@@ -42,7 +45,22 @@ static int ask(uint32_t domid, const char *how)
 
 int cmd_shutdown(int argc, char **argv)
 {
-	return ask(the_domain(argc, argv, "Ask its kernel to power off."), "poweroff");
+	const bool wait = argc > 1 && (!strcmp(argv[1], "-w") || !strcmp(argv[1], "--wait"));
+	xc_domaininfo_t info;
+	uint32_t domid;
+
+	if (wait) {
+		argv[1] = argv[0];
+		argv++;
+		argc--;
+	}
+	domid = the_domain(argc, argv,
+			   "Ask its kernel to power off; with -w as the first argument, wait until "
+			   "it has.");
+	ask(domid, "poweroff");
+	while (wait && domain_alive(domid, &info) && !(info.flags & XEN_DOMINF_shutdown))
+		usleep(20000);
+	return 0;
 }
 
 int cmd_reboot(int argc, char **argv)
@@ -118,6 +136,9 @@ int cmd_reap(int argc, char **argv)
 	xc_domaininfo_t info;
 	struct config c;
 	const char *action;
+	char path[160];
+	struct stat st;
+	time_t started = 0;
 	uint32_t domid;
 	unsigned reason;
 
@@ -128,16 +149,24 @@ int cmd_reap(int argc, char **argv)
 	if (!config_load(&c, domid) || !domain_alive(domid, &info) ||
 	    !(info.flags & XEN_DOMINF_shutdown))
 		return 0;
+	domain_path(path, domid, "cfg"); /* written when it was made */
+	if (!stat(path, &st))
+		started = st.st_mtime;
 	reason = (info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
-	action = reason == SHUTDOWN_poweroff ? c.on_poweroff
-		 : reason == SHUTDOWN_reboot ? c.on_reboot
-					     : c.on_crash;
+	action = config_action(&c, reason);
 	if (!strcmp(action, "preserve"))
 		return 0;
 	wait_for_reader(domid, reason);
-	domain_remove(domid);
-	if (strcmp(action, "restart"))
+	if (strcmp(action, "restart")) {
+		domain_remove(domid);
 		return 0;
+	}
+	/* Not in a busy loop if it ends at once each time. */
+	if (time(NULL) - started < 2)
+		sleep(1);
+	if (!domain_alive(domid, &info)) /* destroyed meanwhile: that was meant */
+		return 0;
+	domain_remove(domid);
 	if (domain_build(&c, &domid) || xc_domain_unpause(xch, domid))
 		return 1;
 	return 0;

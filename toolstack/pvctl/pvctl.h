@@ -47,6 +47,8 @@ void config_default(struct config *c);
 void config_read(struct config *c, const char *path); /* xl.cfg syntax; dies with a line */
 bool config_save(const struct config *c, uint32_t domid);
 bool config_load(struct config *c, uint32_t domid);
+/* What the config says for an end with this SHUTDOWN_ reason. */
+const char *config_action(const struct config *c, unsigned reason);
 
 /* build.c: a paused domain from a config, or a line and -1 with nothing left behind. */
 int domain_build(const struct config *c, uint32_t *domid);
