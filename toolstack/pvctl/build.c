@@ -257,6 +257,7 @@ static int build(const struct config *c, uint32_t *domid)
 		.grant_opts = XEN_DOMCTL_GRANT_version(1),
 	};
 	struct ports p = {0};
+	struct guard guard;
 	char path[160];
 	int rc;
 
@@ -265,8 +266,13 @@ static int build(const struct config *c, uint32_t *domid)
 	if (getrandom(create.handle, sizeof(create.handle), 0) != sizeof(create.handle))
 		return complain("no random numbers for a UUID: %s", strerror(errno));
 	*domid = 0;
-	if (xc_domain_create(xch, domid, &create))
-		return complain("the broker cannot create a domain: %s", strerror(errno));
+	if (!guard_start(&guard, create.handle))
+		return complain("no process to guard the build: %s", strerror(errno));
+	if (xc_domain_create(xch, domid, &create)) {
+		complain("the broker cannot create a domain: %s", strerror(errno));
+		guard_end(&guard);
+		return -1;
+	}
 	rc = xc_domain_max_vcpus(xch, *domid, c->vcpus) ||
 	     xc_domain_setmaxmem(xch, *domid, c->memory * 1024 + 1024);
 	p.store = rc ? -1 : xc_evtchn_alloc_unbound(xch, *domid, 0);
@@ -283,6 +289,7 @@ static int build(const struct config *c, uint32_t *domid)
 		rc = complain("%s/domains: %s", rundir, strerror(errno));
 	if (rc)
 		domain_remove(*domid);
+	guard_end(&guard);
 	return rc ? -1 : 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 #include <xenctrl.h>
 #include <xenstore.h>
 
@@ -53,6 +54,15 @@ const char *config_action(const struct config *c, unsigned reason);
 /* build.c: a paused domain from a config, or a line and -1 with nothing left behind. */
 int domain_build(const struct config *c, uint32_t *domid);
 void domain_remove(uint32_t domid); /* destroy, and take its nodes out of the store */
+
+/* guard.c: removes the domain of this UUID if this process dies before guard_end(). */
+struct guard {
+	int fd;
+	pid_t pid;
+};
+
+bool guard_start(struct guard *g, const xen_domain_handle_t uuid);
+void guard_end(struct guard *g);
 
 /* console.c: until the domain ends or ^]. The exit status of pvctl. */
 /*
