@@ -31,6 +31,8 @@ bool frame_is_ram(struct domain *d, uint64_t mfn)
 /* The heap frames a guest may map: shared_info and the grant table in use. */
 static bool heap_mappable(struct domain *d, uint64_t mfn)
 {
+	if (mfn >= PVDOM_MFN_FOREIGN) /* another domain's page: only a grant operation may */
+		return d->frame[mfn].pinned;
 	return mfn == PVDOM_MFN_SHARED_INFO ||
 	       (mfn >= PVDOM_MFN_GRANT && mfn < PVDOM_MFN_GRANT + d->grant_frames);
 }

@@ -3,7 +3,7 @@
  * The grant table, version 1 (public grant_table.h): the table's frames, copies, and the entry
  * flags that say a grant is in use.
  *
- * Between domains only copies work, through the broker. A grant to oneself is legal in Xen and
+ * What crosses to another domain goes through the broker. A grant to oneself is legal in Xen and
  * handled here whole. Results are GNTST_* in each operation's status; the hypercall itself fails
  * only with -EFAULT, -EINVAL or -ENOSYS.
  */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mapping grants (public grant_table.h, GNTTABOP_map_grant_ref and its undoing): of one's own
- * grants only. A foreign frame has no number in this domain's frame table, so its mapping is
- * refused with GNTST_general_error; a back end in another domain copies instead.
+ * Mapping grants (public grant_table.h, GNTTABOP_map_grant_ref and its undoing), of one's own
+ * and, through the broker, of another domain's (lend.c says how the page gets here).
  */
+#include <unistd.h>
+
 #include "hypercalls/monitor/grant.h"
 
 #define MAX_HANDLES   8192
@@ -12,8 +13,8 @@
 static struct mapping {
 	uint32_t ref;
 	uint16_t flags; /* GNTMAP_*, the low ones */
-	bool used;
-	uint64_t mfn;
+	bool used, foreign;
+	uint64_t mfn, broker_handle; /* the latter for a foreign one */
 } mappings[MAX_HANDLES];
 static uint32_t handle_hint;
 
@@ -68,57 +69,116 @@ static uint64_t avail_bits(uint32_t flags)
 	return (uint64_t)(flags >> _GNTMAP_guest_avail0 & 7) << 9;
 }
 
+static int free_handle(void)
+{
+	for (uint32_t i = 0; i < MAX_HANDLES; i++) {
+		uint32_t h = (handle_hint + i) % MAX_HANDLES;
+
+		if (!mappings[h].used)
+			return h;
+	}
+	return -1;
+}
+
+/* Ask the broker for the page; d->lock is dropped meanwhile. GNTST_*, and m->mfn names it. */
+static int borrow(struct domain *d, const struct gnttab_map_grant_ref *op, struct mapping *m)
+{
+	const uint64_t arg[4] = {op->dom, op->ref, op->flags};
+	int fds[2];
+	long rc;
+
+	pthread_mutex_unlock(&d->lock);
+	rc = up_call(d, UP_GRANT_MAP, arg, NULL, 0, NULL, 0, fds);
+	pthread_mutex_lock(&d->lock);
+	if (fds[1] >= 0)
+		close(fds[1]);
+	if (rc < 0 || fds[0] < 0)
+		return rc == -ESRCH    ? GNTST_bad_domain
+		       : rc == -EAGAIN ? GNTST_eagain
+				       : GNTST_general_error;
+	m->broker_handle = rc;
+	m->mfn = frame_borrow(d, fds[0], !(op->flags & GNTMAP_readonly));
+	if (m->mfn != INVALID_MFN)
+		return GNTST_okay;
+	close(fds[0]);
+	return GNTST_no_space;
+}
+
+/* The grant's use ends. For a foreign one d->lock is dropped meanwhile. */
+static void unmap_done(struct domain *d, struct mapping *m)
+{
+	const uint64_t arg[4] = {m->broker_handle};
+
+	m->used = false; /* first: while the lock is dropped another vCPU may come here */
+	if (!m->foreign) {
+		grant_unpin(d, m->ref, !(m->flags & GNTMAP_readonly));
+		return;
+	}
+	if (m->mfn != INVALID_MFN)
+		frame_give_back(d, m->mfn);
+	pthread_mutex_unlock(&d->lock);
+	up_call(d, UP_GRANT_UNMAP, arg, NULL, 0, NULL, 0, NULL);
+	pthread_mutex_lock(&d->lock);
+}
+
+static bool write_entry(struct vcpu *v, const struct gnttab_map_grant_ref *op, struct mapping *m)
+{
+	const bool write = !(op->flags & GNTMAP_readonly);
+	struct domain *d = v->d;
+	struct slot s;
+	uint64_t pte = m->mfn << PAGE_SHIFT | PTE_P | PTE_US | PTE_A |
+		       (write ? PTE_RW | PTE_D : 0) | avail_bits(op->flags);
+	bool ok;
+
+	if (!find_slot(v, op->host_addr, op->flags & GNTMAP_contains_pte, &s))
+		return false;
+	if (m->foreign)
+		d->frame[m->mfn].pinned = 1; /* this entry may name it, no other */
+	ok = !pte_update(v, s.table, s.index, pte, false);
+	if (m->foreign)
+		d->frame[m->mfn].pinned = 0;
+	return ok;
+}
+
 int grant_map(struct vcpu *v, struct gnttab_map_grant_ref *op)
 {
 	const bool write = !(op->flags & GNTMAP_readonly);
 	struct domain *d = v->d;
-	uint32_t h = 0, i;
-	struct slot s;
-	uint64_t mfn;
-	int rc;
+	struct mapping *m;
+	int rc, h = free_handle();
 
 	if (!(op->flags & (GNTMAP_device_map | GNTMAP_host_map)))
 		return GNTST_bad_gntref;
-	if (!grant_self(d, op->dom))
-		return op->dom < DOMID_FIRST_RESERVED ? GNTST_general_error : GNTST_bad_domain;
-	for (i = 0; i < MAX_HANDLES; i++) {
-		h = (handle_hint + i) % MAX_HANDLES;
-		if (!mappings[h].used)
-			break;
-	}
-	if (i == MAX_HANDLES)
+	if (op->dom >= DOMID_FIRST_RESERVED && op->dom != DOMID_SELF)
+		return GNTST_bad_domain;
+	if (h < 0)
 		return GNTST_no_space;
-	rc = grant_pin(d, op->ref, write, &mfn);
-	if (rc)
-		return rc;
-	rc = GNTST_general_error;
-	if (op->flags & GNTMAP_host_map) {
-		uint64_t pte = mfn << PAGE_SHIFT | PTE_P | PTE_US | PTE_A |
-			       (write ? PTE_RW | PTE_D : 0) | avail_bits(op->flags);
-
-		if (!find_slot(v, op->host_addr, op->flags & GNTMAP_contains_pte, &s) ||
-		    pte_update(v, s.table, s.index, pte, false))
-			goto fail;
-	} else if (write) {
-		/* For a device only: nothing writes, but the frame must be writable memory. */
-		if (frame_get_type(d, mfn, FT_WRITABLE))
-			goto fail;
-		frame_put_type(d, mfn, FT_WRITABLE);
-	}
-	mappings[h] = (struct mapping){op->ref, op->flags, true, mfn};
 	handle_hint = h + 1;
+	m = &mappings[h];
+	*m = (struct mapping){.ref = op->ref,
+			      .flags = op->flags,
+			      .used = true,
+			      .foreign = !grant_self(d, op->dom)};
+	rc = m->foreign ? borrow(d, op, m) : grant_pin(d, op->ref, write, &m->mfn);
+	if (rc && rc != GNTST_no_space) {
+		m->used = false;
+		return rc;
+	}
+	if (!rc && op->flags & GNTMAP_host_map) {
+		rc = write_entry(v, op, m) ? GNTST_okay : GNTST_general_error;
+	} else if (!rc && write && !m->foreign) {
+		/* For a device only: nothing writes, but the frame must be writable memory. */
+		rc = frame_get_type(d, m->mfn, FT_WRITABLE) ? GNTST_general_error : GNTST_okay;
+		if (!rc)
+			frame_put_type(d, m->mfn, FT_WRITABLE);
+	}
+	if (rc) {
+		unmap_done(d, m);
+		return rc;
+	}
 	op->handle = h;
-	op->dev_bus_addr = mfn << PAGE_SHIFT;
+	op->dev_bus_addr = m->mfn << PAGE_SHIFT;
 	return GNTST_okay;
-fail:
-	grant_unpin(d, op->ref, write);
-	return rc;
-}
-
-static void unmap_done(struct domain *d, struct mapping *m)
-{
-	grant_unpin(d, m->ref, !(m->flags & GNTMAP_readonly));
-	m->used = false;
 }
 
 /* The slot of a host mapping, if it still maps the granted frame. */

@@ -76,11 +76,11 @@ enum frame_type { FT_NONE, FT_WRITABLE, FT_L1, FT_L2, FT_L3, FT_L4, FT_SEGDESC }
 
 struct frame {
 	uint8_t kind; /* FRAME_* */
-	uint8_t type; /* enum frame_type, meaningful while type_count > 0 or validated */
+	uint8_t type; /* enum frame_type, meaningful while type_count > 0 */
 	uint8_t pinned;
-	uint8_t validated; /* page-table contents were checked and hold their references */
 	uint32_t type_count;
 	uint32_t ref_count; /* all references: mappings, pins, roots */
+	uint32_t elsewhere; /* its memory is not in the memfd: see lend.c */
 	uint64_t pfn;	    /* machine to physical */
 	uint64_t va_hint;   /* L1 only: linear base the mirror reached this table by, or ~0 */
 };
@@ -241,6 +241,16 @@ bool frame_is_ram(struct domain *d, uint64_t mfn);
 /* Take and drop a typed reference; validates and invalidates page tables at the edges. */
 int frame_get_type(struct domain *d, uint64_t mfn, enum frame_type type);
 void frame_put_type(struct domain *d, uint64_t mfn, enum frame_type type);
+
+/* ---- lend.c: pages shared with other domains; d->lock held ---- */
+/* The descriptor, and the offset in it, that hold a frame's memory. */
+int frame_backing(struct domain *d, uint64_t mfn, uint64_t *offset);
+/* Move a frame into the one-page memfd `fd` (owned from 0 on), and back. 0 or -errno. */
+int frame_lend(struct domain *d, uint64_t mfn, int fd);
+int frame_return(struct domain *d, uint64_t mfn);
+/* A frame number for another domain's page, or INVALID_MFN (then fd stays the caller's). */
+uint64_t frame_borrow(struct domain *d, int fd, bool write);
+void frame_give_back(struct domain *d, uint64_t mfn);
 
 /* ---- mmu.c, validate.c, memory.c, descriptor.c: hypercalls ---- */
 long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdone, uint64_t dom,

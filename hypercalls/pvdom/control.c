@@ -181,6 +181,14 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 		if (!rc)
 			fds[0] = fds[1] = -1;
 		return rc;
+	case CTL_LEND:
+		if (fds[0] < 0)
+			return -EINVAL;
+		rc = frame_lend(d, q->arg[0], fds[0]);
+		if (!rc)
+			fds[0] = -1;
+		return rc;
+	case CTL_RETURN: return frame_return(d, q->arg[0]);
 	case CTL_EVTCHN_DISCONNECT: return evtchn_disconnect(d, q->arg[0]);
 	case CTL_EVTCHN_STATUS:
 		rsp->len = sizeof(struct evtchn_status);

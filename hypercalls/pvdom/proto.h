@@ -27,6 +27,7 @@
 #define PVDOM_MFN_SHARED_INFO 1
 #define PVDOM_MFN_GRANT	      2 /* grant table v1, PVDOM_GRANT_FRAMES frames */
 #define PVDOM_GRANT_FRAMES    32
+#define PVDOM_MFN_FOREIGN     64  /* numbers for pages of other domains, up to MFN_RAM */
 #define PVDOM_MFN_RAM	      512 /* first frame of the reservation */
 
 struct pvdom_req {
@@ -64,6 +65,8 @@ enum pvdom_ctl {
 	CTL_SEND_VIRQ,	       /* arg0 = virq, arg1 = vcpu */
 	CTL_GRANT_FRAMES,      /* ret = grant frames in use (>= 1) */
 	CTL_SHUTDOWN, /* arg0 = reason: SCHEDOP_remote_shutdown; parks the vCPUs, no UP_SHUTDOWN */
+	CTL_LEND,     /* arg0 = mfn, 1 fd of one page: its memory moves there; passed twice */
+	CTL_RETURN,   /* arg0 = mfn: it moves back */
 };
 
 enum pvdom_up {
@@ -73,7 +76,8 @@ enum pvdom_up {
 	UP_EVTCHN_CLOSE, /* arg0 = local port of an interdomain or unbound channel */
 	UP_CONSOLE,	 /* payload = text of CONSOLEIO_write */
 	UP_GRANT_COPY,	 /* payload struct gnttab_copy[]; same back with status filled */
-	UP_GRANT_MAP, /* arg0 = domid, 1 = ref, 2 = GNTMAP_* flags; ret >= 0 handle, fd of one page
+	UP_GRANT_MAP, /* arg0 = domid, 1 = ref, 2 = GNTMAP_* flags; ret >= 0 handle, fd of one page,
+		       * passed twice
 		       */
 	UP_GRANT_UNMAP, /* arg0 = handle */
 };

@@ -384,6 +384,7 @@ long dom_destroy(struct dom *d)
 	if (d->up_fd >= 0)
 		shutdown(d->up_fd, SHUT_RDWR);
 	ports_of_domain(d->id);
+	grants_of_domain(d->id);
 	log_line("d%u: destroyed", d->id);
 	virq_raise(VIRQ_DOM_EXC);
 	store_domain_gone();

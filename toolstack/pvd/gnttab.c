@@ -67,7 +67,7 @@ out:
 	return rc;
 }
 
-static void release(struct dom *d, uint32_t ref, bool write)
+void grant_release(struct dom *d, uint32_t ref, bool write)
 {
 	struct grant_count *n = d->grant_count + ref;
 	uint16_t clear = 0;
@@ -88,15 +88,33 @@ static bool is_ram(const struct dom *d, uint64_t mfn)
 	return mfn >= PVDOM_MFN_RAM && mfn < d->nr_frames;
 }
 
-static int acquire_ram(struct dom *d, uint32_t ref, uint16_t by, bool write, uint64_t *mfn)
+int grant_acquire(struct dom *d, uint32_t ref, uint16_t by, bool write, uint64_t *mfn)
 {
 	int rc = acquire(d, ref, by, write, mfn);
 
 	if (!rc && !is_ram(d, *mfn)) {
-		release(d, ref, write);
+		grant_release(d, ref, write);
 		rc = GNTST_bad_page;
 	}
 	return rc;
+}
+
+static void count_dom0(struct dom *d, uint32_t ref, int by)
+{
+	pthread_mutex_lock(&state_lock);
+	d->grant_count[ref].dom0 += by;
+	pthread_mutex_unlock(&state_lock);
+}
+
+bool grant_dom0_maps(struct dom *d, uint64_t mfn)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&state_lock);
+	for (uint32_t i = 0; i < NR_GRANTS && !found; i++)
+		found = d->grant_count[i].dom0 && d->grants[i].frame == mfn;
+	pthread_mutex_unlock(&state_lock);
+	return found;
 }
 
 static long to_errno(int gntst)
@@ -128,13 +146,21 @@ long grant_map(struct client *c, const struct pvd_req *q, const uint32_t *refs, 
 	m->n = n;
 	memcpy(m->refs, refs, n * sizeof(*refs));
 	for (i = 0; i < n; i++) {
-		rc = acquire_ram(m->d, m->refs[i], 0, m->write, mfns + i);
+		rc = grant_acquire(m->d, m->refs[i], 0, m->write, mfns + i);
 		if (rc)
 			break;
+		count_dom0(m->d, m->refs[i], 1);
+		if (page_lent(m->d, mfns[i])) { /* to a guest, right now: not in the memfd */
+			rc = GNTST_eagain;
+			i++;
+			break;
+		}
 	}
 	if (rc) {
-		while (i--)
-			release(m->d, m->refs[i], m->write);
+		while (i--) {
+			count_dom0(m->d, m->refs[i], -1);
+			grant_release(m->d, m->refs[i], m->write);
+		}
 		dom_put(m->d);
 		free(m);
 		return to_errno(rc);
@@ -152,8 +178,10 @@ static void drop(struct grant_map *m)
 	if (m->notify_off < (uint64_t)m->n * PAGE_SIZE && m->n == 1 && m->write &&
 	    pwrite(m->d->ram_fd, "", 1, m->first_mfn * PAGE_SIZE + m->notify_off) < 0)
 		log_line("d%u: unmap notification failed: %d", m->d->id, errno);
-	for (uint32_t i = 0; i < m->n; i++)
-		release(m->d, m->refs[i], m->write);
+	for (uint32_t i = 0; i < m->n; i++) {
+		count_dom0(m->d, m->refs[i], -1);
+		grant_release(m->d, m->refs[i], m->write);
+	}
 	if (m->notify_port != PVD_NO_NOTIFY)
 		port_notify(m->notify_port);
 	dom_put(m->d);
@@ -192,14 +220,28 @@ static int side_open(struct side *s, uint16_t by, bool write)
 	if (!s->d)
 		return GNTST_bad_domain;
 	if (s->ref != ~0UL)
-		return acquire_ram(s->d, s->ref, by, write, &s->mfn);
+		return grant_acquire(s->d, s->ref, by, write, &s->mfn);
 	return is_ram(s->d, s->mfn) ? GNTST_okay : GNTST_bad_page;
 }
 
 static void side_close(struct side *s, bool write)
 {
 	if (s->ref != ~0UL)
-		release(s->d, s->ref, write);
+		grant_release(s->d, s->ref, write);
+}
+
+static int page_io(const struct side *s, char *buf, uint16_t len, bool write)
+{
+	uint64_t offset;
+	int fd = page_open(s->d, s->mfn, &offset);
+	ssize_t n;
+
+	if (fd < 0)
+		return GNTST_general_error;
+	offset += s->off;
+	n = write ? pwrite(fd, buf, len, offset) : pread(fd, buf, len, offset);
+	close(fd);
+	return n == len ? GNTST_okay : GNTST_general_error;
 }
 
 /* buf: where the bytes pass through. A NULL side is buf itself. */
@@ -214,16 +256,14 @@ static int copy(struct side *src, struct side *dst, uint16_t by, char *buf, uint
 		rc = side_open(src, by, false);
 		if (rc)
 			return rc;
-		if (pread(src->d->ram_fd, buf, len, src->mfn * PAGE_SIZE + src->off) != len)
-			rc = GNTST_general_error;
+		rc = page_io(src, buf, len, false);
 		side_close(src, false);
 	}
 	if (dst && !rc) {
 		rc = side_open(dst, by, true);
 		if (rc)
 			return rc;
-		if (pwrite(dst->d->ram_fd, buf, len, dst->mfn * PAGE_SIZE + dst->off) != len)
-			rc = GNTST_general_error;
+		rc = page_io(dst, buf, len, true);
 		side_close(dst, true);
 	}
 	return rc;

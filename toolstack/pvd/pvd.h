@@ -47,7 +47,7 @@ struct dom {
 
 	struct grant_entry_v1 *grants; /* the guest's table: hostile memory */
 	struct grant_count {
-		uint16_t readers, writers;
+		uint16_t readers, writers, dom0;
 	} * grant_count;
 	uint32_t log_budget;
 	time_t log_second;
@@ -122,8 +122,19 @@ long grant_map(struct client *c, const struct pvd_req *q, const uint32_t *refs, 
 	       int *fd);
 long grant_unmap(struct client *c, uint64_t id);
 void grants_of_client(struct client *c);
+/* A grant of d's used by domain `by`: GNTST_*, and its frame. */
+int grant_acquire(struct dom *d, uint32_t ref, uint16_t by, bool write, uint64_t *mfn);
+void grant_release(struct dom *d, uint32_t ref, bool write);
+bool grant_dom0_maps(struct dom *d, uint64_t mfn);
 int grant_copy_client(const struct pvd_copy *cp, void *data, uint32_t len);
 void grant_copy_domain(struct dom *d, struct gnttab_copy *ops, unsigned n);
+
+/* lend.c: grants that one domain maps of another's */
+long domain_grant_map(struct dom *d, uint32_t domid, uint32_t ref, uint32_t flags, int fds[2]);
+long domain_grant_unmap(struct dom *d, uint64_t id);
+void grants_of_domain(uint16_t domid); /* the mapper is gone */
+bool page_lent(struct dom *d, uint64_t mfn);
+int page_open(struct dom *d, uint64_t mfn, uint64_t *offset); /* where its bytes are; to close */
 
 /* hypercall.c and the families */
 long hypercall(struct client *c, uint64_t nr, const uint64_t arg[5]);

@@ -69,8 +69,9 @@ static long serve(struct dom *d, struct packet *p, uint32_t *out_len, int fds[2]
 		grant_copy_domain(d, (void *)p->data, q->len / sizeof(struct gnttab_copy));
 		*out_len = q->len;
 		return 0;
-	default: /* UP_GRANT_MAP needs a window on one page of a memfd: not in this version */
-		return -ENOSYS;
+	case UP_GRANT_MAP: return domain_grant_map(d, q->arg[0], q->arg[1], q->arg[2], fds);
+	case UP_GRANT_UNMAP: return domain_grant_unmap(d, q->arg[0]);
+	default: return -ENOSYS;
 	}
 }
 

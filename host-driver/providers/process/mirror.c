@@ -50,18 +50,20 @@ static int prot_of(uint64_t pte, uint64_t rights)
 	return prot;
 }
 
-static bool same_run(uint64_t a, uint64_t b, int64_t pages)
+/* Do entries a and b, `pages` apart, belong to one mapping of the memfd? */
+static bool same_run(struct domain *d, uint64_t a, uint64_t b, int64_t pages)
 {
 	const uint64_t attr = PTE_P | PTE_RW | PTE_NX;
 
-	return (a & attr) == (b & attr) && pte_mfn(b) == pte_mfn(a) + pages;
+	return (a & attr) == (b & attr) && pte_mfn(b) == pte_mfn(a) + pages &&
+	       pte_mfn(b) < d->nr_frames && !d->frame[pte_mfn(b)].elsewhere;
 }
 
 bool mirror_fault(struct vcpu *v, uint64_t va, bool write, bool exec)
 {
 	struct domain *d = v->d;
-	uint64_t rights, l1_mfn = find_l1(v, va, &rights), pte, *l1, base;
-	int i = (va >> PAGE_SHIFT) & 511, lo = i, hi = i, prot;
+	uint64_t rights, l1_mfn = find_l1(v, va, &rights), pte, *l1, base, offset;
+	int i = (va >> PAGE_SHIFT) & 511, lo = i, hi = i, prot, fd;
 
 	if (l1_mfn == INVALID_MFN)
 		return false;
@@ -80,11 +82,11 @@ bool mirror_fault(struct vcpu *v, uint64_t va, bool write, bool exec)
 	else if (d->frame[l1_mfn].va_hint != base)
 		d->frame[l1_mfn].va_hint = VA_HINT_MANY;
 
-	while (lo > 0 && same_run(pte, l1[lo - 1], lo - 1 - i) &&
+	fd = frame_backing(d, pte_mfn(pte), &offset);
+	while (fd == d->ram_fd && lo > 0 && same_run(d, pte, l1[lo - 1], lo - 1 - i) &&
 	       base + (lo - 1) * PAGE_SIZE >= GUEST_LO)
 		lo--;
-	while (hi < 511 && same_run(pte, l1[hi + 1], hi + 1 - i) &&
-	       pte_mfn(l1[hi + 1]) < d->nr_frames)
+	while (fd == d->ram_fd && hi < 511 && same_run(d, pte, l1[hi + 1], hi + 1 - i))
 		hi++;
 	/* The hardware would set these one by one; early is within the architecture. */
 	for (int j = lo; j <= hi; j++)
@@ -93,8 +95,7 @@ bool mirror_fault(struct vcpu *v, uint64_t va, bool write, bool exec)
 
 	for (int tries = 0; tries < 2; tries++) {
 		if (mmap((void *)(base + lo * PAGE_SIZE), (hi - lo + 1) * PAGE_SIZE, prot,
-			 MAP_SHARED | MAP_FIXED, d->ram_fd,
-			 (pte_mfn(pte) - (i - lo)) << PAGE_SHIFT) != MAP_FAILED)
+			 MAP_SHARED | MAP_FIXED, fd, offset - (i - lo) * PAGE_SIZE) != MAP_FAILED)
 			return true;
 		/* Out of host mappings (vm.max_map_count): start over with an empty mirror. */
 		mirror_invalidate_all(d);

@@ -143,6 +143,19 @@ static bool entry_fault(struct vcpu *v, const greg_t *g)
 	return done;
 }
 
+/*
+ * The monitor wrote to a frame that another thread is moving (lend.c): again, until it may. The
+ * whole window is always mapped, so nothing else faults there, but for a page borrowed
+ * read-only, to which no writable entry leads.
+ */
+static bool window_fault(struct domain *d, const greg_t *g)
+{
+	const uint64_t cr2 = g[REG_CR2], ram = (uint64_t)d->ram;
+
+	return g[REG_TRAPNO] == VECTOR_PF && cr2 >= ram + PVDOM_MFN_RAM * PAGE_SIZE &&
+	       cr2 < ram + d->nr_frames * PAGE_SIZE;
+}
+
 static void on_fault(int sig, siginfo_t *si, void *ctx)
 {
 	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
@@ -152,7 +165,7 @@ static void on_fault(int sig, siginfo_t *si, void *ctx)
 		regs_to_host(v, g); /* entry.S wants TF and rip set at once */
 		return;
 	}
-	if (v && entry_fault(v, g))
+	if (v && (entry_fault(v, g) || window_fault(v->d, g)))
 		return;
 	if (!v || !in_guest(g[REG_RIP])) {
 		monitor_fault(sig, g);
