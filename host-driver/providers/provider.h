@@ -17,7 +17,6 @@ struct vcpu;
 
 struct provider {
 	const char *name;
-	bool keeps_fs; /* the guest cannot have an FS base of its own */
 	/* Once, before any vCPU: reserve guest address space. 0 or -errno. */
 	int (*domain_init)(struct domain *d);
 	/* Once per vCPU thread, before the sandbox closes: signal stacks, timers. */

@@ -200,11 +200,7 @@ long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t
 	if (!canonical(base))
 		return -EINVAL;
 	switch (which) {
-	case SEGBASE_FS:
-		if (base && v->d->provider->keeps_fs)
-			return -EOPNOTSUPP;
-		v->fs_base = base;
-		break;
+	case SEGBASE_FS: v->fs_base = base; break;
 	case SEGBASE_GS_USER: v->gs_base_user = base; break;
 	case SEGBASE_GS_KERNEL: v->gs_base_kernel = base; break;
 	default: return -EINVAL;

@@ -94,16 +94,29 @@ static uint64_t __attribute__((noinline)) read_gs(void)
 	return v;
 }
 
+static uint64_t read_fs(void)
+{
+	uint64_t v;
+
+	__asm__ volatile("movq %%fs:0, %0" : "=r"(v));
+	return v;
+}
+
 static void fs_base(void)
 {
-	if (HYPERVISOR_set_segment_base(SEGBASE_FS, 0x8000) == -XEN_EOPNOTSUPP) {
-		printf("no FS base: this provider keeps FS for itself\n");
-		return;
-	}
+	check_eq("FS base by hypercall", HYPERVISOR_set_segment_base(SEGBASE_FS, (uint64_t)&target),
+		 0);
+	check_eq("FS base: in effect", (long)read_fs(), (long)target);
 	check_eq("FS base", wrmsr(0xc0000100, 0x8765000), -1);
 	check_eq("FS base: reads back", (long)rdmsr(0xc0000100), 0x8765000);
 	check_eq("FS base: not canonical", wrmsr(0xc0000100, NON_CANON), 13);
 	check_eq("FS base: unchanged", (long)rdmsr(0xc0000100), 0x8765000);
+	check_eq("FS base: back", wrmsr(0xc0000100, (uint64_t)&target), -1);
+	check_eq("FS base: in effect after a fault", (long)read_fs(), (long)target);
+	check_eq("a hypercall", HYPERVISOR_xen_version(XENVER_version, NULL), 4 << 16 | 17);
+	check_eq("FS base: in effect after a hypercall", (long)read_fs(), (long)target);
+	check_eq("FS base: none", HYPERVISOR_set_segment_base(SEGBASE_FS, 0), 0);
+	check_eq("FS base: reads back", (long)rdmsr(0xc0000100), 0);
 }
 
 void test_main(void)

@@ -2,14 +2,27 @@
 /*
  * The way into the monitor and back, without the host kernel.
  *
- * A stub of the hypercall page loads the number into eax and jumps through FS to direct_entry.
- * FS stays the monitor's while the guest runs (GS is the guest's), so FS finds the vCPU. All
- * general registers and the flags are kept in v->regs; vector registers are left alone by a
- * monitor that is compiled without them.
+ * A stub of the hypercall page loads the number into eax and jumps to a gate, which leads to
+ * direct_entry. FS stays the monitor's while the guest runs (GS is the guest's), so FS finds the
+ * vCPU. All general registers and the flags are kept in v->regs; vector registers are left alone
+ * by a monitor that is compiled without them.
+ *
+ * Once a vCPU of the domain has an FS base of its own the gates lead to direct_trap instead: the
+ * alternate stack finds the vCPU then, and every way into the monitor is a signal.
  */
 #include "host-driver/providers/process/direct.h"
 
 	.text
+	.globl	direct_gate, direct_gate_iret, direct_trap, direct_trap_iret
+direct_gate:
+	jmp	*direct_gate_to(%rip)
+direct_gate_iret:
+	jmp	*direct_gate_iret_to(%rip)
+direct_trap:
+	ud2
+direct_trap_iret:
+	ud2
+
 	.globl	direct_entry, direct_entry_iret
 	.type	direct_entry, @function
 	.type	direct_entry_iret, @function
@@ -73,6 +86,8 @@ direct_entry_saved:
 direct_resume:
 	cmpb	$0, %fs:direct_kicked@tpoff
 	jne	direct_slow
+	cmpb	$0, direct_fs_owned(%rip)
+	jne	direct_by_signal
 	testl	$0x100, R_RFLAGS(%rdi)	/* single step: only sigreturn sets TF and rip at once */
 	jnz	direct_by_signal
 	mov	R_RIP(%rdi), %rax
@@ -113,5 +128,27 @@ direct_start:
 	and	$-16, %rsp
 	mov	%rsp, %fs:direct_stack@tpoff
 	jmp	direct_resume
+
+/*
+ * Every signal handler: rdi, rsi, rdx as POSIX has them. FS may be the guest's, and so may AC: the
+ * monitor's FS lies at the bottom of the thread's alternate stack (none: a thread that runs no
+ * guest). signals_handle says what to leave in FS.
+ */
+	.globl	direct_signal
+	.type	direct_signal, @function
+direct_signal:
+	sub	$8, %rsp
+	pushq	$0x202
+	popfq
+	rdfsbase %rcx
+	mov	UC_STACK_SP(%rdx), %rax
+	test	%rax, %rax
+	jz	1f
+	mov	(%rax), %rax
+	wrfsbase %rax
+1:	call	signals_handle
+	wrfsbase %rax
+	add	$8, %rsp
+	ret
 
 	.section .note.GNU-stack,"",@progbits

@@ -156,11 +156,28 @@ static bool window_fault(struct domain *d, const greg_t *g)
 	       cr2 < ram + d->nr_frames * PAGE_SIZE;
 }
 
-static void on_fault(int sig, siginfo_t *si, void *ctx)
+/* A hypercall that came by direct_trap: the stub's caller goes on behind its call. */
+static void trapped_hypercall(struct vcpu *v, greg_t *g)
 {
-	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
-	struct vcpu *v = current;
+	const bool iret = (char *)g[REG_RIP] == direct_trap_iret;
 
+	regs_from_host(v, g);
+	if (!iret) {
+		if (copy_from_guest(v, &v->regs.rip, v->regs.rsp, 8))
+			domain_crash(v, "no return address on the stack of a hypercall");
+		v->regs.rsp += 8;
+	}
+	direct_hypercall(v, (uint32_t)v->regs.rax);
+	direct_work(v);
+	regs_to_host(v, g);
+}
+
+static void on_fault(struct vcpu *v, int sig, greg_t *g)
+{
+	if (v && ((char *)g[REG_RIP] == direct_trap || (char *)g[REG_RIP] == direct_trap_iret)) {
+		trapped_hypercall(v, g);
+		return;
+	}
 	if (v && (char *)g[REG_RIP] == direct_by_signal) {
 		regs_to_host(v, g); /* entry.S wants TF and rip set at once */
 		return;
@@ -173,16 +190,12 @@ static void on_fault(int sig, siginfo_t *si, void *ctx)
 	}
 	regs_from_host(v, g);
 	exception(v, g[REG_TRAPNO], g[REG_ERR], g[REG_CR2]);
-	if (vcpu_must_park(v))
-		vcpu_park(v);
-	event_deliver(v);
+	direct_work(v);
 	regs_to_host(v, g);
 }
 
-static void on_syscall(int sig, siginfo_t *si, void *ctx)
+static void on_syscall(struct vcpu *v, int sig, greg_t *g)
 {
-	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
-	struct vcpu *v = current;
 	uint8_t insn[2] = {0, 0};
 
 	if (!v || !in_guest(g[REG_RIP])) {
@@ -202,11 +215,8 @@ static void on_syscall(int sig, siginfo_t *si, void *ctx)
 }
 
 /* Kick or timer: act if guest code was interrupted, else leave it to the way out (entry.S). */
-static void on_kick(int sig, siginfo_t *si, void *ctx)
+static void on_kick(struct vcpu *v, greg_t *g)
 {
-	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
-	struct vcpu *v = current;
-
 	direct_kicked = 1;
 	if (!v)
 		return;
@@ -224,22 +234,46 @@ static void on_kick(int sig, siginfo_t *si, void *ctx)
 	regs_to_host(v, g);
 }
 
+/*
+ * What direct_signal calls, on the monitor's FS. `fs` is what it was; returned is what it is to be
+ * at the sigreturn. A guest may also have loaded it itself (wrfsbase), which counts as well.
+ */
+uint64_t signals_handle(int sig, siginfo_t *si, void *ctx, uint64_t fs)
+{
+	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
+	const uint64_t own = (uint64_t)__builtin_thread_pointer();
+	struct vcpu *v = current;
+	const bool from_guest = v && (in_guest(g[REG_RIP]) || (char *)g[REG_RIP] == direct_trap ||
+				      (char *)g[REG_RIP] == direct_trap_iret);
+
+	if (from_guest && fs != own) {
+		v->fs_base = fs;
+		direct_fs_give_up();
+	}
+	switch (sig) {
+	case SIGSYS: on_syscall(v, sig, g); break;
+	case SIGUSR1:
+	case SIGUSR2: on_kick(v, g); break;
+	default: on_fault(v, sig, g); break;
+	}
+	if (!v || !in_guest(g[REG_RIP]))
+		return fs;
+	return direct_fs_owned ? v->fs_base : own;
+}
+
 int signals_init(void)
 {
 	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
-	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK, .sa_sigaction = direct_signal};
 
 	sigemptyset(&sa.sa_mask);
 	sigaddset(&sa.sa_mask, SIGUSR1);
 	sigaddset(&sa.sa_mask, SIGUSR2);
-	sa.sa_sigaction = on_fault;
 	for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		if (sigaction(faults[i], &sa, NULL))
 			return -errno;
-	sa.sa_sigaction = on_syscall;
 	if (sigaction(SIGSYS, &sa, NULL))
 		return -errno;
-	sa.sa_sigaction = on_kick;
 	if (sigaction(SIGUSR1, &sa, NULL) || sigaction(SIGUSR2, &sa, NULL))
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
@@ -253,7 +287,10 @@ int signals_thread_init(struct vcpu *v)
 
 	ss.ss_sp = mmap(NULL, SIGSTACK_SIZE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (ss.ss_sp == MAP_FAILED || sigaltstack(&ss, NULL))
+	if (ss.ss_sp == MAP_FAILED)
+		return -errno;
+	*(void **)ss.ss_sp = __builtin_thread_pointer(); /* for direct_signal */
+	if (sigaltstack(&ss, NULL))
 		return -errno;
 	ev._sigev_un._tid = v->tid;
 	if (timer_create(CLOCK_MONOTONIC, &ev, &v->host_timer))
