@@ -45,6 +45,8 @@ help:
 ##  make deps     install what is missing (apt-get, needs root or sudo)
 ##  make run      build, create the demo guest, attach to its shell
 ##  make test     every test; ends with "N passed, N failed"
+##  make lab      the VT-x tests: Debian's kernel in an emulated machine with VT-x
+##  make lab-shell  a shell in that machine
 ##  make bench    speed, as ratios, in a table and as JSON
 ##  make lint     format, clang-tidy, cppcheck, sparse
 ##  make install  DESTDIR= PREFIX=/usr/local

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154
+# What xen-run and linux-run share. Both give `die`, and `dir`, a directory of the run's own with
+# the files of a CD in $dir/iso and a menu in $dir/isolinux.cfg.
+for tool in bochs xorriso; do
+	command -v $tool >/dev/null || die "$tool is missing (make deps)"
+done
+bochs_pid=
+
+# bochs_start IPS CPUS MIB CONFIG...: boots the CD; more lines of Bochs's own follow.
+bochs_start() {
+	local ips=$1 cpus=$2 mib=$3
+	shift 3
+	mkdir -p "$dir/iso/isolinux"
+	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/{ldlinux,libcom32,mboot}.c32 \
+		"$dir/iso/isolinux/" || die "isolinux is missing (make deps)"
+	mv "$dir/isolinux.cfg" "$dir/iso/isolinux/" || die "cannot write $dir"
+	xorriso -as mkisofs -quiet -R -b isolinux/isolinux.bin -c isolinux/boot.cat -no-emul-boot \
+		-boot-load-size 4 -boot-info-table -o "$dir/boot.iso" "$dir/iso" >"$dir/xorriso.log" 2>&1 ||
+		die "xorriso: $(tail -n 1 "$dir/xorriso.log")"
+	cat >"$dir/bochsrc" <<CFG
+cpu: model=corei7_skylake_x, count=$cpus, ips=$ips, reset_on_triple_fault=0
+memory: guest=$mib, host=$mib
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+ata0-master: type=cdrom, path=boot.iso, status=inserted
+boot: cdrom
+clock: sync=none, time0=1000000000
+display_library: rfb, options="timeout=0"
+com1: enabled=1, mode=file, dev=serial
+sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
+log: bochs.log
+panic: action=fatal
+error: action=ignore
+info: action=ignore
+debug: action=ignore
+$(printf '%s\n' "$@")
+CFG
+	# Debian's build has the debugger in: tell it to continue.
+	echo c >"$dir/rc"
+	: >"$dir/serial"
+	(cd "$dir" && exec bochs -q -f bochsrc -rc rc) </dev/null >"$dir/bochs.out" 2>&1 &
+	bochs_pid=$!
+}
+
+bochs_running() { kill -0 "$bochs_pid" 2>/dev/null; }
+
+bochs_stop() {
+	[ -n "$bochs_pid" ] && kill -9 "$bochs_pid" 2>/dev/null
+	wait 2>/dev/null
+}
