@@ -27,7 +27,7 @@ long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint
 	}
 }
 
-/* Locked. The NMI callback is vector 2 of the trap table, and masks events. */
+/* Locked. */
 long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
 	struct xennmi_callback cb;
@@ -36,12 +36,8 @@ long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t
 	case XENNMI_register_callback:
 		if (copy_from_guest(v, &cb, arg, sizeof(cb)))
 			return -EFAULT;
-		if (v->id ||
-		    (uint64_t)((int64_t)(cb.handler_address << 16) >> 16) != cb.handler_address)
-			return -EINVAL;
-		v->traps[2] = (struct guest_trap){cb.handler_address, SEL_KERNEL_CS, 1 << 2};
-		return 0;
-	case XENNMI_unregister_callback: v->traps[2] = (struct guest_trap){0}; return 0;
+		return nmi_callback_set(v, cb.handler_address);
+	case XENNMI_unregister_callback: return nmi_callback_set(v, 0);
 	default: return -ENOSYS;
 	}
 }

@@ -148,6 +148,7 @@ struct vcpu {
 	timer_t host_timer; /* the provider's, CLOCK_MONOTONIC; its signal calls timer_check */
 	bool in_multicall;
 	volatile bool nmi_pending; /* VCPUOP_send_nmi: deliver vector 2 at the next look */
+	bool nmi_masked;	   /* from its delivery to the next iret */
 	uint16_t virq_port[24];	   /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
 	pthread_t thread;
@@ -297,6 +298,11 @@ static inline bool event_deliverable(const struct vcpu *v)
 	       !*(volatile uint8_t *)&v->info->evtchn_upcall_mask;
 }
 
+static inline bool nmi_deliverable(const struct vcpu *v)
+{
+	return v->nmi_pending && !v->nmi_masked;
+}
+
 /* ---- sched.c, vcpu.c, time.c ---- */
 long do_sched_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_sched_op_compat(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
@@ -343,8 +349,9 @@ long do_iret(struct vcpu *v, uint64_t, uint64_t, uint64_t, uint64_t,
 /* Deliver an exception to the guest kernel by its trap table (bounce frame), or crash it.
  * `error` < 0: no error code. For #PF the caller set v->cr2. Acts on v->regs. */
 void trap_deliver(struct vcpu *v, unsigned vector, int64_t error);
-/* Deliver the event upcall if event_deliverable(). */
+/* Deliver an NMI if nmi_deliverable() and the event upcall if event_deliverable(). */
 void event_deliver(struct vcpu *v);
+long nmi_callback_set(struct vcpu *v, uint64_t address); /* 0: none */
 
 /* ---- grant.c, version.c, console.c, misc.c (vm_assist, physdev, multicall) ---- */
 long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t count, uint64_t,

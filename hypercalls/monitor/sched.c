@@ -172,7 +172,7 @@ static void vcpu_sleep(struct vcpu *v, const uint32_t *port, uint32_t nr, uint64
 			continue;
 		}
 		timer_check(v);
-		if (event_deliverable(v) || v->nmi_pending)
+		if (event_deliverable(v) || nmi_deliverable(v))
 			break;
 		for (uint32_t i = 0; i < nr; i++)
 			if (port_pending(d, port[i]))

@@ -17,6 +17,7 @@
 #define FLAG_VM	  0x020000UL
 #define FLAG_AC	  0x040000UL
 
+#define VECTOR_NMI	 2
 #define TRAP_MASK_EVENTS 4 /* trap_info.flags bit 2 */
 #define CR4_DE		 0x8UL
 
@@ -76,8 +77,20 @@ void trap_deliver(struct vcpu *v, unsigned vector, int64_t error)
 	bounce(v, t->address, t->flags & TRAP_MASK_EVENTS, error);
 }
 
+/* One that finds no handler is lost, as on Xen. */
+static void nmi_deliver(struct vcpu *v)
+{
+	__atomic_store_n(&v->nmi_pending, false, __ATOMIC_SEQ_CST);
+	if (!v->traps[VECTOR_NMI].address)
+		return;
+	v->nmi_masked = true;
+	trap_deliver(v, VECTOR_NMI, -1);
+}
+
 void event_deliver(struct vcpu *v)
 {
+	if (nmi_deliverable(v))
+		nmi_deliver(v);
 	if (event_deliverable(v))
 		bounce(v, v->event_callback, true, -1);
 }
@@ -87,6 +100,7 @@ long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 	struct iret_context c;
 	regs_t *r = &v->regs;
 
+	v->nmi_masked = false;
 	if (copy_from_guest(v, &c, r->rsp, sizeof(c))) {
 		domain_crash(v, "iret: its frame cannot be read");
 		return 0;
@@ -139,6 +153,15 @@ long do_set_trap_table(struct vcpu *v, uint64_t table, uint64_t a2, uint64_t a3,
 	return -E2BIG;
 }
 
+/* The NMI callback is vector 2 of the vCPU's trap table, and masks events. */
+long nmi_callback_set(struct vcpu *v, uint64_t address)
+{
+	if (!canonical(address))
+		return -EINVAL;
+	v->traps[VECTOR_NMI] = (struct guest_trap){address, SEL_KERNEL_CS, TRAP_MASK_EVENTS};
+	return 0;
+}
+
 static long callback_set(struct vcpu *v, unsigned type, uint64_t address)
 {
 	if (!canonical(address))
@@ -148,8 +171,8 @@ static long callback_set(struct vcpu *v, unsigned type, uint64_t address)
 	case CALLBACKTYPE_failsafe: v->failsafe_callback = address; return 0;
 	case CALLBACKTYPE_syscall: v->syscall_callback = address; return 0;
 	case CALLBACKTYPE_sysenter:
-	case CALLBACKTYPE_syscall32:
-	case CALLBACKTYPE_nmi: /* accepted: nothing here ever raises them */ return 0;
+	case CALLBACKTYPE_syscall32: /* accepted: nothing here ever raises them */ return 0;
+	case CALLBACKTYPE_nmi: return nmi_callback_set(v, address);
 	default: return -ENOSYS;
 	}
 }
@@ -178,7 +201,7 @@ long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uin
 		if (copy_from_guest(v, &unreg, arg, sizeof(unreg)))
 			return -EFAULT;
 		if (unreg.type == CALLBACKTYPE_nmi)
-			return 0;
+			return nmi_callback_set(v, 0);
 		return unreg.type <= CALLBACKTYPE_syscall32 ? -EINVAL : -ENOSYS;
 	default: return -ENOSYS;
 	}

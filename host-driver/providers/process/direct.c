@@ -75,7 +75,7 @@ struct vcpu *direct_hypercall(struct vcpu *v, uint64_t nr)
 	ret = hypercall(v, nr, r->rdi, r->rsi, r->rdx, r->r10, r->r8);
 	if (nr != __HYPERVISOR_iret)
 		r->rax = ret;
-	if (event_deliverable(v))
+	if (event_deliverable(v) || nmi_deliverable(v))
 		event_deliver(v);
 	return __builtin_expect(vcpu_must_park(v), 0) ? direct_work(v) : v;
 }
