@@ -52,6 +52,32 @@ static void stand_in(const char *name, const char *target)
 		die("cannot put %s in the place of %s: %s", path, target, strerror(errno));
 }
 
+/*
+ * /run with what tools look for; the runtime directory, if it is in /run itself, stays where it is.
+ */
+static void run_stand_in(void)
+{
+	char real[PATH_MAX], inside[PATH_MAX + 8], path[sizeof(inside) + sizeof(rundir)];
+
+	folder("ns-run");
+	folder("ns-run/xen");
+	folder("ns-run/lock"); /* what /var/lock points to */
+	if (!realpath(rundir, real))
+		die("%s: %s", rundir, strerror(errno));
+	if (!strncmp(real, "/run/", 5)) {
+		snprintf(inside, sizeof(inside), "ns-run%s", real + 4);
+		for (char *s = inside + 7; (s = strchr(s, '/')); *s++ = '/') {
+			*s = 0;
+			folder(inside);
+		}
+		folder(inside);
+		snprintf(path, sizeof(path), "%s/%s", rundir, inside);
+		if (mount(real, path, NULL, MS_BIND | MS_REC, NULL))
+			die("cannot keep %s in /run: %s", real, strerror(errno));
+	}
+	stand_in("ns-run", "/run");
+}
+
 static void namespaces(void)
 {
 	char map[64];
@@ -76,16 +102,7 @@ static void namespaces(void)
 		mkdir("/sys/bus/xen-backend", 0755);
 		mkdir("/sys/bus/xen-backend/devices", 0755);
 	}
-	/* Last: /run may hold the runtime directory itself; then it serves as it is. */
-	if (strncmp(rundir, "/run/", 5) && strncmp(rundir, "/var/run/", 9)) {
-		folder("ns-run");
-		folder("ns-run/xen");
-		folder("ns-run/lock"); /* what /var/lock points to */
-		stand_in("ns-run", "/run");
-	} else {
-		mkdir("/run/xen", 0755);
-		mkdir("/run/lock", 0755);
-	}
+	run_stand_in();
 }
 
 static bool wants_root(const char *tool)
