@@ -29,14 +29,34 @@ void die(const char *fmt, ...)
 	exit(1);
 }
 
+/* What follows "panic: xg_dom_core.c:689: xc_dom_find_loader: ", where that is. */
+static const char *without_place(const char *message)
+{
+	const char *at = strstr(message, ".c:");
+	size_t n;
+
+	if (!at)
+		return message;
+	at += 3 + strspn(at + 3, "0123456789");
+	if (strncmp(at, ": ", 2))
+		return message;
+	at += 2;
+	n = strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789_");
+	return memchr(at, '_', n) && !strncmp(at + n, ": ", 2) ? at + n + 2 : at;
+}
+
 /* libxenctrl's messages are for its developers: keep the last error for our own line. */
 static void log_message(xentoollog_logger *l, xentoollog_level level, int errnoval,
 			const char *context, const char *format, va_list al)
 {
+	const char *words;
+
 	if (level < XTL_ERROR)
 		return;
 	vsnprintf(last_error, sizeof(last_error), format, al);
 	last_error[strcspn(last_error, "\n")] = 0;
+	words = without_place(last_error);
+	memmove(last_error, words, strlen(words) + 1);
 }
 
 static void log_progress(xentoollog_logger *l, const char *context, const char *doing, int percent,
