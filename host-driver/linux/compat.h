@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What differs between Linux 6.1 and 6.18, and why the driver stops there. */
+#ifndef PVHOST_COMPAT_H
+#define PVHOST_COMPAT_H
+
+#include <linux/mm.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "pvhost needs Linux 6.1 or later"
+#endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+/* EXPORT_SYMBOL_FOR_KVM: CR4, the GDT and the FPU are for kvm*.ko only. */
+#error "pvhost needs Linux 6.18 or earlier: 6.19 keeps what VT-x drivers need for KVM alone"
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
+{
+	vma->vm_flags |= flags;
+}
+#endif
+
+/* rdmsrl and wrmsrl became rdmsrq and wrmsrq. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#include <asm/msr.h>
+#define rdmsrl	    rdmsrq
+#define wrmsrl	    wrmsrq
+#define rdmsrl_safe rdmsrq_safe
+#endif
+
+/*
+ * The crash path runs one callback on every CPU (6.7, and stable kernels since), or looks at
+ * CR4.VMXE itself. Kbuild looks which.
+ */
+#ifdef HAVE_EMERGENCY_CALLBACK
+#include <asm/reboot.h>
+#else
+#define cpu_emergency_register_virt_callback(callback)	 ((void)(callback))
+#define cpu_emergency_unregister_virt_callback(callback) ((void)(callback))
+#endif
+
+#endif

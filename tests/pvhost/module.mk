@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: MIT
+# Programs that try the driver without a library, for the lab.
+PVHOST_TESTS := $(addprefix $(B)/tests/pvhost/,exits)
+
+$(PVHOST_TESTS): $(B)/tests/pvhost/%: tests/pvhost/%.c tests/pvhost/raw.c tests/pvhost/raw.h \
+		host-driver/abi/pvhost.h
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -static -pthread -o $@ $< tests/pvhost/raw.c
+
+ALL += $(PVHOST_TESTS)
