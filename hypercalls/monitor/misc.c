@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small hypercalls: vm_assist, nmi_op, physdev_op, multicall (public xen.h, nmi.h, physdev.h).
+ * Small hypercalls: vm_assist, physdev_op, multicall (public xen.h, physdev.h).
  */
 #include "hypercalls/monitor/monitor.h"
 
-#include <xen/nmi.h>
 #include <xen/physdev.h>
 
 #define ASSISTS                                                                            \
@@ -23,21 +22,6 @@ long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint
 	switch ((uint32_t)cmd) {
 	case VMASST_CMD_enable: v->d->vm_assist |= 1UL << type; return 0;
 	case VMASST_CMD_disable: v->d->vm_assist &= ~(1UL << type); return 0;
-	default: return -ENOSYS;
-	}
-}
-
-/* Locked. */
-long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
-{
-	struct xennmi_callback cb;
-
-	switch ((uint32_t)cmd) {
-	case XENNMI_register_callback:
-		if (copy_from_guest(v, &cb, arg, sizeof(cb)))
-			return -EFAULT;
-		return nmi_callback_set(v, cb.handler_address);
-	case XENNMI_unregister_callback: return nmi_callback_set(v, 0);
 	default: return -ENOSYS;
 	}
 }

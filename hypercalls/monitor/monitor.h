@@ -338,6 +338,7 @@ long do_set_trap_table(struct vcpu *v, uint64_t table, uint64_t, uint64_t, uint6
 long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe, uint64_t syscall, uint64_t,
 		      uint64_t);
 long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp, uint64_t, uint64_t, uint64_t);
 long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t, uint64_t,
 			 uint64_t);
@@ -351,14 +352,12 @@ long do_iret(struct vcpu *v, uint64_t, uint64_t, uint64_t, uint64_t,
 void trap_deliver(struct vcpu *v, unsigned vector, int64_t error);
 /* Deliver an NMI if nmi_deliverable() and the event upcall if event_deliverable(). */
 void event_deliver(struct vcpu *v);
-long nmi_callback_set(struct vcpu *v, uint64_t address); /* 0: none */
 
 /* ---- grant.c, version.c, console.c, misc.c (vm_assist, physdev, multicall) ---- */
 long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t count, uint64_t,
 		       uint64_t);
 long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_console_io(struct vcpu *v, uint64_t cmd, uint64_t count, uint64_t buf, uint64_t, uint64_t);
-long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_physdev_op_compat(struct vcpu *v, uint64_t uop, uint64_t, uint64_t, uint64_t, uint64_t);
 long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t, uint64_t, uint64_t);
 long do_physdev_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);

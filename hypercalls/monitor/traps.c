@@ -3,11 +3,12 @@
  * Entering the guest kernel: trap tables, callbacks, bounce frames, and iret back.
  *
  * Xen public headers: arch-x86/xen.h (trap_info, vcpu_guest_context), arch-x86/xen-x86_64.h
- * (iret_context, segment bases), callback.h.
+ * (iret_context, segment bases), callback.h, nmi.h.
  */
 #include "hypercalls/monitor/monitor.h"
 
 #include <xen/callback.h>
+#include <xen/nmi.h>
 
 #define FLAG_TF	  0x000100UL
 #define FLAG_IF	  0x000200UL
@@ -154,7 +155,7 @@ long do_set_trap_table(struct vcpu *v, uint64_t table, uint64_t a2, uint64_t a3,
 }
 
 /* The NMI callback is vector 2 of the vCPU's trap table, and masks events. */
-long nmi_callback_set(struct vcpu *v, uint64_t address)
+static long nmi_callback_set(struct vcpu *v, uint64_t address)
 {
 	if (!canonical(address))
 		return -EINVAL;
@@ -203,6 +204,20 @@ long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uin
 		if (unreg.type == CALLBACKTYPE_nmi)
 			return nmi_callback_set(v, 0);
 		return unreg.type <= CALLBACKTYPE_syscall32 ? -EINVAL : -ENOSYS;
+	default: return -ENOSYS;
+	}
+}
+
+long do_nmi_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+	struct xennmi_callback cb;
+
+	switch ((uint32_t)cmd) {
+	case XENNMI_register_callback:
+		if (copy_from_guest(v, &cb, arg, sizeof(cb)))
+			return -EFAULT;
+		return nmi_callback_set(v, cb.handler_address);
+	case XENNMI_unregister_callback: return nmi_callback_set(v, 0);
 	default: return -ENOSYS;
 	}
 }
