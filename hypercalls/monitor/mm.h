@@ -32,8 +32,16 @@ void entry_put(struct domain *d, uint64_t e, enum frame_type level);
 /* descriptor.c: may a guest have it in a descriptor table? Raises its DPL to the guest kernel's. */
 bool descriptor_check(uint64_t *desc);
 
-/* The top bit of a count: Xen's mark on a call it continues. */
-#define UPDATE_PREEMPTED 0x80000000U
+/*
+ * mmu.c: the guest's list of `count` requests of `size` bytes, one after the other until one
+ * fails. How many were done goes to `pdone`. -E2BIG beyond `max`.
+ */
+union mmu_request {
+	struct mmu_update update;
+	struct mmuext_op op;
+};
+long mmu_requests(struct vcpu *v, uint64_t list, uint64_t count, uint64_t pdone, uint32_t max,
+		  size_t size, int (*one)(struct vcpu *v, const union mmu_request *r));
 
 static inline bool l4_slot_is_xens(unsigned i)
 {

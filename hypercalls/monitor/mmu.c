@@ -5,7 +5,9 @@
  */
 #include "hypercalls/monitor/mm.h"
 
-#define MAX_UPDATES 65536 /* in one call: what is beyond is the guest's to ask for again */
+#define MAX_UPDATES	 65536 /* in one call: what is beyond is the guest's to ask for again */
+#define UPDATE_PREEMPTED 0x80000000U /* the top bit of a count: Xen's mark on a call it continues \
+				      */
 
 /* An entry of a table changed from `old`: what may the provider have made of it? */
 static void changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
@@ -52,8 +54,9 @@ int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new,
 	return 0;
 }
 
-static int one_update(struct vcpu *v, const struct mmu_update *u)
+static int one_update(struct vcpu *v, const union mmu_request *r)
 {
+	const struct mmu_update *u = &r->update;
 	uint64_t addr = u->ptr & ~3UL;
 	uint64_t mfn = addr >> PAGE_SHIFT;
 
@@ -73,31 +76,22 @@ static int one_update(struct vcpu *v, const struct mmu_update *u)
 	}
 }
 
-long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdone, uint64_t dom,
-		   uint64_t a5)
+long mmu_requests(struct vcpu *v, uint64_t list, uint64_t count, uint64_t pdone, uint32_t max,
+		  size_t size, int (*one)(struct vcpu *v, const union mmu_request *r))
 {
-	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, base = 0, done, owner;
-	struct mmu_update u;
-	long rc;
+	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, base = 0, done;
+	union mmu_request r;
+	long rc = 0;
 
-	/* The upper half names the owner of the tables, plus one. */
-	owner = (uint32_t)dom >> 16;
-	if (owner && owner - 1 != v->d->id)
-		return owner == 1 ? -EPERM : -ESRCH;
-	rc = check_owner(dom & 0xffff);
-	if (rc)
-		return rc;
-	if (n > MAX_UPDATES)
+	if (n > max)
 		return -E2BIG;
 	if (pdone && (uint32_t)count & UPDATE_PREEMPTED &&
 	    copy_from_guest(v, &base, pdone, sizeof(base)))
 		base = 0;
-	for (done = 0; done < n; done++, ureqs += sizeof(u)) {
-		if (copy_from_guest(v, &u, ureqs, sizeof(u))) {
-			rc = -EFAULT;
-			break;
-		}
-		rc = one_update(v, &u);
+	for (done = 0; done < n; done++, list += size) {
+		rc = copy_from_guest(v, &r, list, size);
+		if (!rc)
+			rc = one(v, &r);
 		if (rc)
 			break;
 	}
@@ -105,6 +99,22 @@ long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdon
 	if (pdone && copy_to_guest(v, pdone, &done, sizeof(done)))
 		rc = -EFAULT;
 	return rc;
+}
+
+long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdone, uint64_t dom,
+		   uint64_t a5)
+{
+	/* The upper half names the owner of the tables, plus one. */
+	uint32_t owner = (uint32_t)dom >> 16;
+	long rc;
+
+	if (owner && owner - 1 != v->d->id)
+		return owner == 1 ? -EPERM : -ESRCH;
+	rc = check_owner(dom & 0xffff);
+	if (rc)
+		return rc;
+	return mmu_requests(v, ureqs, count, pdone, MAX_UPDATES, sizeof(struct mmu_update),
+			    one_update);
 }
 
 /* The L1 table that maps va in the kernel's root, or INVALID_MFN. */

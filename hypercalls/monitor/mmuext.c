@@ -86,8 +86,9 @@ static int set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
 	return 0;
 }
 
-static int one_op(struct vcpu *v, const struct mmuext_op *op)
+static int one_op(struct vcpu *v, const union mmu_request *r)
 {
+	const struct mmuext_op *op = &r->op;
 	struct domain *d = v->d;
 	uint64_t mask;
 
@@ -125,30 +126,11 @@ static int one_op(struct vcpu *v, const struct mmuext_op *op)
 long do_mmuext_op(struct vcpu *v, uint64_t uops, uint64_t count, uint64_t pdone, uint64_t dom,
 		  uint64_t a5)
 {
-	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, base = 0, done;
-	struct mmuext_op op;
 	long rc = check_owner(dom & 0xffff);
 
 	if (rc)
 		return rc;
-	if (n > MAX_OPS)
-		return -E2BIG;
-	if (pdone && (uint32_t)count & UPDATE_PREEMPTED &&
-	    copy_from_guest(v, &base, pdone, sizeof(base)))
-		base = 0;
-	for (done = 0; done < n; done++, uops += sizeof(op)) {
-		if (copy_from_guest(v, &op, uops, sizeof(op))) {
-			rc = -EFAULT;
-			break;
-		}
-		rc = one_op(v, &op);
-		if (rc)
-			break;
-	}
-	done += base;
-	if (pdone && copy_to_guest(v, pdone, &done, sizeof(done)))
-		rc = -EFAULT;
-	return rc;
+	return mmu_requests(v, uops, count, pdone, MAX_OPS, sizeof(struct mmuext_op), one_op);
 }
 
 long toolstack_mmuext(struct domain *d, unsigned cmd, uint64_t mfn)
