@@ -16,19 +16,6 @@
 
 #include "toolstack/pvctl/image.h"
 
-static int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static int complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fputs("pvctl: ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
-	va_end(ap);
-	return -1;
-}
-
 /* Opening a fifo would wait for a writer. */
 static int check_file(const char *what, const char *path, struct stat *st)
 {

@@ -28,7 +28,9 @@ extern xc_interface *xch;     /* NULL until connect_broker() */
 extern struct xs_handle *xsh; /* NULL when the store does not answer */
 extern char rundir[96];
 extern char last_error[256]; /* libxenctrl's and libxenguest's own last words */
-/* One line on stderr, exit status 1. */
+/* One line on stderr; -1. */
+int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same, and exit status 1. */
 void die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* Start pvd if need be; open xch and, when `store`, xsh. Dies with a line if it cannot. */
 void connect_broker(bool store);
