@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define PVD_PROTO	1
 #define PVD_MAX_PAYLOAD 65536
@@ -77,6 +78,13 @@ struct pvd_domain_stats {
 
 /* $PAVANE_RUNDIR, or the default for this user. */
 void pvd_rundir(char *buf, size_t size);
+
+/* Descriptors to go with a message, at most PVD_MAX_FDS. */
+union fd_room {
+	char buf[CMSG_SPACE(PVD_MAX_FDS * sizeof(int))];
+	struct cmsghdr align;
+};
+void fds_attach(struct msghdr *m, union fd_room *room, const int *fd, unsigned n);
 
 /* A connected socket, or -1 with errno. */
 int pvd_connect(void);

@@ -35,24 +35,12 @@ static int wait_for(int fd, short events, int64_t deadline)
 static long send_req(struct dom *d, const struct pvdom_req *q, const void *out, const int *fds,
 		     int64_t deadline)
 {
-	union {
-		char buf[CMSG_SPACE(2 * sizeof(int))];
-		struct cmsghdr align;
-	} control;
+	union fd_room control;
 	struct iovec iov[2] = {{(void *)q, sizeof(*q)}, {(void *)out, q->len}};
 	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
-	struct cmsghdr *c;
 
-	if (fds) {
-		memset(&control, 0, sizeof(control));
-		m.msg_control = control.buf;
-		m.msg_controllen = sizeof(control.buf);
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(2 * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
-	}
+	if (fds)
+		fds_attach(&m, &control, fds, 2);
 	while (sendmsg(d->ctl_fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 		if (errno == EINTR)
 			continue;

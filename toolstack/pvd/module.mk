@@ -20,6 +20,7 @@ install-pvd: $(BIN)/pvd
 INSTALLS += install-pvd
 
 # tests/unit/test_pvd.c: the broker's parts that need no guest
-UNIT_pvd_SRCS := $(addprefix toolstack/pvd/,arena.c log.c state.c gnttab.c lend.c evtchn.c ctl.c)
+UNIT_pvd_SRCS := $(addprefix toolstack/pvd/,arena.c log.c state.c gnttab.c lend.c evtchn.c ctl.c) \
+	toolstack/xenlibs/conn.c
 UNIT_pvd_LIBS := -D__XEN_TOOLS__ -include stdint.h -include stdlib.h
 $(B)/tests/unit/test_pvd: $(UNIT_pvd_SRCS) toolstack/pvd/pvd.h

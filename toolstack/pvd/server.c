@@ -139,10 +139,7 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 
 static int reply(struct client *c, struct answer *a)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(a->fds))];
-		struct cmsghdr align;
-	} control;
+	union fd_room control;
 	struct iovec iov[2] = {{&a->r, sizeof(a->r)}, {a->data, a->r.len}};
 	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
 	ssize_t n;
@@ -150,18 +147,8 @@ static int reply(struct client *c, struct answer *a)
 
 	while (nfds < PVD_MAX_FDS && a->fds[nfds] >= 0)
 		nfds++;
-	if (nfds) {
-		struct cmsghdr *h;
-
-		memset(&control, 0, sizeof(control));
-		m.msg_control = control.buf;
-		m.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		h = CMSG_FIRSTHDR(&m);
-		h->cmsg_level = SOL_SOCKET;
-		h->cmsg_type = SCM_RIGHTS;
-		h->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(h), a->fds, nfds * sizeof(int));
-	}
+	if (nfds)
+		fds_attach(&m, &control, a->fds, nfds);
 	do
 		n = sendmsg(c->sock, &m, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);

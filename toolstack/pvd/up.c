@@ -77,25 +77,12 @@ static long serve(struct dom *d, struct packet *p, uint32_t *out_len, int fds[2]
 
 static int answer(struct dom *d, const struct pvdom_rsp *rsp, const void *data, const int fds[2])
 {
-	union {
-		char buf[CMSG_SPACE(2 * sizeof(int))];
-		struct cmsghdr align;
-	} control;
+	union fd_room control;
 	struct iovec iov[2] = {{(void *)rsp, sizeof(*rsp)}, {(void *)data, rsp->len}};
 	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
 
-	if (fds[0] >= 0) {
-		struct cmsghdr *c;
-
-		memset(&control, 0, sizeof(control));
-		m.msg_control = control.buf;
-		m.msg_controllen = sizeof(control.buf);
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(2 * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
-	}
+	if (fds[0] >= 0)
+		fds_attach(&m, &control, fds, 2);
 	return sendmsg(d->up_fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 

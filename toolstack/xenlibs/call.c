@@ -17,10 +17,9 @@
 #define ARENA_PAGES (PVD_ARENA_SIZE / PAGE_SIZE)
 
 struct xencall_handle {
-	int sock;
+	struct lib_conn conn;
 	pid_t pid; /* a child after fork must not share the parent's arena */
 	pthread_mutex_t lock;
-	struct toolcore_handle toolcore;
 };
 
 /* runs[n] = length of the allocation that begins at page n; used = pages in use */
@@ -120,32 +119,19 @@ static void arena_free(void *p)
 
 static int attach(xencall_handle *x)
 {
-	int s, rc;
+	int rc;
 
 	pthread_mutex_lock(&arena.lock);
 	rc = arena_get();
 	pthread_mutex_unlock(&arena.lock);
 	if (rc)
 		return -1;
-	s = pvd_connect();
-	if (s < 0)
-		return -1;
-	rc = pvd_call(s, PVD_ARENA, (uint64_t[6]){(uintptr_t)arena.base, PVD_ARENA_SIZE}, NULL, 0,
-		      arena.fd, NULL, 0, NULL, NULL);
-	if (rc < 0) {
-		close(s);
+	rc = pvd_call(x->conn.sock, PVD_ARENA, (uint64_t[6]){(uintptr_t)arena.base, PVD_ARENA_SIZE},
+		      NULL, 0, arena.fd, NULL, 0, NULL, NULL);
+	if (rc < 0)
 		return lib_ret(rc);
-	}
-	x->sock = s;
 	x->pid = getpid();
 	return 0;
-}
-
-static int restrict_cb(struct toolcore_handle *h, domid_t domid)
-{
-	xencall_handle *x = (void *)((char *)h - offsetof(xencall_handle, toolcore));
-
-	return lib_restrict(x->sock, domid);
 }
 
 xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned flags)
@@ -155,11 +141,11 @@ xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned flags)
 	if (!x)
 		return NULL;
 	pthread_mutex_init(&x->lock, NULL);
-	x->toolcore.restrict_handle = restrict_cb;
-	xentoolcore__register_active_handle(&x->toolcore);
-	if (!attach(x))
-		return x;
-	xentoolcore__deregister_active_handle(&x->toolcore);
+	if (!lib_conn_open(&x->conn)) {
+		if (!attach(x))
+			return x;
+		lib_conn_close(&x->conn);
+	}
 	free(x);
 	return NULL;
 }
@@ -168,15 +154,14 @@ int xencall_close(xencall_handle *x)
 {
 	if (!x)
 		return 0;
-	xentoolcore__deregister_active_handle(&x->toolcore);
-	close(x->sock);
+	lib_conn_close(&x->conn);
 	free(x);
 	return 0;
 }
 
 int xencall_fd(xencall_handle *x)
 {
-	return x->sock;
+	return x->conn.sock;
 }
 
 static long call(xencall_handle *x, unsigned op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
@@ -186,12 +171,12 @@ static long call(xencall_handle *x, unsigned op, uint64_t a1, uint64_t a2, uint6
 
 	pthread_mutex_lock(&x->lock);
 	if (x->pid != getpid()) {
-		close(x->sock);
-		x->sock = -1;
+		close(x->conn.sock);
+		x->conn.sock = pvd_connect();
 	}
 	if (x->pid == getpid() || !attach(x))
-		rc = pvd_call(x->sock, PVD_HYPERCALL, (uint64_t[6]){op, a1, a2, a3, a4, a5}, NULL,
-			      0, -1, NULL, 0, NULL, NULL);
+		rc = pvd_call(x->conn.sock, PVD_HYPERCALL, (uint64_t[6]){op, a1, a2, a3, a4, a5},
+			      NULL, 0, -1, NULL, 0, NULL, NULL);
 	pthread_mutex_unlock(&x->lock);
 	return lib_ret(rc);
 }

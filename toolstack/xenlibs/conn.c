@@ -46,6 +46,20 @@ int pvd_connect(void)
 	return s;
 }
 
+void fds_attach(struct msghdr *m, union fd_room *room, const int *fd, unsigned n)
+{
+	struct cmsghdr *c;
+
+	memset(room, 0, sizeof(*room));
+	m->msg_control = room->buf;
+	m->msg_controllen = CMSG_SPACE(n * sizeof(int));
+	c = CMSG_FIRSTHDR(m);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(c), fd, n * sizeof(int));
+}
+
 static void take_fds(struct msghdr *m, int *fds)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
@@ -68,10 +82,7 @@ long pvd_call(int sock, uint32_t op, const uint64_t arg[6], const void *out, uin
 {
 	struct pvd_req req = {.op = op, .len = out_len};
 	struct pvd_rsp rsp;
-	union {
-		char buf[CMSG_SPACE(PVD_MAX_FDS * sizeof(int))];
-		struct cmsghdr align;
-	} control;
+	union fd_room control;
 	struct iovec siov[2] = {{&req, sizeof(req)}, {(void *)out, out_len}};
 	struct iovec riov[2] = {{&rsp, sizeof(rsp)}, {in, in_size}};
 	struct msghdr s = {.msg_iov = siov, .msg_iovlen = 2};
@@ -83,17 +94,8 @@ long pvd_call(int sock, uint32_t op, const uint64_t arg[6], const void *out, uin
 	if (fds)
 		for (int i = 0; i < PVD_MAX_FDS; i++)
 			fds[i] = -1;
-	if (fd_out >= 0) {
-		struct cmsghdr *c;
-
-		s.msg_control = control.buf;
-		s.msg_controllen = CMSG_SPACE(sizeof(int));
-		c = CMSG_FIRSTHDR(&s);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd_out, sizeof(int));
-	}
+	if (fd_out >= 0)
+		fds_attach(&s, &control, &fd_out, 1);
 	do
 		n = sendmsg(sock, &s, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);

@@ -20,10 +20,10 @@ struct port {
 };
 
 struct xenevtchn_handle {
-	int sock, epfd;
+	struct lib_conn conn;
+	int epfd;
 	pthread_mutex_t lock;
 	struct port *ports;
-	struct toolcore_handle toolcore;
 };
 
 static struct port *find(xenevtchn_handle *h, evtchn_port_t nr)
@@ -35,13 +35,6 @@ static struct port *find(xenevtchn_handle *h, evtchn_port_t nr)
 	return p;
 }
 
-static int restrict_cb(struct toolcore_handle *t, domid_t domid)
-{
-	xenevtchn_handle *h = (void *)((char *)t - offsetof(xenevtchn_handle, toolcore));
-
-	return lib_restrict(h->sock, domid);
-}
-
 static xenevtchn_handle *open_on(int epfd)
 {
 	xenevtchn_handle *h = calloc(1, sizeof(*h));
@@ -50,12 +43,8 @@ static xenevtchn_handle *open_on(int epfd)
 		return NULL;
 	pthread_mutex_init(&h->lock, NULL);
 	h->epfd = epfd;
-	h->toolcore.restrict_handle = restrict_cb;
-	xentoolcore__register_active_handle(&h->toolcore);
-	h->sock = pvd_connect();
-	if (h->sock >= 0)
+	if (!lib_conn_open(&h->conn))
 		return h;
-	xentoolcore__deregister_active_handle(&h->toolcore);
 	free(h);
 	return NULL;
 }
@@ -102,12 +91,11 @@ int xenevtchn_close(xenevtchn_handle *h)
 
 	if (!h)
 		return 0;
-	xentoolcore__deregister_active_handle(&h->toolcore);
 	while ((p = h->ports)) {
 		h->ports = p->next;
 		drop(h, p);
 	}
-	close(h->sock);
+	lib_conn_close(&h->conn);
 	close(h->epfd);
 	free(h);
 	return 0;
@@ -120,12 +108,12 @@ int xenevtchn_fd(xenevtchn_handle *h)
 
 int xenevtchn_restrict(xenevtchn_handle *h, domid_t domid)
 {
-	return lib_restrict(h->sock, domid);
+	return lib_restrict(h->conn.sock, domid);
 }
 
 static int unbind(xenevtchn_handle *h, evtchn_port_t port)
 {
-	return lib_ret(pvd_call(h->sock, PVD_UNBIND, (uint64_t[6]){port}, NULL, 0, -1, NULL, 0,
+	return lib_ret(pvd_call(h->conn.sock, PVD_UNBIND, (uint64_t[6]){port}, NULL, 0, -1, NULL, 0,
 				NULL, NULL));
 }
 
@@ -140,7 +128,7 @@ static xenevtchn_port_or_error_t bind_port(xenevtchn_handle *h, enum pvd_op op, 
 	if (!p)
 		goto fail;
 	pthread_mutex_lock(&h->lock);
-	rc = pvd_call(h->sock, op, (uint64_t[6]){a0, a1}, NULL, 0, -1, NULL, 0, NULL, fds);
+	rc = pvd_call(h->conn.sock, op, (uint64_t[6]){a0, a1}, NULL, 0, -1, NULL, 0, NULL, fds);
 	if (rc < 0 || fds[1] < 0)
 		goto unlock;
 	*p = (struct port){h->ports, rc, fds[0], fds[1]};

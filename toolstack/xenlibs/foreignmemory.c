@@ -13,8 +13,7 @@
 #include "toolstack/xenlibs/xenlib.h"
 
 struct xenforeignmemory_handle {
-	int sock;
-	struct toolcore_handle toolcore;
+	struct lib_conn conn;
 };
 
 struct xenforeignmemory_resource_handle {
@@ -22,26 +21,14 @@ struct xenforeignmemory_resource_handle {
 	size_t len;
 };
 
-static int restrict_cb(struct toolcore_handle *h, domid_t domid)
-{
-	xenforeignmemory_handle *f =
-		(void *)((char *)h - offsetof(xenforeignmemory_handle, toolcore));
-
-	return lib_restrict(f->sock, domid);
-}
-
 xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger, unsigned flags)
 {
 	xenforeignmemory_handle *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return NULL;
-	f->toolcore.restrict_handle = restrict_cb;
-	xentoolcore__register_active_handle(&f->toolcore);
-	f->sock = pvd_connect();
-	if (f->sock >= 0)
+	if (!lib_conn_open(&f->conn))
 		return f;
-	xentoolcore__deregister_active_handle(&f->toolcore);
 	free(f);
 	return NULL;
 }
@@ -50,15 +37,14 @@ int xenforeignmemory_close(xenforeignmemory_handle *f)
 {
 	if (!f)
 		return 0;
-	xentoolcore__deregister_active_handle(&f->toolcore);
-	close(f->sock);
+	lib_conn_close(&f->conn);
 	free(f);
 	return 0;
 }
 
 int xenforeignmemory_restrict(xenforeignmemory_handle *f, domid_t domid)
 {
-	return lib_restrict(f->sock, domid);
+	return lib_restrict(f->conn.sock, domid);
 }
 
 /* The memfd, and how many frames it has. */
@@ -66,8 +52,8 @@ static int ram(xenforeignmemory_handle *f, uint32_t dom, uint64_t *frames)
 {
 	uint64_t out[2];
 	int fds[PVD_MAX_FDS];
-	long rc = pvd_call(f->sock, PVD_DOMAIN_RAM, (uint64_t[6]){dom}, NULL, 0, -1, NULL, 0, out,
-			   fds);
+	long rc = pvd_call(f->conn.sock, PVD_DOMAIN_RAM, (uint64_t[6]){dom}, NULL, 0, -1, NULL, 0,
+			   out, fds);
 
 	if (rc < 0 || fds[0] < 0)
 		return lib_ret(rc < 0 ? rc : -EIO);

@@ -22,18 +22,10 @@ struct map {
 };
 
 struct xengntdev_handle {
-	int sock;
+	struct lib_conn conn;
 	pthread_mutex_t lock;
 	struct map *maps;
-	struct toolcore_handle toolcore;
 };
-
-static int restrict_cb(struct toolcore_handle *t, domid_t domid)
-{
-	xengnttab_handle *h = (void *)((char *)t - offsetof(xengnttab_handle, toolcore));
-
-	return lib_restrict(h->sock, domid);
-}
 
 xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned flags)
 {
@@ -42,12 +34,8 @@ xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsigned flag
 	if (!h)
 		return NULL;
 	pthread_mutex_init(&h->lock, NULL);
-	h->toolcore.restrict_handle = restrict_cb;
-	xentoolcore__register_active_handle(&h->toolcore);
-	h->sock = pvd_connect();
-	if (h->sock >= 0)
+	if (!lib_conn_open(&h->conn))
 		return h;
-	xentoolcore__deregister_active_handle(&h->toolcore);
 	free(h);
 	return NULL;
 }
@@ -58,20 +46,19 @@ int xengnttab_close(xengnttab_handle *h)
 
 	if (!h)
 		return 0;
-	xentoolcore__deregister_active_handle(&h->toolcore);
 	while ((m = h->maps)) {
 		h->maps = m->next;
 		munmap(m->addr, m->count * PAGE_SIZE);
 		free(m);
 	}
-	close(h->sock); /* the broker lets go of every grant */
+	lib_conn_close(&h->conn); /* the broker lets go of every grant */
 	free(h);
 	return 0;
 }
 
 int xengnttab_fd(xengnttab_handle *h)
 {
-	return h->sock;
+	return h->conn.sock;
 }
 
 int xengnttab_set_max_grants(xengnttab_handle *h, uint32_t nr_grants)
@@ -82,8 +69,8 @@ int xengnttab_set_max_grants(xengnttab_handle *h, uint32_t nr_grants)
 static void release(xengnttab_handle *h, struct map *m)
 {
 	for (uint32_t i = 0; i < m->nr_ids; i++)
-		pvd_call(h->sock, PVD_GRANT_UNMAP, (uint64_t[6]){m->ids[i]}, NULL, 0, -1, NULL, 0,
-			 NULL, NULL);
+		pvd_call(h->conn.sock, PVD_GRANT_UNMAP, (uint64_t[6]){m->ids[i]}, NULL, 0, -1, NULL,
+			 0, NULL, NULL);
 	munmap(m->addr, m->count * PAGE_SIZE);
 	free(m);
 }
@@ -94,7 +81,7 @@ static long map_run(xengnttab_handle *h, char *addr, uint32_t domid, const uint3
 {
 	uint64_t arg[6] = {domid, !!(prot & PROT_WRITE), off, port}, mfn[MAX_REFS];
 	int fds[PVD_MAX_FDS];
-	long id = pvd_call(h->sock, PVD_GRANT_MAP, arg, refs, n * sizeof(*refs), -1, mfn,
+	long id = pvd_call(h->conn.sock, PVD_GRANT_MAP, arg, refs, n * sizeof(*refs), -1, mfn,
 			   n * sizeof(*mfn), NULL, fds);
 
 	if (id < 0 || fds[0] < 0)
@@ -106,8 +93,8 @@ static long map_run(xengnttab_handle *h, char *addr, uint32_t domid, const uint3
 			 mfn[i] * PAGE_SIZE) == MAP_FAILED) {
 			long rc = -errno;
 
-			pvd_call(h->sock, PVD_GRANT_UNMAP, (uint64_t[6]){id}, NULL, 0, -1, NULL, 0,
-				 NULL, NULL);
+			pvd_call(h->conn.sock, PVD_GRANT_UNMAP, (uint64_t[6]){id}, NULL, 0, -1,
+				 NULL, 0, NULL, NULL);
 			close(fds[0]);
 			return rc;
 		}
@@ -230,7 +217,7 @@ int xengnttab_grant_copy(xengnttab_handle *h, uint32_t count, xengnttab_grant_co
 			p.c.dst_off = s->dest.foreign.offset;
 		}
 		pthread_mutex_lock(&h->lock);
-		rc = pvd_call(h->sock, PVD_GRANT_COPY, NULL, &p,
+		rc = pvd_call(h->conn.sock, PVD_GRANT_COPY, NULL, &p,
 			      offsetof(typeof(p), data) + (src ? 0 : s->len), -1,
 			      dst ? NULL : s->dest.virt, dst ? 0 : s->len, out, NULL);
 		pthread_mutex_unlock(&h->lock);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 #include <xen/xen.h>
 
 #include "toolstack/pvd/client.h"
@@ -34,11 +35,40 @@ static inline long lib_ret(long rc)
 	return -1;
 }
 
+/* A handle's way to the broker, and its place in that list. */
+struct lib_conn {
+	struct toolcore_handle toolcore; /* first */
+	int sock;
+};
+
 /* This connection serves domid only from now on. */
 static inline int lib_restrict(int sock, domid_t domid)
 {
 	return lib_ret(pvd_call(sock, PVD_RESTRICT, (uint64_t[6]){domid}, NULL, 0, -1, NULL, 0,
 				NULL, NULL));
+}
+
+static inline int lib_conn_restrict(struct toolcore_handle *t, domid_t domid)
+{
+	return lib_restrict(((struct lib_conn *)t)->sock, domid);
+}
+
+/* 0, or -1 and errno. In the list before it is open: xentoolcore_restrict_all misses none. */
+static inline int lib_conn_open(struct lib_conn *c)
+{
+	c->toolcore.restrict_handle = lib_conn_restrict;
+	xentoolcore__register_active_handle(&c->toolcore);
+	c->sock = pvd_connect();
+	if (c->sock >= 0)
+		return 0;
+	xentoolcore__deregister_active_handle(&c->toolcore);
+	return -1;
+}
+
+static inline void lib_conn_close(struct lib_conn *c)
+{
+	xentoolcore__deregister_active_handle(&c->toolcore);
+	close(c->sock);
 }
 
 #endif
