@@ -36,8 +36,8 @@ info: action=ignore
 debug: action=ignore
 $(printf '%s\n' "$@")
 CFG
-	# Debian's build has the debugger in: tell it to continue.
-	echo c >"$dir/rc"
+	# Debian's build has the debugger in: tell it to continue, and again after a stray signal.
+	printf 'c\n%.0s' {1..100} >"$dir/rc"
 	: >"$dir/serial"
 	(cd "$dir" && exec bochs -q -f bochsrc -rc rc) </dev/null >"$dir/bochs.out" 2>&1 &
 	bochs_pid=$!
