@@ -5,9 +5,9 @@
  */
 #include "hypercalls/monitor/mm.h"
 
-#define MAX_UPDATES	 65536 /* in one call: what is beyond is the guest's to ask for again */
-#define UPDATE_PREEMPTED 0x80000000U /* the top bit of a count: Xen's mark on a call it continues \
-				      */
+#define MAX_UPDATES 65536 /* in one call: what is beyond is the guest's to ask for again */
+/* The top bit of a count: Xen's mark on a call it continues. */
+#define UPDATE_PREEMPTED 0x80000000U
 
 /* An entry of a table changed from `old`: what may the provider have made of it? */
 static void changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
