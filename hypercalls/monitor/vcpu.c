@@ -328,9 +328,8 @@ static long op_timer(struct vcpu *cur, struct vcpu *v, uint32_t cmd, uint64_t ar
 			return -EINVAL;
 		v->timer_deadline = 0;
 	}
-	if (v == cur)
-		timer_arm(v);
-	else
+	timer_arm(v);
+	if (v != cur) /* it may sleep till a deadline of before */
 		vcpu_wake(v);
 	return 0;
 }

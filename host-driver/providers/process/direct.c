@@ -35,13 +35,14 @@ static pid_t process_id; /* getpid() is not in the sandbox's list */
 
 /*
  * FS cannot find the vCPU any longer: from now on every entry and exit is a signal, whose stack
- * does. Never undone, as the domain's other vCPUs would have to be asked.
+ * does. Never undone, as the domain's other vCPUs would have to be asked. The gates first: another
+ * vCPU that sees direct_fs_owned leaves with the guest's FS.
  */
 void direct_fs_give_up(void)
 {
-	direct_fs_owned = 1;
 	direct_gate_to = direct_trap;
 	direct_gate_iret_to = direct_trap_iret;
+	direct_fs_owned = 1;
 }
 
 /* FS itself is loaded on the way out of the signal that every entry to the guest then is. */

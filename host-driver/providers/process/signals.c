@@ -179,7 +179,9 @@ static void on_fault(struct vcpu *v, int sig, greg_t *g)
 		return;
 	}
 	if (v && (char *)g[REG_RIP] == direct_by_signal) {
-		regs_to_host(v, g); /* entry.S wants TF and rip set at once */
+		if (direct_kicked) /* since entry.S looked */
+			direct_work(v);
+		regs_to_host(v, g);
 		return;
 	}
 	if (v && (entry_fault(v, g) || window_fault(v->d, g)))
