@@ -102,7 +102,8 @@ struct pvhost_run {
 	/* In: looked at when PVHOST_RUN starts. */
 	uint8_t immediate_exit; /* not 0: -EINTR before anything else. For signal handlers */
 	uint8_t irq_window;	/* not 0: exit (reason 7) as soon as an interrupt may be injected */
-	uint8_t pad[6];
+	uint8_t shadow; /* out: the exit came in the shadow of sti or mov ss: inject no interrupt */
+	uint8_t pad[5];
 	/*
 	 * An event for the guest to take on entry, as the SDM has it (vol. 3, 25.8.3): vector,
 	 * type << 8, deliver error code << 11, valid << 31. The driver clears it once it is taken.

@@ -156,6 +156,7 @@ static void handle_exit(struct thread *t)
 		break;
 	case PVHOST_EXIT_HLT:
 		run->rip += run->instruction_length;
+		run->shadow = 0;
 		signal_wait(t);
 		break;
 	case PVHOST_EXIT_CR:

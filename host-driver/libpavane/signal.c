@@ -93,7 +93,7 @@ void signal_inject(struct thread *t)
 	}
 	if (i < 0)
 		return;
-	if (run->inject & PVHOST_VALID || !(run->rflags & 0x200)) {
+	if (run->inject & PVHOST_VALID || !(run->rflags & 0x200) || run->shadow) {
 		run->irq_window = 1;
 		return;
 	}

@@ -19,7 +19,8 @@ static bool choose(u64 msr, u32 need, u32 like, u32 never, u32 *out)
 const char *controls_choose(const struct vmx_msrs *m, struct controls *c)
 {
 	u32 like2 = SECONDARY_EXEC_ENABLE_VPID | SECONDARY_EXEC_ENABLE_RDTSCP |
-		    SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_WBINVD_EXITING;
+		    SECONDARY_EXEC_ENABLE_INVPCID | SECONDARY_EXEC_WBINVD_EXITING |
+		    SECONDARY_EXEC_ENCLS_EXITING;
 	const u64 vpid_all = VMX_VPID_INVVPID_BIT | VMX_VPID_EXTENT_GLOBAL_CONTEXT_BIT;
 
 	*c = (struct controls){

@@ -162,7 +162,7 @@ struct vcpu {
 	int cpu;  /* whose host state the VMCS has; -1: none yet */
 	u64 rip;  /* as last told to the process */
 	u64 lstar, star, sfmask, kernel_gs_base;
-	u64 host_lstar, host_star, host_sfmask, host_kernel_gs_base;
+	u64 host_lstar, host_star, host_sfmask, host_kernel_gs_base, host_debugctl;
 };
 
 int vcpu_create(struct vm *vm); /* a descriptor */

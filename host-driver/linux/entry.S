@@ -2,7 +2,10 @@
 /* Into the guest and out of it (SDM vol. 3, 27 and 28). */
 #include <linux/linkage.h>
 
+#include <asm/alternative.h>
 #include <asm/asm.h>
+#include <asm/cpufeatures.h>
+#include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include <asm/unwind_hints.h>
 
@@ -52,7 +55,7 @@ SYM_FUNC_START(pvhost_enter)
 	vmlaunch
 .Lfailed:
 	pop	%rdi
-	mov	$1, %eax
+	mov	$1, %ebx
 	jmp	.Lout
 
 SYM_INNER_LABEL(pvhost_exit, SYM_L_GLOBAL)
@@ -76,15 +79,19 @@ SYM_INNER_LABEL(pvhost_exit, SYM_L_GLOBAL)
 	mov	%r15, PVHOST_R15(%rdi)
 	pop	PVHOST_RDI(%rdi)
 	pop	%rdi
-	xor	%eax, %eax
+	xor	%ebx, %ebx
 .Lout:
-	/* The guest trained the return predictor; no return before this. */
+	/* The guest trained the branch predictors; no return before these. */
 	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
+	ALTERNATIVE "jmp .Lspec_done", "", X86_FEATURE_KERNEL_IBRS
+	mov	$MSR_IA32_SPEC_CTRL, %ecx	/* IBRS holds from its last write on */
+	rdmsr
+	wrmsr
+.Lspec_done:
 #ifdef HAVE_CLEAR_BRANCH_HISTORY
-	push	%rax
 	CLEAR_BRANCH_HISTORY_VMEXIT
-	pop	%rax
 #endif
+	mov	%ebx, %eax
 	xor	%ecx, %ecx
 	xor	%edx, %edx
 	xor	%esi, %esi

@@ -35,7 +35,10 @@ u32 exit_reinject(u32 vectoring)
 	return vectoring & PVHOST_VALID ? vectoring & ~(1u << 12) : 0;
 }
 
-/* As VM entry checks it (SDM vol. 3, 27.2.1.3), so that nothing but a guest's state can fail. */
+/*
+ * As VM entry checks it (SDM vol. 3, 27.2.1.3), so that nothing but a guest's state can fail. No
+ * NMIs: they would block the host's until the guest's next iret.
+ */
 bool exit_event_ok(u32 event, u32 error_code, u32 length)
 {
 	const u32 vector = event & INTR_INFO_VECTOR_MASK, type = event & INTR_INFO_INTR_TYPE_MASK;
@@ -50,7 +53,6 @@ bool exit_event_ok(u32 event, u32 error_code, u32 length)
 	switch (type) {
 	case INTR_TYPE_EXT_INTR:
 	case INTR_TYPE_SOFT_INTR: return !error;
-	case INTR_TYPE_NMI_INTR: return vector == VECTOR_NMI && !error;
 	case INTR_TYPE_SOFT_EXCEPTION:
 	case INTR_TYPE_PRIV_SW_EXCEPTION: return vector < 32 && !error;
 	/* The exceptions with an error code: 8, 10-14, 17; 21 is too new to count on. */

@@ -39,6 +39,7 @@ static void swap_msrs_in(struct vcpu *v)
 	wrmsrl(MSR_STAR, v->star);
 	wrmsrl(MSR_SYSCALL_MASK, v->sfmask);
 	wrmsrl(MSR_KERNEL_GS_BASE, v->kernel_gs_base);
+	v->host_debugctl = get_debugctlmsr(); /* an exit clears it */
 }
 
 static void swap_msrs_out(struct vcpu *v)
@@ -48,6 +49,8 @@ static void swap_msrs_out(struct vcpu *v)
 	wrmsrl(MSR_STAR, v->host_star);
 	wrmsrl(MSR_SYSCALL_MASK, v->host_sfmask);
 	wrmsrl(MSR_KERNEL_GS_BASE, v->host_kernel_gs_base);
+	if (v->host_debugctl)
+		update_debugctlmsr(v->host_debugctl);
 }
 
 static void vmcs_load(struct vcpu *v)
@@ -171,6 +174,7 @@ static void tell_registers(struct vcpu *v)
 	run->rsp = vmcs_read(GUEST_RSP);
 	run->rflags = vmcs_read(GUEST_RFLAGS);
 	run->cs = vmcs_read(GUEST_CS_SELECTOR);
+	run->shadow = vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & 3;
 }
 
 static void tell(struct vcpu *v, u32 reason)
