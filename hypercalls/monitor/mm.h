@@ -40,6 +40,7 @@ union mmu_request {
 	struct mmu_update update;
 	struct mmuext_op op;
 };
+#define MMU_UPDATE_PREEMPTED 0x80000000U /* in a count: Xen's mark on a call it continues */
 long mmu_requests(struct vcpu *v, uint64_t list, uint64_t count, uint64_t pdone, uint32_t max,
 		  size_t size, int (*one)(struct vcpu *v, const union mmu_request *r));
 

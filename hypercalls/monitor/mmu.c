@@ -6,8 +6,6 @@
 #include "hypercalls/monitor/mm.h"
 
 #define MAX_UPDATES 65536 /* in one call: what is beyond is the guest's to ask for again */
-/* The top bit of a count: Xen's mark on a call it continues. */
-#define UPDATE_PREEMPTED 0x80000000U
 
 /* An entry of a table changed from `old`: what may the provider have made of it? */
 static void changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
@@ -79,13 +77,13 @@ static int one_update(struct vcpu *v, const union mmu_request *r)
 long mmu_requests(struct vcpu *v, uint64_t list, uint64_t count, uint64_t pdone, uint32_t max,
 		  size_t size, int (*one)(struct vcpu *v, const union mmu_request *r))
 {
-	uint32_t n = (uint32_t)count & ~UPDATE_PREEMPTED, base = 0, done;
+	uint32_t n = (uint32_t)count & ~MMU_UPDATE_PREEMPTED, base = 0, done;
 	union mmu_request r;
 	long rc = 0;
 
 	if (n > max)
 		return -E2BIG;
-	if (pdone && (uint32_t)count & UPDATE_PREEMPTED &&
+	if (pdone && (uint32_t)count & MMU_UPDATE_PREEMPTED &&
 	    copy_from_guest(v, &base, pdone, sizeof(base)))
 		base = 0;
 	for (done = 0; done < n; done++, list += size) {

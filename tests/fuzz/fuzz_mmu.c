@@ -228,7 +228,7 @@ static void mmu_update(void)
 					     (uint64_t)byte() << 3);
 		store(ARGS + i * 16 + 8, a_pte());
 	}
-	do_mmu_update(&vcpu, ARGS, byte() & 1 ? n : n | UPDATE_PREEMPTED, done, a_domid(), 0);
+	do_mmu_update(&vcpu, ARGS, byte() & 1 ? n : n | MMU_UPDATE_PREEMPTED, done, a_domid(), 0);
 }
 
 static void mmuext_op(void)
