@@ -17,6 +17,8 @@ struct vcpu;
 
 struct provider {
 	const char *name;
+	/* Guest memory is one host address space: all vCPUs that have a context share a root. */
+	bool one_root;
 	/* Once, before any vCPU: reserve guest address space. 0 or -errno. */
 	int (*domain_init)(struct domain *d);
 	/* Once per vCPU thread, before the sandbox closes: signal stacks, timers. */

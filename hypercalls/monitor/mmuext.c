@@ -27,6 +27,17 @@ static int unpin(struct domain *d, uint64_t mfn)
 	return 0;
 }
 
+/* -EOPNOTSUPP: another vCPU has another root, and the provider can show but one. */
+static int root_allowed(const struct vcpu *v, uint64_t mfn)
+{
+	const struct domain *d = v->d;
+
+	for (uint32_t i = 0; d->provider->one_root && i < d->nr_vcpus; i++)
+		if (d->vcpu[i] != v && d->vcpu[i]->initialised && d->vcpu[i]->cr3_mfn != mfn)
+			return -EOPNOTSUPP;
+	return 0;
+}
+
 int root_load(struct vcpu *v, uint64_t mfn)
 {
 	struct domain *d = v->d;
@@ -35,7 +46,9 @@ int root_load(struct vcpu *v, uint64_t mfn)
 
 	if (old == mfn && old)
 		return 0;
-	rc = frame_get_type(d, mfn, FT_L4);
+	rc = root_allowed(v, mfn);
+	if (!rc)
+		rc = frame_get_type(d, mfn, FT_L4);
 	if (rc)
 		return rc;
 	v->cr3_mfn = mfn;

@@ -276,6 +276,28 @@ static void roots_and_the_ldt(void **state)
 	assert_int_equal(mmuext(99, 0), -ENOSYS);
 }
 
+static void vcpus_share_a_root_where_the_provider_shows_one(void **state)
+{
+	static const struct provider one = {
+		.one_root = true, .invalidate = invalidate, .invalidate_all = invalidate_all};
+	const uint64_t other = frame_alloc(&dom, 0, 40);
+	struct vcpu second = {.d = &dom, .id = 1};
+
+	dom.vcpu[0] = &vcpu;
+	dom.vcpu[1] = &second;
+	dom.nr_vcpus = 2;
+	vcpu.initialised = true;
+	assert_int_equal(root_load(&second, other), 0);
+	assert_int_equal(root_load(&second, l4), 0);
+	dom.provider = &one;
+	assert_int_equal(root_load(&second, other), -EOPNOTSUPP);
+	assert_int_equal(dom.frame[other].ref_count, 0);
+	assert_int_equal(root_load(&vcpu, other), 0); /* the second has no context */
+	assert_int_equal(root_load(&vcpu, l4), 0);
+	second.initialised = true;
+	assert_int_equal(mmuext(MMUEXT_NEW_BASEPTR, other), -EOPNOTSUPP);
+}
+
 static void a_mapped_frame_given_back_lives_until_unmapped(void **state)
 {
 	uint64_t mfn = data + 3, before = dom.tot_pages;
@@ -427,6 +449,7 @@ int main(void)
 		T(entries_get_the_bits_xen_gives_them),
 		T(a_change_above_the_l1_forgets_every_mapping),
 		T(roots_and_the_ldt),
+		T(vcpus_share_a_root_where_the_provider_shows_one),
 		T(a_mapped_frame_given_back_lives_until_unmapped),
 		T(exchange_is_all_or_nothing),
 		T(an_exchange_without_room_changes_nothing),

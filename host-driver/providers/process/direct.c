@@ -137,6 +137,7 @@ static void kick(struct vcpu *v)
 
 const struct provider provider_process = {
 	.name = "process (direct)",
+	.one_root = true,
 	.domain_init = domain_init,
 	.vcpu_init = vcpu_init,
 	.vcpu_run = vcpu_run,
