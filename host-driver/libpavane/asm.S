@@ -59,7 +59,7 @@ func pv_vectors
 	push	$0
 	.endif
 	push	$vector
-	jmp	trap
+	jmp	pv_trap
 	vector = vector + 1
 	.endr
 
@@ -68,7 +68,9 @@ func pv_vectors
  * the stack that was interrupted, below its red zone, so that exceptions nest; from ring 3, where
  * pv_user_run left off.
  */
-trap:
+	.globl	pv_trap
+	.type	pv_trap, @function
+pv_trap:
 	push	%rax
 	push	%rcx
 	mov	%rsp, %rcx
@@ -110,7 +112,7 @@ func pv_syscall_entry
 	mov	(T_SCRATCH - T_ENTRY_TOP)(%rsp), %rsp
 	/* Ring 0 called the host; the other half sees to it and to the return. */
 	.globl	pv_syscall_exit
-	.hidden	pv_syscall_exit
+	.type	pv_syscall_exit, @function
 pv_syscall_exit:
 	vmcall
 	ud2

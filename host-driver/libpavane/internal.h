@@ -38,6 +38,7 @@
 #include <sys/types.h>
 
 #include "host-driver/libpavane/pavane.h"
+#include "host-driver/libpavane/tables.h"
 
 /* Of a thread inside. Aligned to its size: any stack pointer within finds it. */
 struct thread {
@@ -69,7 +70,7 @@ extern __thread struct thread *pv_self;
 #define CALL_DIE   0x70760002 /* by signal a1 */
 
 /* asm.S */
-extern char pv_vectors[], pv_syscall_entry[], pv_syscall_exit[];
+extern char pv_vectors[], pv_syscall_entry[];
 /* Returns inside. */
 void pv_go_inside(struct thread *t, struct pvhost_run *run, void *host_stack);
 void pv_become(const struct pvhost_run *run) __attribute__((noreturn)); /* all registers */

@@ -32,7 +32,9 @@ static int vm;
 static unsigned chunk_shift;
 static bool has_1g;
 static uint8_t *chunk_of; /* number by va >> chunk_shift; 0: none yet. Guest-physical alike */
-static unsigned nr_chunks;
+static unsigned nr_chunks, first_chunk; /* chunk n lies at (first_chunk + n) << chunk_shift */
+static uint64_t reserved;
+static unsigned chunk_limit;
 static uint64_t chunk_va[REGION_LIMIT + 1];
 static uint8_t *pool, *pool_next;
 static uint64_t *pool_free;
@@ -91,14 +93,15 @@ static uint64_t gpa_of(uint64_t va)
 {
 	const uint64_t n = va < PROCESS_END ? chunk_of[va >> chunk_shift] : 0;
 
-	return n ? n << chunk_shift | (va & ((1ul << chunk_shift) - 1)) : 0;
+	return n ? (first_chunk + n) << chunk_shift | (va & ((1ul << chunk_shift) - 1)) : 0;
 }
 
 static uint64_t *table_at(uint64_t entry)
 {
 	const uint64_t gpa = entry & ADDR;
 
-	return (uint64_t *)(chunk_va[gpa >> chunk_shift] + (gpa & ((1ul << chunk_shift) - 1)));
+	return (uint64_t *)(chunk_va[(gpa >> chunk_shift) - first_chunk] +
+			    (gpa & ((1ul << chunk_shift) - 1)));
 }
 
 static int chunk_add(uint64_t va)
@@ -108,9 +111,9 @@ static int chunk_add(uint64_t va)
 	struct pvhost_region r = {.hva = start, .size = rest < size ? rest : size};
 	int ret;
 
-	if (nr_chunks == REGION_LIMIT)
+	if (nr_chunks == chunk_limit)
 		return -ENOSPC;
-	r.gpa = (uint64_t)(nr_chunks + 1) << chunk_shift;
+	r.gpa = (uint64_t)(first_chunk + nr_chunks + 1) << chunk_shift;
 	ret = pv_raw(SYS_ioctl, vm, PVHOST_ADD_REGION, (long)&r, 0, 0, 0);
 	if (ret)
 		return ret;
@@ -332,6 +335,41 @@ void pv_root_switch(struct pv_root *root)
 	release(flags);
 }
 
+void pv_physical_reserve(uint64_t size)
+{
+	reserved = size;
+}
+
+int pv_physical(uint64_t gpa, void *memory, size_t size)
+{
+	struct pvhost_region r = {.gpa = gpa, .hva = (uint64_t)memory, .size = size};
+
+	if (gpa > reserved || size > reserved - gpa)
+		return -EINVAL;
+	return pv_raw(SYS_ioctl, vm, PVHOST_ADD_REGION, (long)&r, 0, 0, 0);
+}
+
+uint64_t pv_physical_of(const void *memory)
+{
+	const uint64_t flags = take();
+	uint64_t gpa = gpa_of((uint64_t)memory);
+
+	if (!gpa && (uint64_t)memory < PROCESS_END && !chunk_add((uint64_t)memory))
+		gpa = gpa_of((uint64_t)memory);
+	release(flags);
+	return gpa;
+}
+
+uint64_t pv_root_cr3(void)
+{
+	return paging_cr3(default_root);
+}
+
+uint64_t *pv_root_upper(void)
+{
+	return default_root->pml4 + 256;
+}
+
 int paging_init(int device, unsigned gpa_bits)
 {
 	unsigned a, b, c, d = 0;
@@ -341,6 +379,12 @@ int paging_init(int device, unsigned gpa_bits)
 	has_1g = d >> 26 & 1;
 	vm = device;
 	chunk_shift = gpa_bits - 6 < CHUNK_SHIFT ? gpa_bits - 6 : CHUNK_SHIFT;
+	if (reserved > 1ul << (gpa_bits - 1))
+		reserved = 1ul << (gpa_bits - 1);
+	first_chunk = (reserved + (1ul << chunk_shift) - 1) >> chunk_shift;
+	chunk_limit = (1ul << (gpa_bits - chunk_shift)) - first_chunk - 1;
+	if (chunk_limit > REGION_LIMIT - 1)
+		chunk_limit = REGION_LIMIT - 1;
 	index_size = 1ul << (47 - chunk_shift);
 	nr_chunks = 0;
 	pool_free = NULL;

@@ -15,28 +15,49 @@
 struct domain;
 struct vcpu;
 
+#define FLUSH_ALL (~0UL)
+
 struct provider {
 	const char *name;
-	/* Guest memory is one host address space: all vCPUs that have a context share a root. */
+	/*
+	 * Guest memory is one host address space: all vCPUs that have a context share a root, and
+	 * there is no guest user mode.
+	 */
 	bool one_root;
 	/* Once, before any vCPU: reserve guest address space. 0 or -errno. */
 	int (*domain_init)(struct domain *d);
+	/* Once, I/O thread: d->ram, d->frame and d->m2p are there. 0 or -errno. */
+	int (*memory_ready)(struct domain *d);
 	/* Once per vCPU thread, before the sandbox closes: signal stacks, timers. */
 	int (*vcpu_init)(struct vcpu *v);
 	/* Run the vCPU from v->regs; never returns. */
 	void (*vcpu_run)(struct vcpu *v);
 	/* Any thread: make the vCPU look at its flags and pending events soon. */
 	void (*kick)(struct vcpu *v);
-	/* The linear page `va` may have changed or lost its mapping: forget it (INVLPG). */
+	/* v->cr3_mfn or v->user_cr3_mfn is another one now. Any thread if v does not run. */
+	void (*root_changed)(struct vcpu *v);
+	/*
+	 * Of providers that hold their own copy of the guest's tables: the linear page `va` (any
+	 * page) may have lost its mapping. Any thread. NULL: there is no copy.
+	 */
 	void (*invalidate)(struct domain *d, uint64_t va);
-	/* Forget every mapping (root changed, or a table above L1 did). */
-	void (*invalidate_all)(struct domain *d);
-	/* Segment bases of v->fs_base, v->gs_base_kernel changed. */
+	/*
+	 * Of providers whose CPU reads the guest's own tables: when this returns, none of `vcpus` (a
+	 * bit each) runs with what it had cached of the page va, or of any (FLUSH_ALL). Any thread,
+	 * d->lock held. NULL: nothing is cached.
+	 */
+	void (*flush)(struct domain *d, uint32_t vcpus, uint64_t va);
+	/* v->fs_base or a v->gs_base_* changed; before they are read: bring them up to date. */
 	void (*load_segments)(struct vcpu *v);
+	void (*save_segments)(struct vcpu *v);
+	/* v->kernel_mode is about to change. */
+	void (*toggle)(struct vcpu *v);
+	/* v->gdt_*, v->ldt_* or v->fpu_ts changed. Any thread if v does not run. NULL: no effect. */
+	void (*load_tables)(struct vcpu *v);
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
 };
 
-extern const struct provider provider_process;
+extern const struct provider provider_process, provider_vtx;
 
 #endif

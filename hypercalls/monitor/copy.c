@@ -8,8 +8,11 @@
 /* The compiler's own copies, without vector registers (see monitor.h). */
 void *memcpy(void *dst, const void *src, size_t n)
 {
+	size_t words = n / 8;
 	void *d = dst;
 
+	n &= 7;
+	asm volatile("rep movsq" : "+D"(d), "+S"(src), "+c"(words) : : "memory");
 	asm volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n) : : "memory");
 	return dst;
 }
@@ -29,7 +32,7 @@ void *frame_ptr(struct domain *d, uint64_t mfn)
 
 uint64_t walk(struct vcpu *v, uint64_t va)
 {
-	uint64_t mfn = v->cr3_mfn, e = 0, rw = PTE_RW, nx = 0;
+	uint64_t mfn = v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, e = 0, rw = PTE_RW, nx = 0;
 
 	if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
 	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptor tables: set_gdt and update_descriptor. Intel SDM vol. 3, 3.4.5. */
+/* Descriptor tables: set_gdt, update_descriptor, the LDT. Intel SDM vol. 3, 3.4.5. */
 #include "hypercalls/monitor/mm.h"
 
 #define DESC_P	  (1UL << 47)
@@ -23,6 +23,48 @@ bool descriptor_check(uint64_t *desc)
 	if ((e & DESC_TYPE) != CALL_GATE)
 		return false;
 	*desc = e & ~DESC_DPL; /* a call through it traps, to be emulated */
+	return true;
+}
+
+/* What loading the selector into GS would make its base. */
+uint64_t descriptor_base(struct vcpu *v, uint64_t selector)
+{
+	const unsigned n = (selector & 0xffff) >> 3;
+	uint64_t e;
+
+	if (selector & 4 || n >= v->gdt_entries)
+		return 0;
+	e = ((uint64_t *)frame_ptr(v->d, v->gdt_mfn[n / 512]))[n % 512];
+	return e & DESC_P && e & DESC_S ? (e >> 16 & 0xffffff) | (e >> 56) << 24 : 0;
+}
+
+static void tables_changed(struct vcpu *v)
+{
+	if (v->d->provider->load_tables)
+		v->d->provider->load_tables(v);
+}
+
+void ldt_drop(struct vcpu *v)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		if (v->ldt_mfn[i])
+			frame_put_type(v->d, v->ldt_mfn[i], FT_SEGDESC);
+		v->ldt_mfn[i] = 0;
+	}
+	tables_changed(v);
+}
+
+bool ldt_map(struct vcpu *v, unsigned page)
+{
+	uint64_t e;
+
+	if (page >= 16 || page * 512 >= v->ldt_entries || v->ldt_mfn[page])
+		return false;
+	e = walk(v, v->ldt_base + page * PAGE_SIZE);
+	if (!(e & PTE_P) || frame_get_type(v->d, pte_mfn(e), FT_SEGDESC))
+		return false;
+	v->ldt_mfn[page] = pte_mfn(e);
+	tables_changed(v);
 	return true;
 }
 
@@ -54,6 +96,7 @@ long do_set_gdt(struct vcpu *v, uint64_t frames, uint64_t entries, uint64_t a3, 
 		frame_put_type(d, v->gdt_mfn[i], FT_SEGDESC);
 	memcpy(v->gdt_mfn, mfn, n * sizeof(mfn[0]));
 	v->gdt_entries = entries;
+	tables_changed(v);
 	return 0;
 }
 

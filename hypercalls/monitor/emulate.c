@@ -248,8 +248,10 @@ bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error)
 	uint8_t buf[15];
 	size_t n, skip = 0;
 
-	if (vector == 13 && error)
-		return false;
+	if (vector == 13 && (error || !v->kernel_mode))
+		return false; /* in user mode only the forced CPUID */
+	if (v->d->provider->save_segments)
+		v->d->provider->save_segments(v);
 	n = fetch(v, buf);
 	if (vector == 6) {
 		for (unsigned i = 0; i < sizeof(forced_prefix); i++)

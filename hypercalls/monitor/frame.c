@@ -17,6 +17,12 @@ int frame_init(struct domain *d)
 	if (table == MAP_FAILED)
 		return -ENOMEM;
 	d->frame = table; /* zeroed: every frame FRAME_FREE, untouched memory costs nothing */
+	/* Of whole 2 MiB, to be mapped by large pages. */
+	table = mmap(NULL, (d->nr_frames * sizeof(uint64_t) + 2 * M2P_ALIGN - 1) & -M2P_ALIGN,
+		     PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (table == MAP_FAILED)
+		return -ENOMEM;
+	d->m2p = (uint64_t *)(((uintptr_t)table + M2P_ALIGN - 1) & -M2P_ALIGN);
 	for (uint64_t mfn = 0; mfn < PVDOM_MFN_RAM && mfn < d->nr_frames; mfn++)
 		d->frame[mfn].kind = FRAME_HEAP;
 	d->alloc_hint = PVDOM_MFN_RAM;
@@ -69,8 +75,13 @@ uint64_t frame_alloc(struct domain *d, unsigned order, uint64_t pfn)
 			return INVALID_MFN;
 	}
 	for (uint64_t i = 0; i < n; i++) {
-		d->frame[mfn + i] = (struct frame){.kind = FRAME_RAM, .va_hint = VA_HINT_NONE};
-		d->frame[mfn + i].pfn = pfn == INVALID_MFN ? pfn : pfn + i;
+		struct frame *f = &d->frame[mfn + i];
+
+		*f = (struct frame){.kind = FRAME_RAM,
+				    .va_hint = VA_HINT_NONE,
+				    .lost_at = f->lost_at,
+				    .last_type = f->last_type};
+		d->m2p[mfn + i] = pfn == INVALID_MFN ? pfn : pfn + i;
 	}
 	d->tot_pages += n;
 	d->alloc_hint = mfn + n;
@@ -85,8 +96,10 @@ void frame_scrub(struct domain *d, uint64_t mfn, unsigned order)
 /* Nobody refers to it any more: back to the host, to be found zeroed if allocated again. */
 static void frame_release(struct domain *d, uint64_t mfn)
 {
+	const struct frame *f = &d->frame[mfn];
+
 	d->tot_pages--;
-	d->frame[mfn] = (struct frame){.kind = FRAME_FREE};
+	d->frame[mfn] = (struct frame){.lost_at = f->lost_at, .last_type = f->last_type};
 	frame_scrub(d, mfn, 0);
 }
 
@@ -143,6 +156,7 @@ int frame_get_type(struct domain *d, uint64_t mfn, enum frame_type type)
 		return rc;
 	if (f->type_count++)
 		return 0;
+	tlb_flush_for_retype(d, f, type);
 	/* Typed before its entries are looked at: an entry that names this frame is refused. */
 	f->type = type;
 	f->va_hint = VA_HINT_NONE;
@@ -161,6 +175,7 @@ void frame_put_type(struct domain *d, uint64_t mfn, enum frame_type type)
 
 	if (f->type_count == 1) {
 		frame_invalidate(d, mfn, type);
+		tlb_note_loss(d, f);
 		f->type = FT_NONE;
 	}
 	f->type_count--;

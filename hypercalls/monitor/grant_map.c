@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "hypercalls/monitor/grant.h"
+#include "hypercalls/monitor/mm.h"
 
 #define MAX_HANDLES   8192
 #define PTE_ADDR_LOW3 7UL
@@ -194,10 +195,10 @@ static bool mapped_slot(struct vcpu *v, const struct mapping *m, uint64_t addr, 
 
 static void flush(struct vcpu *v, const struct mapping *m, uint64_t addr)
 {
-	if (m->flags & GNTMAP_contains_pte)
-		v->d->provider->invalidate_all(v->d);
-	else
-		v->d->provider->invalidate(v->d, addr & PAGE_MASK);
+	const uint64_t va = m->flags & GNTMAP_contains_pte ? FLUSH_ALL : addr & PAGE_MASK;
+
+	mirror_invalidate(v->d, va);
+	tlb_flush(v->d, ALL_VCPUS, va);
 }
 
 int grant_unmap(struct vcpu *v, const struct gnttab_unmap_grant_ref *op)
@@ -249,9 +250,9 @@ int grant_replace(struct vcpu *v, const struct gnttab_unmap_and_replace *op)
 		if (pte_update(v, s.table, s.index, pte, false) ||
 		    pte_update(v, n.table, n.index, 0, false))
 			return GNTST_general_error;
-		v->d->provider->invalidate(v->d, op->new_addr & PAGE_MASK);
+		flush(v, m, op->new_addr);
 	}
-	v->d->provider->invalidate(v->d, op->host_addr & PAGE_MASK);
+	flush(v, m, op->host_addr);
 	m->flags &= ~GNTMAP_host_map;
 	if (!(m->flags & GNTMAP_device_map))
 		unmap_done(v->d, m);

@@ -67,7 +67,7 @@ static bool move(struct domain *d, uint64_t mfn, int from, uint64_t from_off, in
 		munmap(p, PAGE_SIZE);
 		return false;
 	}
-	d->provider->invalidate_all(d);
+	mirror_invalidate(d, FLUSH_ALL);
 	memcpy(p, frame_ptr(d, mfn), PAGE_SIZE);
 	munmap(p, PAGE_SIZE);
 	return show(d, mfn, PROT_READ | PROT_WRITE, to, to_off);
@@ -134,7 +134,8 @@ uint64_t frame_borrow(struct domain *d, int fd, bool write)
 
 void frame_give_back(struct domain *d, uint64_t mfn)
 {
-	d->provider->invalidate_all(d);
+	mirror_invalidate(d, FLUSH_ALL);
+	tlb_flush(d, ALL_VCPUS, FLUSH_ALL);
 	show(d, mfn, PROT_READ | PROT_WRITE, d->ram_fd, mfn << PAGE_SHIFT);
 	drop_fd(&d->frame[mfn]);
 }

@@ -29,8 +29,22 @@ uint64_t entry_adjust(uint64_t e, enum frame_type level, int *rc);
 int entry_get(struct domain *d, uint64_t e, enum frame_type level);
 void entry_put(struct domain *d, uint64_t e, enum frame_type level);
 
+/*
+ * tlb.c. What a provider that mirrors page tables, or a CPU that caches them, may still have of
+ * the page `va` (FLUSH_ALL: of any).
+ */
+void mirror_invalidate(struct domain *d, uint64_t va);
+void tlb_flush(struct domain *d, uint32_t vcpus, uint64_t va);
+void tlb_note_loss(struct domain *d, struct frame *f); /* f's last typed reference went */
+void tlb_flush_for_retype(struct domain *d, const struct frame *f, enum frame_type type);
+int tlb_vcpus(struct vcpu *v, uint64_t bitmap, uint32_t *vcpus); /* -EFAULT */
+#define ALL_VCPUS (~0U)
+
 /* descriptor.c: may a guest have it in a descriptor table? Raises its DPL to the guest kernel's. */
 bool descriptor_check(uint64_t *desc);
+/* The LDT's pages become descriptor tables when they are first used, and none at another LDT. */
+bool ldt_map(struct vcpu *v, unsigned page);
+void ldt_drop(struct vcpu *v);
 
 /*
  * mmu.c: the guest's list of `count` requests of `size` bytes, one after the other until one

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Direct paging: mmu_update and update_va_mapping. Public header xen.h, "mmu_update".
- * Every present entry that changes is also taken out of the provider's mirror.
+ * Every present entry that changes is also taken out of a provider's mirror.
  */
 #include "hypercalls/monitor/mm.h"
 
@@ -15,9 +15,9 @@ static void changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64
 	if (!(old & PTE_P))
 		return;
 	if (f->type != FT_L1 || f->va_hint == VA_HINT_MANY)
-		d->provider->invalidate_all(d);
+		mirror_invalidate(d, FLUSH_ALL);
 	else if (f->va_hint != VA_HINT_NONE)
-		d->provider->invalidate(d, f->va_hint + index * PAGE_SIZE);
+		mirror_invalidate(d, f->va_hint + index * PAGE_SIZE);
 }
 
 int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new, bool preserve_ad)
@@ -69,7 +69,7 @@ static int one_update(struct vcpu *v, const union mmu_request *r)
 	default: /* MMU_MACHPHYS_UPDATE */
 		if (!frame_is_owned(v->d, mfn))
 			return -EINVAL;
-		v->d->frame[mfn].pfn = u->val;
+		v->d->m2p[mfn] = u->val;
 		return 0;
 	}
 }
@@ -136,7 +136,8 @@ static uint64_t l1_of(struct vcpu *v, uint64_t va)
 long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags, uint64_t a4,
 			  uint64_t a5)
 {
-	uint64_t l1, mask;
+	uint32_t vcpus = 1U << v->id;
+	uint64_t l1;
 	long rc;
 
 	if (!addr_ok(va))
@@ -149,11 +150,13 @@ long do_update_va_mapping(struct vcpu *v, uint64_t va, uint64_t val, uint64_t fl
 		return rc;
 	if ((flags & UVMF_FLUSHTYPE_MASK) == UVMF_FLUSHTYPE_MASK)
 		return -EINVAL;
-	/* The mirror is already exact; what is left is the check of the vCPU bitmap's pointer. */
-	flags &= ~UVMF_FLUSHTYPE_MASK;
-	if (flags != UVMF_LOCAL && flags != UVMF_ALL && copy_from_guest(v, &mask, flags, 1))
-		return -EFAULT;
-	return 0;
+	if ((flags & ~UVMF_FLUSHTYPE_MASK) == UVMF_ALL)
+		vcpus = ALL_VCPUS;
+	else if (flags & ~UVMF_FLUSHTYPE_MASK)
+		rc = tlb_vcpus(v, flags & ~UVMF_FLUSHTYPE_MASK, &vcpus);
+	if (!rc)
+		tlb_flush(v->d, vcpus, flags & UVMF_INVLPG ? va : FLUSH_ALL);
+	return rc;
 }
 
 long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t val, uint64_t flags,

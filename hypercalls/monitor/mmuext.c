@@ -51,8 +51,9 @@ int root_load(struct vcpu *v, uint64_t mfn)
 		rc = frame_get_type(d, mfn, FT_L4);
 	if (rc)
 		return rc;
+	ldt_drop(v); /* it was there by the old tables */
 	v->cr3_mfn = mfn;
-	d->provider->invalidate_all(d);
+	d->provider->root_changed(v);
 	if (old)
 		frame_put_type(d, old, FT_L4);
 	return 0;
@@ -69,7 +70,7 @@ static int user_root_load(struct vcpu *v, uint64_t mfn)
 	if (rc)
 		return rc;
 	v->user_cr3_mfn = mfn;
-	v->d->provider->invalidate_all(v->d);
+	v->d->provider->root_changed(v);
 	if (old)
 		frame_put_type(v->d, old, FT_L4);
 	return 0;
@@ -94,6 +95,7 @@ static int set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
 {
 	if (entries > 8192 || base & (PAGE_SIZE - 1) || !addr_ok(base))
 		return -EINVAL;
+	ldt_drop(v);
 	v->ldt_base = base;
 	v->ldt_entries = entries;
 	return 0;
@@ -103,7 +105,7 @@ static int one_op(struct vcpu *v, const union mmu_request *r)
 {
 	const struct mmuext_op *op = &r->op;
 	struct domain *d = v->d;
-	uint64_t mask;
+	uint32_t vcpus = 1U << v->id;
 
 	switch (op->cmd) {
 	case MMUEXT_PIN_L1_TABLE:
@@ -114,16 +116,17 @@ static int one_op(struct vcpu *v, const union mmu_request *r)
 	case MMUEXT_UNPIN_TABLE: return unpin(d, op->arg1.mfn);
 	case MMUEXT_NEW_BASEPTR: return root_load(v, op->arg1.mfn);
 	case MMUEXT_NEW_USER_BASEPTR: return user_root_load(v, op->arg1.mfn);
-	case MMUEXT_TLB_FLUSH_LOCAL: /* the mirror is exact: nothing is ever stale */
-	case MMUEXT_TLB_FLUSH_ALL: return 0;
-	case MMUEXT_INVLPG_LOCAL:
-	case MMUEXT_INVLPG_ALL: d->provider->invalidate(d, op->arg1.linear_addr); return 0;
+	case MMUEXT_TLB_FLUSH_LOCAL: tlb_flush(d, vcpus, FLUSH_ALL); return 0;
+	case MMUEXT_TLB_FLUSH_ALL: tlb_flush(d, ALL_VCPUS, FLUSH_ALL); return 0;
+	case MMUEXT_INVLPG_LOCAL: tlb_flush(d, vcpus, op->arg1.linear_addr & PAGE_MASK); return 0;
+	case MMUEXT_INVLPG_ALL: tlb_flush(d, ALL_VCPUS, op->arg1.linear_addr & PAGE_MASK); return 0;
 	case MMUEXT_TLB_FLUSH_MULTI:
 	case MMUEXT_INVLPG_MULTI:
-		if (copy_from_guest(v, &mask, (uint64_t)op->arg2.vcpumask.p, 1))
+		if (tlb_vcpus(v, (uint64_t)op->arg2.vcpumask.p, &vcpus))
 			return -EINVAL;
-		if (op->cmd == MMUEXT_INVLPG_MULTI)
-			d->provider->invalidate(d, op->arg1.linear_addr);
+		tlb_flush(d, vcpus,
+			  op->cmd == MMUEXT_INVLPG_MULTI ? op->arg1.linear_addr & PAGE_MASK
+							 : FLUSH_ALL);
 		return 0;
 	case MMUEXT_FLUSH_CACHE: /* both are for domains with devices */ return -EACCES;
 	case MMUEXT_FLUSH_CACHE_GLOBAL: return -EINVAL;

@@ -37,6 +37,7 @@
 #define PAGE_SIZE   4096UL
 #define PAGE_MASK   (~(PAGE_SIZE - 1))
 #define INVALID_MFN (~0UL)
+#define M2P_ALIGN   (2UL << 20)
 
 /* The selectors of a 64-bit PV guest (public arch-x86/xen-x86_64.h). */
 #define SEL_KERNEL_CS 0xe033
@@ -78,10 +79,11 @@ struct frame {
 	uint8_t kind; /* FRAME_* */
 	uint8_t type; /* enum frame_type, meaningful while type_count > 0 */
 	uint8_t pinned;
+	uint8_t last_type; /* what it was when type_count fell to 0 */
 	uint32_t type_count;
 	uint32_t ref_count; /* all references: mappings, pins, roots */
 	uint32_t elsewhere; /* its memory is not in the memfd: see lend.c */
-	uint64_t pfn;	    /* machine to physical */
+	uint64_t lost_at;   /* the clock of tlb.c when type_count last fell to 0 */
 	uint64_t va_hint;   /* L1 only: linear base the mirror reached this table by, or ~0 */
 };
 
@@ -141,16 +143,19 @@ struct vcpu {
 	uint32_t gdt_entries;
 	uint64_t ldt_base;
 	uint32_t ldt_entries;
-	uint32_t vm_assist_unused;
+	uint64_t ldt_mfn[16];	 /* pages of it in use (descriptor.c), 0: not yet */
 	bool kernel_mode;	 /* the direct provider knows no other */
 	uint64_t timer_deadline; /* ns of guest system time, 0: none */
 	uint64_t periodic_ns, periodic_next;
-	timer_t host_timer; /* the provider's, CLOCK_MONOTONIC; its signal calls timer_check */
+	/* The provider's, CLOCK_MONOTONIC: its signal clears timer_armed and calls timer_check. */
+	timer_t host_timer;
+	volatile uint64_t timer_armed; /* the system time it is set for, 0: it is not */
 	bool in_multicall;
 	volatile bool nmi_pending; /* VCPUOP_send_nmi: deliver vector 2 at the next look */
 	bool nmi_masked;	   /* from its delivery to the next iret */
 	uint16_t virq_port[24];	   /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
+	uint64_t flushed_at; /* the clock of tlb.c at its last full flush */
 	pthread_t thread;
 	int tid;
 	void *provider; /* the provider's own */
@@ -167,7 +172,10 @@ struct domain {
 	uint8_t *ram;	    /* the whole memfd, mapped in the monitor: frame n at n << 12 */
 	uint64_t nr_frames; /* frames in the memfd */
 	uint64_t max_pages, tot_pages;
-	struct frame *frame; /* nr_frames entries */
+	struct frame *frame;  /* nr_frames entries */
+	uint64_t *m2p;	      /* machine to physical, nr_frames entries, for the guest to read */
+	uint64_t l4_slot[16]; /* the provider's entries of every L4 table, slots 256 to 271 */
+	uint64_t tlb_clock;
 	uint64_t alloc_hint;
 
 	struct shared_info *shared;
@@ -264,6 +272,7 @@ long do_update_va_mapping_otherdomain(struct vcpu *v, uint64_t va, uint64_t val,
 				      uint64_t dom, uint64_t);
 long do_memory_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_set_gdt(struct vcpu *v, uint64_t frames, uint64_t entries, uint64_t, uint64_t, uint64_t);
+uint64_t descriptor_base(struct vcpu *v, uint64_t selector); /* 0: none such */
 long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t desc, uint64_t, uint64_t,
 			  uint64_t);
 /* One page-table entry by the guest's wish (also for the writable-page-table path and grants). */
@@ -350,6 +359,9 @@ long do_iret(struct vcpu *v, uint64_t, uint64_t, uint64_t, uint64_t,
 /* Deliver an exception to the guest kernel by its trap table (bounce frame), or crash it.
  * `error` < 0: no error code. For #PF the caller set v->cr2. Acts on v->regs. */
 void trap_deliver(struct vcpu *v, unsigned vector, int64_t error);
+/* The guest's own `syscall` from user mode; a fault of the way back to the guest. */
+void syscall_deliver(struct vcpu *v);
+void failsafe_deliver(struct vcpu *v);
 /* Deliver an NMI if nmi_deliverable() and the event upcall if event_deliverable(). */
 void event_deliver(struct vcpu *v);
 
@@ -362,6 +374,13 @@ long do_physdev_op_compat(struct vcpu *v, uint64_t uop, uint64_t, uint64_t, uint
 long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t, uint64_t, uint64_t);
 long do_physdev_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t, uint64_t, uint64_t);
+
+/* ---- exception.c: what the CPU raised in guest code; acts on v->regs ---- */
+/* All but page faults: emulated, or delivered to the guest. `error`: as the CPU pushed it, or 0. */
+void guest_exception(struct vcpu *v, unsigned vector, uint64_t error);
+/* A page fault that is the guest's. `error` (Intel SDM vol. 3, 4.7) by the guest's own tables. */
+void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error);
+void guest_soft_interrupt(struct vcpu *v, unsigned vector); /* `int n` at rip */
 
 /* ---- emulate.c: privileged instructions (Zydis) ---- */
 /* The instruction at v->regs.rip raised #GP (`error`) or #UD. True: done, v->regs moved on (or a

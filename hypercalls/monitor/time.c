@@ -239,19 +239,25 @@ static uint64_t next_deadline(const struct vcpu *v)
 	return a && (!b || a < b) ? a : b;
 }
 
+/*
+ * Only a deadline before all others costs the host a call: a timer that goes off too early is set
+ * again then (timer_check), which for most guests, who move their deadline back and forth, is
+ * never.
+ */
 void timer_arm(struct vcpu *v)
 {
-	uint64_t next = next_deadline(v), at = 0;
+	const uint64_t next = next_deadline(v);
 	struct itimerspec its = {0};
+	uint64_t now, in;
 
-	if (next) {
-		uint64_t now = system_time(v->d);
-
-		at = clock_ns(CLOCK_MONOTONIC) + (next > now ? next - now : 1);
-	}
-	its.it_value.tv_sec = at / NS;
-	its.it_value.tv_nsec = at % NS;
-	timer_settime(v->host_timer, TIMER_ABSTIME, &its, NULL);
+	if (!next || (v->timer_armed && v->timer_armed <= next))
+		return;
+	v->timer_armed = next;
+	now = system_time(v->d);
+	in = next > now ? next - now : 1;
+	its.it_value.tv_sec = in / NS;
+	its.it_value.tv_nsec = in % NS;
+	timer_settime(v->host_timer, 0, &its, NULL);
 }
 
 void timer_check(struct vcpu *v)
@@ -263,8 +269,7 @@ void timer_check(struct vcpu *v)
 	if (!next)
 		return;
 	if (next > now) {
-		/* A host timer a little early: it has gone off, so set it again. */
-		if (v == current && next - now < NS)
+		if (v == current) /* the host's timer may have been too early */
 			timer_arm(v);
 		return;
 	}

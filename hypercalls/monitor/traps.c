@@ -22,6 +22,8 @@
 #define TRAP_MASK_EVENTS 4 /* trap_info.flags bit 2 */
 #define CR4_DE		 0x8UL
 
+#define FLAG_DF 0x000400UL
+
 static bool canonical(uint64_t va)
 {
 	return (int64_t)(va << 16) >> 16 == (int64_t)va;
@@ -29,13 +31,17 @@ static bool canonical(uint64_t va)
 
 /*
  * Make the guest kernel start at `handler` with Xen's bounce frame on its stack: from low
- * addresses rcx, r11, [error code], rip, cs | saved mask << 32, rflags, rsp, ss, below a stack
- * pointer aligned down to 16. A guest that cannot be entered is crashed, as on Xen.
+ * addresses rcx, r11, [error code or, to the failsafe callback, the data selectors], rip,
+ * cs | saved mask << 32, rflags, rsp, ss, below a stack pointer aligned down to 16. A guest that
+ * cannot be entered is crashed, as on Xen.
  */
+#define NO_ERROR  (-1)
+#define SELECTORS (-2)
+
 static void bounce(struct vcpu *v, uint64_t handler, bool mask_events, int64_t error)
 {
 	regs_t *r = &v->regs;
-	uint64_t frame[8], sp = v->kernel_mode ? r->rsp : v->kernel_sp;
+	uint64_t frame[11], sp = v->kernel_mode ? r->rsp : v->kernel_sp;
 	uint8_t saved_mask = v->info ? v->info->evtchn_upcall_mask : 1;
 	unsigned n = 0;
 
@@ -47,6 +53,12 @@ static void bounce(struct vcpu *v, uint64_t handler, bool mask_events, int64_t e
 	frame[n++] = r->r11;
 	if (error >= 0)
 		frame[n++] = error;
+	if (error == SELECTORS) {
+		frame[n++] = r->ds;
+		frame[n++] = r->es;
+		frame[n++] = r->fs;
+		frame[n++] = r->gs;
+	}
 	frame[n++] = r->rip;
 	/* The guest tells kernel from user by the low bits: Xen clears the RPL for its kernel. */
 	frame[n++] = (v->kernel_mode ? r->cs & 0xfffc : r->cs) | (uint64_t)saved_mask << 32;
@@ -54,6 +66,10 @@ static void bounce(struct vcpu *v, uint64_t handler, bool mask_events, int64_t e
 	frame[n++] = r->rsp;
 	frame[n++] = r->ss;
 
+	if (!v->kernel_mode) {
+		v->d->provider->toggle(v);
+		v->kernel_mode = true;
+	}
 	sp = (sp & ~15UL) - n * sizeof(frame[0]);
 	if (copy_to_guest(v, sp, frame, n * sizeof(frame[0]))) {
 		domain_crash(v, "no stack for a trap frame");
@@ -64,9 +80,15 @@ static void bounce(struct vcpu *v, uint64_t handler, bool mask_events, int64_t e
 	r->cs = SEL_KERNEL_CS;
 	r->ss = SEL_KERNEL_SS;
 	r->rflags &= ~(FLAG_AC | FLAG_VM | FLAG_RF | FLAG_NT | FLAG_TF);
-	v->kernel_mode = true;
 	if (mask_events && v->info)
 		v->info->evtchn_upcall_mask = 1;
+}
+
+/* The guest state of v->regs cannot be loaded: its kernel must mend it. */
+void failsafe_deliver(struct vcpu *v)
+{
+	bounce(v, v->failsafe_callback, v->callback_flags & VGCF_failsafe_disables_events,
+	       SELECTORS);
 }
 
 void trap_deliver(struct vcpu *v, unsigned vector, int64_t error)
@@ -93,7 +115,20 @@ void event_deliver(struct vcpu *v)
 	if (nmi_deliverable(v))
 		nmi_deliver(v);
 	if (event_deliverable(v))
-		bounce(v, v->event_callback, true, -1);
+		bounce(v, v->event_callback, true, NO_ERROR);
+}
+
+/* None registered: as where there is no such instruction. */
+void syscall_deliver(struct vcpu *v)
+{
+	if (v->syscall_callback) {
+		bounce(v, v->syscall_callback, v->callback_flags & VGCF_syscall_disables_events,
+		       -1);
+		v->regs.rflags &= ~FLAG_DF;
+	} else {
+		v->regs.rip -= 2;
+		trap_deliver(v, 6, -1);
+	}
 }
 
 long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
@@ -107,8 +142,12 @@ long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 		return 0;
 	}
 	if ((c.cs & 3) == 3) {
-		domain_crash(v, "iret to user mode: the direct provider has none");
-		return 0;
+		if (v->d->provider->one_root || !v->user_cr3_mfn) {
+			domain_crash(v, "iret to user mode, and there is none");
+			return 0;
+		}
+		v->d->provider->toggle(v);
+		v->kernel_mode = false;
 	}
 	r->rip = c.rip;
 	r->cs = c.cs | 3;
@@ -163,14 +202,28 @@ static long nmi_callback_set(struct vcpu *v, uint64_t address)
 	return 0;
 }
 
-static long callback_set(struct vcpu *v, unsigned type, uint64_t address)
+static void masks_events(struct vcpu *v, uint32_t which, uint16_t flags)
+{
+	if (flags & CALLBACKF_mask_events)
+		v->callback_flags |= which;
+	else
+		v->callback_flags &= ~which;
+}
+
+static long callback_set(struct vcpu *v, unsigned type, uint16_t flags, uint64_t address)
 {
 	if (!canonical(address))
 		return -EINVAL;
 	switch (type) {
 	case CALLBACKTYPE_event: v->event_callback = address; return 0;
-	case CALLBACKTYPE_failsafe: v->failsafe_callback = address; return 0;
-	case CALLBACKTYPE_syscall: v->syscall_callback = address; return 0;
+	case CALLBACKTYPE_failsafe:
+		v->failsafe_callback = address;
+		masks_events(v, VGCF_failsafe_disables_events, flags);
+		return 0;
+	case CALLBACKTYPE_syscall:
+		v->syscall_callback = address;
+		masks_events(v, VGCF_syscall_disables_events, flags);
+		return 0;
 	case CALLBACKTYPE_sysenter:
 	case CALLBACKTYPE_syscall32: /* accepted: nothing here ever raises them */ return 0;
 	case CALLBACKTYPE_nmi: return nmi_callback_set(v, address);
@@ -181,9 +234,9 @@ static long callback_set(struct vcpu *v, unsigned type, uint64_t address)
 long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe, uint64_t syscall,
 		      uint64_t a4, uint64_t a5)
 {
-	callback_set(v, CALLBACKTYPE_event, event);
-	callback_set(v, CALLBACKTYPE_failsafe, failsafe);
-	callback_set(v, CALLBACKTYPE_syscall, syscall);
+	callback_set(v, CALLBACKTYPE_event, 0, event);
+	callback_set(v, CALLBACKTYPE_failsafe, 0, failsafe);
+	callback_set(v, CALLBACKTYPE_syscall, 0, syscall);
 	return 0;
 }
 
@@ -197,7 +250,7 @@ long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uin
 	case CALLBACKOP_register:
 		if (copy_from_guest(v, &reg, arg, sizeof(reg)))
 			return -EFAULT;
-		return callback_set(v, reg.type, reg.address);
+		return callback_set(v, reg.type, reg.flags, reg.address);
 	case CALLBACKOP_unregister:
 		if (copy_from_guest(v, &unreg, arg, sizeof(unreg)))
 			return -EFAULT;
@@ -233,8 +286,11 @@ long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp, uint64_t a3, uint
 long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t a3, uint64_t a4,
 			 uint64_t a5)
 {
-	if (which == SEGBASE_GS_USER_SEL) /* never fails: Linux would BUG() */
+	if (which == SEGBASE_GS_USER_SEL) { /* never fails: Linux would BUG() */
+		v->gs_base_user = descriptor_base(v, base);
+		v->d->provider->load_segments(v);
 		return 0;
+	}
 	if (!canonical(base))
 		return -EINVAL;
 	switch (which) {
@@ -252,6 +308,8 @@ long do_fpu_taskswitch(struct vcpu *v, uint64_t set, uint64_t a2, uint64_t a3, u
 {
 	v->fpu_ts = set;
 	v->cr0 = set ? v->cr0 | 8 : v->cr0 & ~8UL;
+	if (v->d->provider->load_tables)
+		v->d->provider->load_tables(v);
 	return 0;
 }
 

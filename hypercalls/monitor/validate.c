@@ -74,7 +74,7 @@ static int validate_table(struct domain *d, uint64_t *table, enum frame_type lev
 		int rc;
 
 		if (level == FT_L4 && l4_slot_is_xens(i)) {
-			table[i] = 0; /* the hypervisor's own, whatever the guest left there */
+			table[i] = d->l4_slot[i - 256]; /* whatever the guest left there */
 			continue;
 		}
 		e = entry_adjust(__atomic_load_n(&table[i], __ATOMIC_RELAXED), level, &rc);

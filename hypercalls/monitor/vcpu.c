@@ -182,6 +182,9 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	if (!v->id)
 		d->vm_assist = c->vm_assist;
 	v->initialised = true;
+	d->provider->root_changed(v);
+	if (d->provider->load_tables)
+		d->provider->load_tables(v);
 	if (c->flags & VGCF_online)
 		v->online = true;
 	return 0;

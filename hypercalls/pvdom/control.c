@@ -38,7 +38,9 @@ static long set_max_mem(struct domain *d, uint64_t max_pages)
 		d->vcpu[i]->info = &d->shared->vcpu_info[i];
 		d->vcpu[i]->info->evtchn_upcall_mask = 1;
 	}
-	return frame_init(d);
+	if (frame_init(d))
+		return -ENOMEM;
+	return d->provider->memory_ready ? d->provider->memory_ready(d) : 0;
 }
 
 static uint64_t thread_time(struct vcpu *v)

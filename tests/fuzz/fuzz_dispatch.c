@@ -46,7 +46,7 @@ static void invalidate(struct domain *d, uint64_t va)
 {
 }
 
-static void invalidate_all(struct domain *d)
+static void root_changed(struct vcpu *v)
 {
 }
 
@@ -63,7 +63,7 @@ static const struct provider provider = {
 	.name = "fuzz",
 	.kick = kick,
 	.invalidate = invalidate,
-	.invalidate_all = invalidate_all,
+	.root_changed = root_changed,
 	.load_segments = load_segments,
 	.fill_hypercall_page = fill_page,
 };
@@ -237,7 +237,7 @@ static void setup(void)
 		__builtin_trap();
 	for (unsigned i = 0; i < NR_RAM; i++) {
 		dom.frame[PVDOM_MFN_RAM + i].kind = FRAME_RAM;
-		dom.frame[PVDOM_MFN_RAM + i].pfn = i;
+		dom.m2p[PVDOM_MFN_RAM + i] = i;
 	}
 	dom.tot_pages = NR_RAM;
 	for (unsigned i = 0; i < 4; i++)

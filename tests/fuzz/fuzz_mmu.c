@@ -47,20 +47,46 @@ static struct {
 static void invalidate(struct domain *d, uint64_t va)
 {
 	for (int i = 0; i < MIRRORED; i++)
-		if (mirror[i].va == (va & PAGE_MASK))
+		if (va == FLUSH_ALL || mirror[i].va == (va & PAGE_MASK))
 			mirror[i].va = 0;
 }
 
-static void invalidate_all(struct domain *d)
+/* ---- the TLB: what a CPU that reads the tables itself may still use ---- */
+static uint64_t tlb[MIRRORED]; /* entries of writable pages; 0: none */
+
+static void flush(struct domain *d, uint32_t vcpus, uint64_t va)
 {
-	memset(mirror, 0, sizeof(mirror));
+	if (va == FLUSH_ALL)
+		memset(tlb, 0, sizeof(tlb));
+}
+
+/* No page that a stale entry could write to is a table. */
+static void check_tlb(void)
+{
+	for (int i = 0; i < MIRRORED; i++) {
+		const struct frame *f = &dom.frame[pte_mfn(tlb[i])];
+
+		CHECK(!tlb[i] || !f->type_count || f->type == FT_WRITABLE);
+	}
+}
+
+static void root_changed(struct vcpu *v)
+{
+	invalidate(v->d, FLUSH_ALL);
+	memset(tlb, 0, sizeof(tlb));
 }
 
 static const struct provider provider = {
 	.name = "fuzz",
 	.invalidate = invalidate,
-	.invalidate_all = invalidate_all,
+	.root_changed = root_changed,
+	.flush = flush,
 };
+
+static bool mfn_is_ram(uint64_t mfn)
+{
+	return mfn >= PVDOM_MFN_RAM;
+}
 
 /* As host-driver/providers/process/mirror.c does on a fault. */
 static void mirror_fault(uint64_t va, unsigned slot)
@@ -79,6 +105,8 @@ static void mirror_fault(uint64_t va, unsigned slot)
 		f->va_hint = VA_HINT_MANY;
 	mirror[slot % MIRRORED].va = va & PAGE_MASK;
 	mirror[slot % MIRRORED].pte = e;
+	if (e & PTE_RW && mfn_is_ram(pte_mfn(e)))
+		tlb[slot % MIRRORED] = e;
 }
 
 static void check_mirror(void)
@@ -333,6 +361,7 @@ static void setup(void)
 
 	dom = (struct domain){.id = 7,
 			      .nr_vcpus = 1,
+			      .vcpu = {&vcpu},
 			      .provider = &provider,
 			      .shutdown = -1,
 			      .nr_frames = NR_FRAMES,
@@ -374,6 +403,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	memcpy(dom.frame, frames0, sizeof(frames0));
 	memcpy(frame_ptr(&dom, PVDOM_MFN_RAM), ram0, sizeof(ram0));
 	memset(mirror, 0, sizeof(mirror));
+	memset(tlb, 0, sizeof(tlb));
 	input = bytes;
 	left = size;
 	dom.alloc_hint = PVDOM_MFN_RAM + byte();
@@ -381,6 +411,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		step();
 		check_counts();
 		check_mirror();
+		check_tlb();
 	}
 	return 0;
 }

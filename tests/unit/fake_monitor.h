@@ -46,7 +46,7 @@ static void fake_invalidate(struct domain *d, uint64_t va)
 {
 }
 
-static void fake_invalidate_all(struct domain *d)
+static void fake_root_changed(struct vcpu *v)
 {
 }
 
@@ -54,7 +54,7 @@ static const struct provider fake_provider = {
 	.name = "fake",
 	.kick = fake_kick,
 	.invalidate = fake_invalidate,
-	.invalidate_all = fake_invalidate_all,
+	.root_changed = fake_root_changed,
 };
 
 static bool in_guest(uint64_t va, size_t n)

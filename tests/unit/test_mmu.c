@@ -25,16 +25,17 @@ static uint64_t data, l1, l2, l3, l4; /* frames: MAPPED data frames, then one ta
 
 static void invalidate(struct domain *d, uint64_t va)
 {
-	page_flushes++;
+	if (va == FLUSH_ALL)
+		flushes++;
+	else
+		page_flushes++;
 }
 
-static void invalidate_all(struct domain *d)
+static void root_changed(struct vcpu *v)
 {
-	flushes++;
 }
 
-static const struct provider provider = {.invalidate = invalidate,
-					 .invalidate_all = invalidate_all};
+static const struct provider provider = {.invalidate = invalidate, .root_changed = root_changed};
 
 static uint64_t *table(uint64_t mfn)
 {
@@ -279,7 +280,7 @@ static void roots_and_the_ldt(void **state)
 static void vcpus_share_a_root_where_the_provider_shows_one(void **state)
 {
 	static const struct provider one = {
-		.one_root = true, .invalidate = invalidate, .invalidate_all = invalidate_all};
+		.one_root = true, .invalidate = invalidate, .root_changed = root_changed};
 	const uint64_t other = frame_alloc(&dom, 0, 40);
 	struct vcpu second = {.d = &dom, .id = 1};
 
@@ -355,7 +356,7 @@ static void exchange_is_all_or_nothing(void **state)
 	assert_int_equal(out[0] % 4, 0);
 	for (unsigned i = 0; i < 4; i++) {
 		assert_true(frame_is_ram(&dom, out[0] + i));
-		assert_int_equal(dom.frame[out[0] + i].pfn, 100 + i);
+		assert_int_equal(dom.m2p[out[0] + i], 100 + i);
 		assert_int_equal(*(uint64_t *)frame_ptr(&dom, out[0] + i), 0);
 	}
 	assert_int_equal(dom.tot_pages, before);
@@ -396,7 +397,7 @@ static void the_guest_balloons(void **state)
 	list[0] = 70;
 	list[1] = 71;
 	assert_int_equal(reservation(XENMEM_populate_physmap, 2, DOMID_SELF), 2);
-	assert_int_equal(dom.frame[list[1]].pfn, 71);
+	assert_int_equal(dom.m2p[list[1]], 71);
 	*(uint16_t *)args(0) = DOMID_SELF;
 	assert_int_equal(do_memory_op(&vcpu, XENMEM_current_reservation, VA, 0, 0, 0), before + 2);
 	assert_int_equal(reservation(XENMEM_decrease_reservation, 2, DOMID_SELF), 2);

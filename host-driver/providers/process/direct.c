@@ -130,6 +130,11 @@ static _Noreturn void vcpu_run(struct vcpu *v)
 	direct_start(v);
 }
 
+static void root_changed(struct vcpu *v)
+{
+	mirror_forget(v->d, FLUSH_ALL);
+}
+
 static void kick(struct vcpu *v)
 {
 	syscall(SYS_tgkill, process_id, v->tid, SIGUSR1);
@@ -142,8 +147,8 @@ const struct provider provider_process = {
 	.vcpu_init = vcpu_init,
 	.vcpu_run = vcpu_run,
 	.kick = kick,
-	.invalidate = mirror_invalidate,
-	.invalidate_all = mirror_invalidate_all,
+	.root_changed = root_changed,
+	.invalidate = mirror_forget,
 	.load_segments = load_segments,
 	.fill_hypercall_page = fill_hypercall_page,
 };

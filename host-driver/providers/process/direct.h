@@ -62,8 +62,7 @@ struct vcpu *direct_work(struct vcpu *v);
 
 /* mirror.c: guest page tables as host mappings, filled by fault. d->lock held. */
 bool mirror_fault(struct vcpu *v, uint64_t va, bool write, bool exec);
-void mirror_invalidate(struct domain *d, uint64_t va);
-void mirror_invalidate_all(struct domain *d);
+void mirror_forget(struct domain *d, uint64_t va);
 
 /* signals.c */
 uint64_t signals_handle(int sig, siginfo_t *si, void *ctx, uint64_t fs);

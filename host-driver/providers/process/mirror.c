@@ -3,7 +3,7 @@
  * The guest's page tables, mirrored as mappings of its RAM memfd.
  *
  * Like a TLB: filled when a native access faults, and kept exact by the monitor, which calls
- * mirror_invalidate*() whenever a present entry changes. A fault maps the run of entries around
+ * mirror_forget() whenever a present entry changes. A fault maps the run of entries around
  * it that are contiguous in both address and frame, within one L1 table: few host mappings and
  * few faults. d->lock is held by every caller.
  */
@@ -98,21 +98,17 @@ bool mirror_fault(struct vcpu *v, uint64_t va, bool write, bool exec)
 			 MAP_SHARED | MAP_FIXED, fd, offset - (i - lo) * PAGE_SIZE) != MAP_FAILED)
 			return true;
 		/* Out of host mappings (vm.max_map_count): start over with an empty mirror. */
-		mirror_invalidate_all(d);
+		mirror_forget(d, FLUSH_ALL);
 		lo = hi = i;
 	}
 	domain_crash(v, "the host has no mapping left for the guest's page");
 	return true;
 }
 
-void mirror_invalidate(struct domain *d, uint64_t va)
+void mirror_forget(struct domain *d, uint64_t va)
 {
-	va &= PAGE_MASK;
-	if (va >= GUEST_LO && va < GUEST_HI)
-		munmap((void *)va, PAGE_SIZE);
-}
-
-void mirror_invalidate_all(struct domain *d)
-{
-	munmap((void *)GUEST_LO, GUEST_HI - GUEST_LO);
+	if (va == FLUSH_ALL)
+		munmap((void *)GUEST_LO, GUEST_HI - GUEST_LO);
+	else if (va >= GUEST_LO && va < GUEST_HI)
+		munmap((void *)(va & PAGE_MASK), PAGE_SIZE);
 }

@@ -24,18 +24,12 @@
 
 #define SIGSTACK_SIZE (64 * 1024)
 
-#define VECTOR_DB 1
-#define VECTOR_BP 3
-#define VECTOR_UD 6
-#define VECTOR_GP 13
 #define VECTOR_PF 14
 
 /* #PF error code bits (Intel SDM vol. 3, 4.7). */
 #define PF_PRESENT 1
 #define PF_WRITE   2
 #define PF_FETCH   16
-
-#define GP_IDT 2 /* the error code names an IDT entry: `int n` */
 
 static const struct {
 	int greg;
@@ -80,40 +74,16 @@ static void page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 	} else {
 		present = false;
 	}
-	/* Ring 3 is the guest's kernel mode: no U bit. P is the guest's, not the mirror's. */
-	v->cr2 = va;
-	trap_deliver(v, VECTOR_PF, (error & (PF_WRITE | PF_FETCH)) | (present ? PF_PRESENT : 0));
-}
-
-/* `int n`: to the guest's gate when its DPL admits the guest kernel (ring 1), else its #GP. */
-static void soft_interrupt(struct vcpu *v, unsigned vector)
-{
-	const struct guest_trap *t = &v->traps[vector];
-
-	if (t->address && (t->flags & 3) >= 1) {
-		v->regs.rip += 2;
-		trap_deliver(v, vector, -1);
-	} else {
-		trap_deliver(v, VECTOR_GP, vector << 3 | GP_IDT);
-	}
+	/* P is the guest's, not the mirror's. */
+	guest_page_fault(v, va, (error & (PF_WRITE | PF_FETCH)) | (present ? PF_PRESENT : 0));
 }
 
 static void exception(struct vcpu *v, unsigned vector, uint64_t error, uint64_t cr2)
 {
-	if (vector == VECTOR_PF) {
+	if (vector == VECTOR_PF)
 		page_fault(v, cr2, error);
-		return;
-	}
-	if (vector == VECTOR_GP && error & GP_IDT) {
-		soft_interrupt(v, (error >> 3) & 0xff);
-		return;
-	}
-	if ((vector == VECTOR_GP || vector == VECTOR_UD) && emulate_privileged(v, vector, error))
-		return;
-	if (vector == VECTOR_DB)
-		v->debugreg[6] |= 0x4000; /* BS: nothing but single steps gets here */
-	/* The vectors that push an error code: 8, 10-14, 17. */
-	trap_deliver(v, vector, (0x27d00 >> vector) & 1 ? (int64_t)error : -1);
+	else
+		guest_exception(v, vector, error);
 }
 
 /* A fault of the monitor's own: nothing to save, say where and die with the signal. */
@@ -208,7 +178,7 @@ static void on_syscall(struct vcpu *v, int sig, greg_t *g)
 	copy_from_guest(v, insn, v->regs.rip - 2, 2);
 	if (insn[0] == 0xcd) { /* int $0x80 */
 		v->regs.rip -= 2;
-		soft_interrupt(v, insn[1]);
+		guest_soft_interrupt(v, insn[1]);
 	} else {
 		direct_hypercall(v, v->regs.rax);
 	}
@@ -254,8 +224,12 @@ uint64_t signals_handle(int sig, siginfo_t *si, void *ctx, uint64_t fs)
 	}
 	switch (sig) {
 	case SIGSYS: on_syscall(v, sig, g); break;
-	case SIGUSR1:
-	case SIGUSR2: on_kick(v, g); break;
+	case SIGUSR2:
+		if (v)
+			v->timer_armed = 0;
+		on_kick(v, g);
+		break;
+	case SIGUSR1: on_kick(v, g); break;
 	default: on_fault(v, sig, g); break;
 	}
 	if (!v || !in_guest(g[REG_RIP]))

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the CPU raised while guest code ran, whoever caught it: carried out here (a privileged
+ * instruction), or the guest's own by its trap table.
+ */
+#include "hypercalls/monitor/monitor.h"
+
+#define VECTOR_DB 1
+#define VECTOR_UD 6
+#define VECTOR_NM 7
+#define VECTOR_GP 13
+#define VECTOR_PF 14
+
+#define GP_IDT	  2	   /* the error code names an IDT entry: `int n` */
+#define PF_USER	  4	   /* Intel SDM vol. 3, 4.7 */
+#define DR6_BS	  0x4000   /* a single step */
+#define HAS_ERROR 0x27d00U /* vectors 8, 10-14, 17 push an error code */
+
+/*
+ * To the guest's gate when its DPL admits the mode (the guest kernel counts as ring 1), else its
+ * #GP.
+ */
+void guest_soft_interrupt(struct vcpu *v, unsigned vector)
+{
+	const struct guest_trap *t = &v->traps[vector];
+
+	if (t->address && (t->flags & 3) >= (v->kernel_mode ? 1 : 3)) {
+		v->regs.rip += 2;
+		trap_deliver(v, vector, -1);
+	} else {
+		trap_deliver(v, VECTOR_GP, vector << 3 | GP_IDT);
+	}
+}
+
+void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
+{
+	v->cr2 = va;
+	/* Ring 3 is the guest's kernel mode as well, which the CPU does not know. */
+	trap_deliver(v, VECTOR_PF, (error & ~PF_USER) | (v->kernel_mode ? 0 : PF_USER));
+}
+
+void guest_exception(struct vcpu *v, unsigned vector, uint64_t error)
+{
+	if (vector == VECTOR_GP && error & GP_IDT) {
+		guest_soft_interrupt(v, (error >> 3) & 0xff);
+		return;
+	}
+	if ((vector == VECTOR_GP || vector == VECTOR_UD) && emulate_privileged(v, vector, error))
+		return;
+	if (vector == VECTOR_DB)
+		v->debugreg[6] |= DR6_BS; /* nothing but single steps gets here */
+	if (vector == VECTOR_NM)
+		do_fpu_taskswitch(v, 0, 0, 0, 0, 0); /* as Xen: the guest need not ask for it */
+	trap_deliver(v, vector, HAS_ERROR >> vector & 1 ? (int64_t)error : -1);
+}
