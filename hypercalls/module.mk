@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
 # pvdom: the monitor (general registers only), the process provider, the process around them.
-MONITOR_SRCS  := $(filter-out %/emulate.c,$(wildcard hypercalls/monitor/*.c)) hypercalls/pvdom/up.c
-PVDOM_SRCS    := $(wildcard hypercalls/pvdom/*.c host-driver/providers/process/*.c) \
+MONITOR_SRCS  := $(filter-out %/emulate.c,$(wildcard hypercalls/monitor/*.c)) hypercalls/pvdom/up.c \
+		 $(wildcard host-driver/providers/vtx/*.c)
+PVDOM_SRCS    := $(wildcard hypercalls/pvdom/*.c host-driver/providers/*/*.c) \
 		 hypercalls/monitor/emulate.c
 PVDOM_SRCS    := $(filter-out $(MONITOR_SRCS),$(PVDOM_SRCS))
 MONITOR_OBJS   = $(MONITOR_SRCS:%.c=$(B)/%.o)
-PVDOM_OBJS     = $(PVDOM_SRCS:%.c=$(B)/%.o) $(B)/host-driver/providers/process/entry.o
+PVDOM_OBJS     = $(PVDOM_SRCS:%.c=$(B)/%.o) $(B)/host-driver/providers/process/entry.o \
+		 $(B)/host-driver/providers/vtx/switcher.o
 
 # A hypercall must not touch the guest's vector registers.
 $(MONITOR_OBJS): $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(HOSTCFLAGS) -fPIE -mgeneral-regs-only -fno-tree-loop-distribute-patterns -c -o $@ $<
+	$(CC) $(HOSTCFLAGS) -fPIE -mfsgsbase -mgeneral-regs-only -fno-tree-loop-distribute-patterns -c -o $@ $<
 
 $(filter %.o,$(PVDOM_SRCS:%.c=$(B)/%.o)): $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -22,7 +24,12 @@ $(B)/host-driver/providers/process/entry.o: host-driver/providers/process/entry.
 	$(CC) -I. -c -o $@ $<
 
 # A guest's addresses lie below everything of the monitor's: it must be position-independent.
-$(BIN)/pvdom: $(MONITOR_OBJS) $(PVDOM_OBJS)
+$(B)/host-driver/providers/vtx/switcher.o: host-driver/providers/vtx/switcher.S \
+		host-driver/providers/vtx/vtx.h
+	@mkdir -p $(@D)
+	$(CC) -I. -c -o $@ $<
+
+$(BIN)/pvdom: $(MONITOR_OBJS) $(PVDOM_OBJS) $(B)/host-driver/libpavane.a
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) -pie -Wl,-z,now -o $@ $^ -lZydis -lseccomp -lpthread
 

@@ -134,7 +134,7 @@ static void on_ept_violation(struct thread *t)
 		die(SIGSEGV, "the process has no memory for a page table or an exception's stack",
 		    run->linear);
 	run->cr2 = run->linear;
-	inject_fault(t, VECTOR_PF, write << 1 | (run->cs & 3 ? 4 : 0) | fetch << 4);
+	inject_fault(t, VECTOR_PF, write << 1 | (run->cs & 3 ? 4 : 0) | fetch << 4 | PV_FAULT_HOST);
 }
 
 static void handle_exit(struct thread *t)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-# libpavane: trap.c and paging.c run in exceptions, with the interrupted code's vector registers.
+# libpavane runs in exceptions and at exits, with the vector registers of what they interrupted.
 PVLIB_SRC  := $(wildcard host-driver/libpavane/*.c)
 PVLIB_OBJ  := $(PVLIB_SRC:%.c=$(B)/%.o) $(B)/host-driver/libpavane/asm.o
 LIBPAVANE  := $(B)/host-driver/libpavane.a
 
-$(B)/host-driver/libpavane/trap.o $(B)/host-driver/libpavane/paging.o: \
-	CFLAGS_EXTRA := -mgeneral-regs-only
+$(PVLIB_OBJ): CFLAGS_EXTRA := -mgeneral-regs-only
 
 $(B)/host-driver/libpavane/%.o: host-driver/libpavane/%.c host-driver/libpavane/module.mk
 	@mkdir -p $(@D)

@@ -49,6 +49,8 @@ typedef void (*pv_handler)(struct pv_frame *f);
 #define PV_VECTOR_UNDEFINED  6
 #define PV_VECTOR_PROTECTION 13
 #define PV_VECTOR_PAGE_FAULT 14
+/* In the error code of a page fault: the host refuses the page, whatever the page tables say. */
+#define PV_FAULT_HOST (1 << 14)
 int pv_on(unsigned vector, pv_handler handler, int flags);
 
 /* The address of the last page fault. */

@@ -27,8 +27,7 @@ int64_t pv_tables_load(const struct pv_tables *t)
 	s.lstar = t->lstar;
 	s.star = t->star;
 	s.sfmask = t->sfmask;
-	s.cr0 |= t->cr0;
-	s.cr4 |= t->cr4;
+	s.cr4 = (s.cr4 | t->cr4) & ~t->cr4_off;
 	ret = pv_host_call(SYS_ioctl, pv_self->vcpu, PVHOST_SET_STATE, (long)&s, 0, 0, 0);
 	if (!ret)
 		ret = pv_host_call(SYS_ioctl, pv_self->vcpu, PVHOST_GET_STATE, (long)&s, 0, 0, 0);

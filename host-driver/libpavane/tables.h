@@ -15,7 +15,7 @@ struct pv_tables {
 	uint16_t gdt_limit, idt_limit, tss_limit;
 	uint16_t cs, ss, tr;
 	uint64_t lstar, star, sfmask;
-	uint64_t cr0, cr4; /* bits to add; what the CPU lacks is left out */
+	uint64_t cr4, cr4_off; /* bits to add, if the CPU has them, and to take away */
 };
 
 /* The calling thread's, inside, until it leaves for good. Its CR4 then, or -errno. */

@@ -110,8 +110,11 @@ struct guest_trap {
 typedef struct cpu_user_regs regs_t;
 
 struct vcpu {
-	/* The entry code of the process provider knows the offset of regs: keep it first. */
+	/* The providers' entry code knows where these are: keep them first. */
 	regs_t regs;
+	uint64_t fs_base;
+	bool kernel_mode; /* the direct provider knows no other */
+
 	struct domain *d;
 	uint32_t id;
 	bool initialised; /* has a context */
@@ -138,13 +141,12 @@ struct vcpu {
 	uint64_t kernel_sp, kernel_ss;
 	uint64_t cr0, cr2, cr3_mfn, user_cr3_mfn, cr4;
 	uint64_t debugreg[8];
-	uint64_t fs_base, gs_base_kernel, gs_base_user;
+	uint64_t gs_base_kernel, gs_base_user;
 	uint64_t gdt_mfn[14];
 	uint32_t gdt_entries;
 	uint64_t ldt_base;
 	uint32_t ldt_entries;
 	uint64_t ldt_mfn[16];	 /* pages of it in use (descriptor.c), 0: not yet */
-	bool kernel_mode;	 /* the direct provider knows no other */
 	uint64_t timer_deadline; /* ns of guest system time, 0: none */
 	uint64_t periodic_ns, periodic_next;
 	/* The provider's, CLOCK_MONOTONIC: its signal clears timer_armed and calls timer_check. */
@@ -167,6 +169,7 @@ struct domain {
 	struct vcpu *vcpu[PVDOM_MAX_VCPUS];
 	pthread_mutex_t lock;
 	const struct provider *provider;
+	const char *provider_why; /* it is not a better one; or NULL */
 
 	int ram_fd;
 	uint8_t *ram;	    /* the whole memfd, mapped in the monitor: frame n at n << 12 */

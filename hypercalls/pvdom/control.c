@@ -70,6 +70,8 @@ static void info(struct domain *d, struct pvdom_info *i)
 			i->blocked = 0;
 	}
 	__builtin_strcpy(i->provider, d->provider->name);
+	if (d->provider_why)
+		__builtin_strcpy(i->provider_why, d->provider_why);
 	if (!d->sandboxed) {
 		__builtin_strcpy(p, "none");
 		return;

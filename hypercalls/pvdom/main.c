@@ -7,6 +7,8 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -34,11 +36,20 @@ static void *vcpu_thread(void *arg)
 	return NULL;
 }
 
+/* Pages of its own, and 8 bytes into them: providers/vtx/vtx.h says why. */
+static struct vcpu *vcpu_alloc(void)
+{
+	uint8_t *p = mmap(NULL, sizeof(struct vcpu) + 8, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : (struct vcpu *)(p + 8);
+}
+
 static int vcpus_start(struct domain *d)
 {
 	sem_init(&vcpus_ready, 0, 0);
 	for (unsigned i = 0; i < d->nr_vcpus; i++) {
-		struct vcpu *v = calloc(1, sizeof(*v));
+		struct vcpu *v = vcpu_alloc();
 
 		if (!v)
 			return -ENOMEM;
@@ -71,15 +82,35 @@ static int number(const char *s, int max)
 	return n;
 }
 
+/* `auto`: the best that works here. */
+static int provider_choose(struct domain *d, const char *name)
+{
+	int rc;
+
+	if (strcmp(name, "process")) {
+		d->provider = &provider_vtx;
+		rc = d->provider->domain_init(d);
+		if (!rc || strcmp(name, "auto"))
+			return rc;
+	}
+	d->provider = &provider_process;
+	return d->provider->domain_init(d);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
-		{"domid", required_argument, 0, 'd'},  {"vcpus", required_argument, 0, 'v'},
-		{"ram-fd", required_argument, 0, 'r'}, {"ctl-fd", required_argument, 0, 'c'},
-		{"up-fd", required_argument, 0, 'u'},  {0},
+		{"domid", required_argument, 0, 'd'},
+		{"vcpus", required_argument, 0, 'v'},
+		{"ram-fd", required_argument, 0, 'r'},
+		{"ctl-fd", required_argument, 0, 'c'},
+		{"up-fd", required_argument, 0, 'u'},
+		{"provider", required_argument, 0, 'p'},
+		{0},
 	};
 	static struct domain d = {
 		.ram_fd = -1, .ctl_fd = -1, .up_fd = -1, .shutdown = -1, .pause = 1};
+	const char *provider = "auto";
 	int opt, rc;
 
 	while ((opt = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -89,6 +120,7 @@ int main(int argc, char **argv)
 		case 'r': d.ram_fd = number(optarg, 1 << 20); break;
 		case 'c': d.ctl_fd = number(optarg, 1 << 20); break;
 		case 'u': d.up_fd = number(optarg, 1 << 20); break;
+		case 'p': provider = optarg; break;
 		default: return 2;
 		}
 	}
@@ -98,16 +130,15 @@ int main(int argc, char **argv)
 	}
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	pthread_mutex_init(&d.lock, NULL);
-	d.provider = &provider_process;
 	d.max_ports = MAX_PORTS;
 	the_domain = &d;
 	time_init(&d);
-	if ((rc = d.provider->domain_init(&d)) || (rc = io_init(&d)) || (rc = evtchn_init(&d)) ||
+	if ((rc = provider_choose(&d, provider)) || (rc = io_init(&d)) || (rc = evtchn_init(&d)) ||
 	    (rc = vcpus_start(&d))) {
 		fprintf(stderr, "pvdom %u: start: error %d\n", d.id, -rc);
 		return 1;
 	}
-	rc = sandbox_enter();
+	rc = sandbox_enter(d.provider == &provider_vtx);
 	d.sandboxed = rc > 0;
 	d.sandbox_calls = rc > 0 ? rc : 0;
 	if (rc < 0)

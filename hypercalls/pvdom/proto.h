@@ -3,7 +3,7 @@
  * The broker's (pvd) contract with a domain's process (pvdom).
  *
  * pvd creates the RAM memfd and two SOCK_SEQPACKET pairs, then runs
- *	pvdom --domid N --vcpus V --ram-fd F --ctl-fd F --up-fd F
+ *	pvdom --domid N --vcpus V --ram-fd F --ctl-fd F --up-fd F [--provider process|vtx]
  * ctl: pvd asks, pvdom answers (served by pvdom's I/O thread).
  * up:  pvdom asks, pvd answers (one request in flight; any vCPU thread).
  * Every request is one packet {struct pvdom_req, payload}, every answer one packet
@@ -90,8 +90,9 @@ struct pvdom_info {
 	uint32_t online_vcpus;
 	uint8_t blocked; /* every online vCPU waits for an event */
 	uint8_t reserved[3];
-	char provider[32]; /* "process (direct)" */
-	char sandbox[64];  /* "seccomp, 18 system calls" */
+	char provider[32];     /* "process (direct)" */
+	char sandbox[64];      /* "seccomp, 18 system calls" */
+	char provider_why[64]; /* not a better one; or empty */
 };
 
 struct pvdom_vcpu_info {

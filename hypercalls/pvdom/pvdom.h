@@ -13,6 +13,6 @@ void io_loop(struct domain *d) __attribute__((noreturn)); /* exits when ctl is c
 bool control_serve(struct domain *d);
 
 /* sandbox.c: from here on no system call outside the list, in any thread. Count, or -errno. */
-int sandbox_enter(void);
+int sandbox_enter(bool vtx);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Making a domain: libxenguest builds it, libxenstore introduces it. */
 #include "toolstack/pvctl/pvctl.h"
+#include "toolstack/pvd/client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,6 +67,9 @@ static int check_config(const struct config *c)
 				"the name: no blanks, quotes, slashes or control characters");
 	if (!*c->kernel)
 		return complain("no kernel: --kernel FILE, or kernel = in the file");
+	if (strcmp(c->provider, "auto") && strcmp(c->provider, "process") &&
+	    strcmp(c->provider, "vtx"))
+		return complain("provider = \"%s\": auto, process or vtx", c->provider);
 	if (c->vcpus < 1 || c->vcpus > 32)
 		return complain("vcpus = %lu: from 1 to 32", c->vcpus);
 	if (c->memory < 4)
@@ -243,6 +247,7 @@ static int build(const struct config *c, uint32_t *domid)
 		.max_maptrack_frames = -1,
 		.grant_opts = XEN_DOMCTL_GRANT_version(1),
 	};
+	const bool vtx = !strcmp(c->provider, "vtx");
 	struct ports p = {0};
 	struct guard guard;
 	char path[160];
@@ -252,11 +257,15 @@ static int build(const struct config *c, uint32_t *domid)
 		return -1;
 	if (getrandom(create.handle, sizeof(create.handle), 0) != sizeof(create.handle))
 		return complain("no random numbers for a UUID: %s", strerror(errno));
+	create.flags = vtx ? PVD_CDF_VTX : !strcmp(c->provider, "process") ? PVD_CDF_PROCESS : 0;
 	*domid = 0;
 	if (!guard_start(&guard, create.handle))
 		return complain("no process to guard the build: %s", strerror(errno));
 	if (xc_domain_create(xch, domid, &create)) {
-		complain("the broker cannot create a domain: %s", strerror(errno));
+		complain(
+			vtx ? "no domain on VT-x: %s (is pvhost.ko loaded, and no KVM guest running?)"
+			    : "the broker cannot create a domain: %s",
+			strerror(errno));
 		guard_end(&guard);
 		return -1;
 	}

@@ -9,8 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const strings[] = {"name",	     "kernel",	  "ramdisk",  "cmdline", "extra",
-				      "on_poweroff", "on_reboot", "on_crash", "type"};
+static const char *const strings[] = {"name",  "kernel",      "ramdisk",   "cmdline",
+				      "extra", "on_poweroff", "on_reboot", "on_crash",
+				      "type",  "provider"};
 static const char *const numbers[] = {"memory", "maxmem", "vcpus", "maxvcpus"};
 /* Keys of later versions: an empty value is fine. */
 static const char *const lists[] = {"disk", "vif", "vfb"};
@@ -19,6 +20,7 @@ void config_default(struct config *c)
 {
 	*c = (struct config){.memory = 64,
 			     .vcpus = 1,
+			     .provider = "auto",
 			     .on_poweroff = "destroy",
 			     .on_reboot = "restart",
 			     .on_crash = "destroy"};
@@ -154,6 +156,7 @@ static void parse(struct config *c, XLU_Config *x)
 	get_string(x, "ramdisk", c->ramdisk, sizeof(c->ramdisk));
 	get_string(x, "extra", c->cmdline, sizeof(c->cmdline));
 	get_string(x, "cmdline", c->cmdline, sizeof(c->cmdline));
+	get_string(x, "provider", c->provider, sizeof(c->provider));
 	get_action(x, "on_poweroff", c->on_poweroff, sizeof(c->on_poweroff));
 	get_action(x, "on_reboot", c->on_reboot, sizeof(c->on_reboot));
 	get_action(x, "on_crash", c->on_crash, sizeof(c->on_crash));
@@ -229,6 +232,7 @@ bool config_save(const struct config *c, uint32_t domid)
 	fprintf(f, "memory = %lu\nvcpus = %lu\n", c->memory, c->vcpus);
 	put_string(f, "ramdisk", c->ramdisk);
 	put_string(f, "cmdline", c->cmdline);
+	put_string(f, "provider", c->provider);
 	put_string(f, "on_poweroff", c->on_poweroff);
 	put_string(f, "on_reboot", c->on_reboot);
 	put_string(f, "on_crash", c->on_crash);

@@ -18,6 +18,8 @@ static const char create_help[] =
 	"  --memory MIB      memory in MiB (64)\n"
 	"  --vcpus N         virtual CPUs (1)\n"
 	"  --name NAME       its name\n"
+	"  --provider NAME   how it runs: vtx (VT-x, needs pvhost.ko), process, or auto,\n"
+	"                    the best that works here (auto)\n"
 	"  -c, --console     attach to its console; leave with ^]\n"
 	"  -p, --paused      do not start it\n"
 	"  -w, --wait        wait until it ends; exit status 0 after poweroff, 1 after a crash\n\n"
@@ -53,17 +55,12 @@ static void absolute(char *path, size_t size)
 }
 
 static const struct option create_opts[] = {
-	{"kernel", required_argument, 0, 'k'},
-	{"ramdisk", required_argument, 0, 'r'},
-	{"cmdline", required_argument, 0, 'x'},
-	{"memory", required_argument, 0, 'm'},
-	{"vcpus", required_argument, 0, 'v'},
-	{"name", required_argument, 0, 'n'},
-	{"console", no_argument, 0, 'c'},
-	{"paused", no_argument, 0, 'p'},
-	{"wait", no_argument, 0, 'w'},
-	{"help", no_argument, 0, 'h'},
-	{0},
+	{"kernel", required_argument, 0, 'k'},	 {"ramdisk", required_argument, 0, 'r'},
+	{"cmdline", required_argument, 0, 'x'},	 {"memory", required_argument, 0, 'm'},
+	{"vcpus", required_argument, 0, 'v'},	 {"name", required_argument, 0, 'n'},
+	{"provider", required_argument, 0, 'P'}, {"console", no_argument, 0, 'c'},
+	{"paused", no_argument, 0, 'p'},	 {"wait", no_argument, 0, 'w'},
+	{"help", no_argument, 0, 'h'},		 {0},
 };
 
 struct how {
@@ -77,6 +74,7 @@ static void option(int opt, struct config *c, struct how *how)
 	case 'r': text("--ramdisk", c->ramdisk, sizeof(c->ramdisk), optarg); break;
 	case 'x': text("--cmdline", c->cmdline, sizeof(c->cmdline), optarg); break;
 	case 'n': text("--name", c->name, sizeof(c->name), optarg); break;
+	case 'P': text("--provider", c->provider, sizeof(c->provider), optarg); break;
 	case 'm': c->memory = number("--memory", optarg); break;
 	case 'v': c->vcpus = number("--vcpus", optarg); break;
 	case 'c': how->console = true; break;

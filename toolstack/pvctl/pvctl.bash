@@ -11,9 +11,13 @@ _pvctl() {
 	create)
 		case ${COMP_WORDS[COMP_CWORD - 1]} in
 		--memory | --vcpus | --name | --cmdline) return ;;
+		--provider)
+			mapfile -t COMPREPLY < <(compgen -W "auto process vtx" -- "$cur")
+			return
+			;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -f -W "--kernel --ramdisk --cmdline --memory --vcpus
-			--name --console --paused --wait --help" -- "$cur")
+			--name --provider --console --paused --wait --help" -- "$cur")
 		;;
 	console | info | shutdown | reboot | destroy | pause | unpause | vcpu-list | domid | list)
 		mapfile -t COMPREPLY < <(compgen -W "$(pvctl list 2>/dev/null | awk 'NR > 2 { print $1 }')" -- "$cur")

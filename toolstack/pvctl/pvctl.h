@@ -16,6 +16,7 @@ struct config {
 	unsigned long memory; /* MiB */
 	unsigned long vcpus;
 	char on_poweroff[16], on_reboot[16], on_crash[16]; /* destroy, restart, preserve */
+	char provider[16];				   /* auto, process, vtx */
 };
 
 struct domain_row {

@@ -133,6 +133,9 @@ static void domain_stats(uint32_t domid)
 	st.provider[sizeof(st.provider) - 1] = st.sandbox[sizeof(st.sandbox) - 1] = 0;
 	st.why[sizeof(st.why) - 1] = 0;
 	field("provider", st.provider);
+	st.provider_why[sizeof(st.provider_why) - 1] = 0;
+	if (*st.provider_why)
+		field("not_vtx", st.provider_why);
 	field("sandbox", st.sandbox);
 	fieldf("pid", "%lu", st.pid);
 	if (*st.why)
@@ -171,7 +174,8 @@ static void host_info(void)
 	fieldf("total_memory_mib", "%lu", phys.total_pages >> 8);
 	fieldf("free_memory_mib", "%lu", phys.free_pages >> 8);
 	field("xen_version", "4.17");
-	field("providers", "process (direct)");
+	field("providers",
+	      access("/dev/pvhost", R_OK | W_OK) ? "process (direct)" : "vtx, process (direct)");
 	field("runtime_dir", rundir);
 	fieldf("domains", "%lu", domains(&rows));
 	free(rows);

@@ -16,11 +16,15 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define PVD_PROTO	1
+#define PVD_PROTO	2
 #define PVD_MAX_PAYLOAD 65536
 #define PVD_MAX_FDS	2
 #define PVD_ARENA_SIZE	(64UL << 20)
 #define PVD_NO_NOTIFY	(~0UL)
+
+/* In the flags of XEN_DOMCTL_createdomain: the provider to use. Neither: the best that works. */
+#define PVD_CDF_PROCESS (1U << 30)
+#define PVD_CDF_VTX	(1U << 31)
 
 struct pvd_req {
 	uint32_t op;
@@ -71,7 +75,8 @@ struct pvd_domain_stats {
 	uint32_t reserved;
 	char provider[32];
 	char sandbox[64];
-	char why[128]; /* the last word of a domain that crashed */
+	char provider_why[64]; /* not a better one */
+	char why[128];	       /* the last word of a domain that crashed */
 };
 
 /* conn.c, in every library and in pvd itself */

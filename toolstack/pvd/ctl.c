@@ -140,6 +140,7 @@ void ctl_info(struct dom *d, struct pvdom_info *info)
 	if (fresh) {
 		i.provider[sizeof(i.provider) - 1] = 0;
 		i.sandbox[sizeof(i.sandbox) - 1] = 0;
+		i.provider_why[sizeof(i.provider_why) - 1] = 0;
 		d->info = i;
 	}
 	*info = d->info;

@@ -168,6 +168,8 @@ static int start_process(struct dom *d)
 				    ctl_s,
 				    "--up-fd",
 				    up_s,
+				    "--provider",
+				    d->provider,
 				    NULL};
 	int keep[] = {d->ram_fd, c[1], u[1]};
 	pid_t pid = spawn(argv, NULL, keep, 3, &d->pidfd);
@@ -215,7 +217,8 @@ void dom_ready(struct dom *d, bool ready)
 	pthread_mutex_unlock(&state_lock);
 }
 
-long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ssidref)
+long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ssidref,
+		const char *provider)
 {
 	struct dom *d;
 	long rc;
@@ -228,6 +231,7 @@ long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ss
 	d->refs = 1;
 	d->pidfd = d->ram_fd = d->ctl_fd = d->up_fd = -1;
 	d->max_vcpus = vcpus;
+	d->provider = provider;
 	d->ssidref = ssidref;
 	d->weight = 256;
 	d->pauses = 1; /* a domain begins paused by the toolstack */

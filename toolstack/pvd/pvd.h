@@ -32,6 +32,7 @@ struct dom {
 	uint32_t refs;
 	pid_t pid;
 	int pidfd, ram_fd, ctl_fd, up_fd;
+	const char *provider;
 	bool ready, dying, shutdown, dead; /* dead: its pvdom is gone */
 	uint8_t reason;			   /* SHUTDOWN_* */
 	uint32_t pauses;
@@ -83,7 +84,9 @@ long copy_out(struct client *c, uint64_t ptr, const void *from, uint64_t len);
 struct dom *dom_get(uint32_t id);      /* takes a reference; NULL if there is none */
 struct dom *dom_get_from(uint32_t id); /* the first whose number is >= id */
 void dom_put(struct dom *d);
-long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ssidref);
+/* provider: "auto" for the best that works, "process", "vtx". */
+long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ssidref,
+		const char *provider);
 long dom_set_max_mem(struct dom *d, uint64_t pages);
 long dom_pause(struct dom *d, bool pause);
 long dom_destroy(struct dom *d);

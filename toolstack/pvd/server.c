@@ -52,6 +52,7 @@ static long domain_stats(const struct pvd_req *q, struct answer *a)
 	s->pid = d->pid;
 	memcpy(s->provider, i.provider, sizeof(s->provider));
 	memcpy(s->sandbox, i.sandbox, sizeof(s->sandbox));
+	memcpy(s->provider_why, i.provider_why, sizeof(s->provider_why));
 	memcpy(s->why, d->why, sizeof(s->why));
 	a->r.len = sizeof(*s);
 	dom_put(d);

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the switcher calls, on the monitor's stack with interrupts off: a system call, an
+ * exception or an interrupt of ring 3. Compiled without vector registers, which are the guest's.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "host-driver/libpavane/pavane.h"
+#include "host-driver/providers/vtx/vtx.h"
+#include "hypercalls/monitor/mm.h"
+
+#define VECTOR_PF 14
+#define FLAG_TF	  0x100UL
+#define FLAG_RF	  0x10000UL
+#define CR0_TS	  8UL
+
+#define MAX_NO_MEMORY 1000 /* times in a row that the host refuses the same page */
+
+static bool canonical(uint64_t va)
+{
+	return (int64_t)(va << 16) >> 16 == (int64_t)va;
+}
+
+static void set_ts(struct vtx_state *s, bool ts)
+{
+	uint64_t cr0;
+
+	asm volatile("mov %%cr0, %0" : "=r"(cr0));
+	asm volatile("mov %0, %%cr0" : : "r"(ts ? cr0 | CR0_TS : cr0 & ~CR0_TS) : "memory");
+	s->ts = ts;
+}
+
+static void segments_save(struct vcpu *v)
+{
+	regs_t *r = &v->regs;
+
+	asm("mov %%ds, %0" : "=m"(r->ds));
+	asm("mov %%es, %0" : "=m"(r->es));
+	asm("mov %%fs, %0" : "=m"(r->fs));
+	asm("mov %%gs, %0" : "=m"(r->gs));
+	v->d->provider->save_segments(v);
+}
+
+/* Loading a selector loads a base as well. */
+static void segments_load(struct vcpu *v)
+{
+	const int failed = vtx_load_selectors(&v->regs);
+
+	v->d->provider->load_segments(v);
+	if (failed)
+		failsafe_deliver(v);
+}
+
+/* What a vCPU owes others before it may run guest code again. */
+static void work(struct vcpu *v)
+{
+	timer_check(v);
+	if (vcpu_must_park(v)) {
+		segments_save(v);
+		vcpu_park(v);
+		segments_load(v); /* it may have come back with another context */
+	}
+	event_deliver(v);
+}
+
+static void tables_load(const struct vcpu *v, struct vtx_state *s)
+{
+	const uint16_t ldt = v->ldt_entries ? SEL_LDT : 0;
+
+	s->dirty = 0;
+	asm volatile("lldt %0" : : "r"(ldt));
+	if (s->ts != v->fpu_ts)
+		set_ts(s, v->fpu_ts);
+}
+
+/* True: sysret leaves the same as iret, and cannot fault. */
+static bool leave(struct vcpu *v)
+{
+	struct vtx_state *s = state_of(v);
+	const regs_t *r = &v->regs;
+
+	s->entries++;
+	if (__builtin_expect(s->dirty, 0))
+		tables_load(v, s);
+	if (__builtin_expect(r->cs == SEL_GUEST_CS && r->ss == SEL_GUEST_SS && canonical(r->rip),
+			     1))
+		return r->rcx == r->rip && r->r11 == r->rflags &&
+		       !(r->rflags & (FLAG_TF | FLAG_RF));
+	s->before = *r;
+	return false;
+}
+
+static bool finish(struct vcpu *v)
+{
+	if (event_deliverable(v) || nmi_deliverable(v))
+		event_deliver(v);
+	while (__builtin_expect(vcpu_must_park(v), 0))
+		work(v);
+	return leave(v);
+}
+
+void vtx_begin(struct vcpu *v)
+{
+	segments_load(v);
+	work(v);
+	finish(v);
+}
+
+bool vtx_syscall(struct vcpu *v)
+{
+	regs_t *r = &v->regs;
+	uint64_t nr = r->rax;
+	long ret;
+
+	if (!v->kernel_mode) {
+		syscall_deliver(v);
+		return finish(v);
+	}
+	ret = hypercall(v, nr, r->rdi, r->rsi, r->rdx, r->r10, r->r8);
+	if (nr != __HYPERVISOR_iret)
+		r->rax = ret;
+	return finish(v);
+}
+
+/* The tables allow it, but the host would not give the page: it may be on its way (lend.c). */
+static void no_memory(struct vcpu *v, struct vtx_state *s, uint64_t va)
+{
+	pthread_mutex_lock(&v->d->lock);
+	pthread_mutex_unlock(&v->d->lock);
+	if (s->fault_va != va)
+		s->fault_nr = 0;
+	s->fault_va = va;
+	if (++s->fault_nr > MAX_NO_MEMORY)
+		domain_crash(v, "the host has no memory for a page of the guest's");
+}
+
+static void page_fault(struct vcpu *v, struct vtx_state *s, uint64_t va, uint64_t error)
+{
+	const uint64_t ldt = va - (area_of(v) + AREA_LDT);
+	bool done;
+
+	if (error & PV_FAULT_HOST) {
+		no_memory(v, s, va);
+		return;
+	}
+	if (ldt < 16 * PAGE_SIZE) {
+		pthread_mutex_lock(&v->d->lock);
+		done = ldt_map(v, ldt / PAGE_SIZE);
+		pthread_mutex_unlock(&v->d->lock);
+		if (done)
+			return;
+		va = v->ldt_base + ldt;
+	}
+	guest_page_fault(v, va, error & 0xff);
+}
+
+/* #GP and #UD may be an instruction to carry out, by a decoder that uses vector registers. */
+static void exception(struct vcpu *v, struct vtx_state *s, unsigned vector, uint64_t error)
+{
+	uint8_t area[2688 + 64], *fpu = (uint8_t *)(((uintptr_t)area + 63) & -64UL);
+
+	if (s->ts)
+		set_ts(s, false);
+	memset(fpu + 512, 0, 64);
+	asm volatile("xsave64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
+	guest_exception(v, vector, error);
+	asm volatile("xrstor64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
+	s->dirty = 1; /* CR0.TS again */
+}
+
+bool vtx_trap(struct vcpu *v)
+{
+	struct vtx_state *s = state_of(v);
+	const unsigned vector = v->regs.entry_vector;
+	const uint64_t error = v->regs.error_code;
+
+	switch (vector) {
+	case VECTOR_PF: page_fault(v, s, s->cr2, error); break;
+	case VECTOR_TIMER:
+		v->timer_armed = 0;
+		work(v);
+		break;
+	case VECTOR_KICK: work(v); break;
+	case VECTOR_INT80:
+		v->regs.rip -= 2; /* after the instruction, unlike a fault */
+		guest_soft_interrupt(v, VECTOR_INT80);
+		break;
+	case 6:
+	case 13: exception(v, s, vector, error); break;
+	default: guest_exception(v, vector, error);
+	}
+	return finish(v);
+}
+
+/* iret to the guest faulted: its selectors are at fault, or a page of its LDT is not there yet. */
+bool vtx_fault(struct vcpu *v, unsigned vector, uint64_t error)
+{
+	struct vtx_state *s = state_of(v);
+	uint64_t cr2;
+
+	asm volatile("mov %%cr2, %0" : "=r"(cr2));
+	v->regs = s->before;
+	if (vector == VECTOR_PF && cr2 - (area_of(v) + AREA_LDT) < 16 * PAGE_SIZE) {
+		const unsigned page = (cr2 - (area_of(v) + AREA_LDT)) / PAGE_SIZE;
+		bool done;
+
+		pthread_mutex_lock(&v->d->lock);
+		done = ldt_map(v, page);
+		pthread_mutex_unlock(&v->d->lock);
+		if (done)
+			return finish(v);
+	}
+	segments_save(v);
+	failsafe_deliver(v);
+	return finish(v);
+}
+
+/* ---- exceptions of the monitor's own, from libpavane ---- */
+
+static void die(const struct pv_frame *f)
+{
+	char line[160];
+	const int n = snprintf(
+		line, sizeof(line), "pvdom %d: exception %lu in the monitor at %lx, address %lx\n",
+		the_domain ? the_domain->id : 0, f->vector, f->rip, pv_fault_address());
+
+	if (write(2, line, n) < 0)
+		_exit(1);
+	abort();
+}
+
+static void on_selector(struct pv_frame *f)
+{
+	if ((char *)f->rip < (char *)vtx_load_selectors || (char *)f->rip >= vtx_load_selectors_end)
+		die(f);
+	f->rip = (uint64_t)vtx_load_selectors_failed;
+}
+
+/* A frame that another thread is moving (lend.c): again, until it may. */
+static void on_page_fault(struct pv_frame *f)
+{
+	const uint64_t va = pv_fault_address(), ram = (uint64_t)the_domain->ram;
+
+	if (va < ram + PVDOM_MFN_RAM * PAGE_SIZE || va >= ram + the_domain->nr_frames * PAGE_SIZE)
+		die(f);
+}
+
+static void on_interrupt(struct pv_frame *f)
+{
+}
+
+void vtx_monitor_faults(void)
+{
+	pv_on(11, on_selector, PV_NO_FPU);
+	pv_on(12, on_selector, PV_NO_FPU);
+	pv_on(PV_VECTOR_PROTECTION, on_selector, PV_NO_FPU);
+	pv_on(PV_VECTOR_PAGE_FAULT, on_page_fault, PV_NO_FPU);
+	/* Before the first guest instruction; later the monitor's interrupts are off. */
+	pv_on(VECTOR_KICK, on_interrupt, PV_NO_FPU);
+	pv_on(VECTOR_TIMER, on_interrupt, PV_NO_FPU);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* The vtx provider's side of provider.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host-driver/libpavane/pavane.h"
+#include "host-driver/libpavane/tables.h"
+#include "host-driver/providers/vtx/vtx.h"
+
+#define ASSERT_S(offset, member) \
+	_Static_assert(offsetof(struct vtx_state, member) == (offset), "state: " #member)
+ASSERT_S(S_IN_GUEST, in_guest);
+ASSERT_S(S_FLUSH, flush);
+ASSERT_S(S_CR3, cr3);
+ASSERT_S(S_KEEP, keep);
+ASSERT_S(S_MONITOR_CR3, monitor_cr3);
+ASSERT_S(S_MONITOR_FS, monitor_fs);
+ASSERT_S(S_MONITOR_RSP, monitor_rsp);
+ASSERT_S(S_VCPU, vcpu);
+ASSERT_S(S_SYSCALL, syscall);
+ASSERT_S(S_TRAP, trap);
+ASSERT_S(S_FAULT, fault);
+ASSERT_S(S_HOST_CALL, host_call);
+ASSERT_S(S_PV_TRAP, pv_trap);
+ASSERT_S(S_CR2, cr2);
+ASSERT_S(S_NO_IDT, no_idt);
+ASSERT_S(S_IST1, tss[0x24]);
+#define ASSERT_V(offset, member) \
+	_Static_assert(offsetof(struct vcpu, member) == (offset), "vcpu: " #member)
+ASSERT_V(V_R15, regs.r15);
+ASSERT_V(V_ERROR, regs.error_code);
+ASSERT_V(V_RIP, regs.rip);
+ASSERT_V(V_RFLAGS, regs.rflags);
+ASSERT_V(V_RSP, regs.rsp);
+ASSERT_V(V_SS, regs.ss);
+ASSERT_V(V_DS, regs.ds);
+ASSERT_V(V_GS, regs.gs);
+ASSERT_V(V_FS_BASE, fs_base);
+ASSERT_V(V_KERNEL_MODE, kernel_mode);
+_Static_assert((VCPU_SHIFT + V_REGS_END) % 16 == 0, "an exception's frame ends aligned");
+_Static_assert(VCPU_SHIFT + sizeof(struct vcpu) <= VCPU_PAGES * 4096, "vCPU pages");
+_Static_assert(sizeof(struct vtx_state) <= S_STACK_TOP - 512, "room for a frame");
+
+#define MAX_RAM (1UL << 38)
+
+/* Here, before anything depends on it: who asked for the best that works gets another provider. */
+static int domain_init(struct domain *d)
+{
+	const int fd = open("/dev/pvhost", O_RDWR | O_CLOEXEC), err = errno;
+
+	if (fd < 0) {
+		d->provider_why = err == ENOENT	 ? "no /dev/pvhost: modprobe pvhost"
+				  : err == EBUSY ? "another hypervisor has VT-x"
+						 : "/dev/pvhost cannot be opened";
+		return -err;
+	}
+	close(fd);
+	vtx_process = getpid();
+	pv_physical_reserve(MAX_RAM);
+	vtx_monitor_faults();
+	return 0;
+}
+
+static int vcpu_init(struct vcpu *v)
+{
+	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR2};
+	int rc;
+
+	ev._sigev_un._tid = v->tid;
+	if (timer_create(CLOCK_MONOTONIC, &ev, &v->host_timer))
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	rc = pv_enter();
+	if (!rc)
+		rc = pv_signal(SIGUSR1, VECTOR_KICK);
+	if (!rc)
+		rc = pv_signal(SIGUSR2, VECTOR_TIMER);
+	pv_cli();
+	if (!rc)
+		rc = area_init(v);
+	return rc;
+}
+
+/* The guest starts with the x87 and vector state of a reset. */
+static void fpu_clean(void)
+{
+	static const uint8_t clean[2688] __attribute__((aligned(64)));
+	const uint32_t mxcsr = 0x1f80;
+
+	asm volatile("xrstor64 (%0)" : : "r"(clean), "a"(0xff), "d"(0) : "memory");
+	asm volatile("ldmxcsr %0" : : "m"(mxcsr));
+}
+
+static void vcpu_run(struct vcpu *v)
+{
+	struct vtx_state *s = state_of(v);
+
+	fpu_clean();
+	vtx_begin(v);
+	vtx_start(s, area_of(v) + (switcher_resume - switcher));
+}
+
+static void save_segments(struct vcpu *v)
+{
+	const uint64_t gs = __builtin_ia32_rdgsbase64();
+
+	if (v->kernel_mode)
+		v->gs_base_kernel = gs;
+	else
+		v->gs_base_user = gs;
+}
+
+/* FS's is loaded on every way to the guest. */
+static void load_segments(struct vcpu *v)
+{
+	__builtin_ia32_wrgsbase64(v->kernel_mode ? v->gs_base_kernel : v->gs_base_user);
+}
+
+static void toggle(struct vcpu *v)
+{
+	save_segments(v);
+	__builtin_ia32_wrgsbase64(v->kernel_mode ? v->gs_base_user : v->gs_base_kernel);
+}
+
+/* Stubs as Xen's: 32 bytes each, `syscall` with the number in eax (PITFALLS C 6). */
+static void fill_hypercall_page(struct domain *d, uint8_t *page)
+{
+	memset(page, 0xcc, PAGE_SIZE);
+	for (uint32_t nr = 0; nr < PAGE_SIZE / 32; nr++) {
+		static const uint8_t call[] = {0x51, 0x41, 0x53, 0xb8, 0,    0,	   0,
+					       0,    0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3};
+		static const uint8_t iret[] = {0x51, 0x41, 0x53, 0x50, 0xb8, 0,
+					       0,    0,	   0,	 0x0f, 0x05};
+		uint8_t *p = page + nr * 32;
+
+		if (nr == __HYPERVISOR_iret)
+			memcpy(p, iret, sizeof(iret));
+		else
+			memcpy(p, call, sizeof(call));
+		memcpy(p + (nr == __HYPERVISOR_iret ? 5 : 4), &nr, sizeof(nr));
+	}
+}
+
+const struct provider provider_vtx = {
+	.name = "vtx",
+	.domain_init = domain_init,
+	.memory_ready = area_memory,
+	.vcpu_init = vcpu_init,
+	.vcpu_run = vcpu_run,
+	.kick = vtx_kick,
+	.root_changed = vtx_root_changed,
+	.flush = vtx_flush,
+	.load_segments = load_segments,
+	.save_segments = save_segments,
+	.toggle = toggle,
+	.load_tables = area_tables,
+	.fill_hypercall_page = fill_hypercall_page,
+};
