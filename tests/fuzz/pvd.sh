@@ -34,6 +34,13 @@ for seed in $RANDOM $RANDOM; do
 done
 wait $(jobs -p)
 verdict "clients that send nonsense"
+"$T/bin/pvd" --daemon
+if timeout 20 python3 tests/fuzz/pvd_fds.py; then
+	passed=$((passed + 1))
+else
+	failed=$((failed + 1))
+fi
+"$T/bin/pvd" --stop
 PAVANE_PVDOM=$PWD/tests/fuzz/lying_pvdom.py "$T/bin/pvd" --daemon
 timeout 30 python3 tests/fuzz/pvd_domains.py 4 5
 verdict "pvdoms that lie"

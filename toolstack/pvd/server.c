@@ -156,19 +156,21 @@ static int reply(struct client *c, struct answer *a)
 	return n < 0 ? -errno : 0;
 }
 
-/* One request. *fd: the descriptor that came with it, or -1. */
+/*
+ * One request. *fd: the descriptor that came with it, or -1. Alignment leaves room for more than
+ * the one that was asked for: a message with another number of them has none.
+ */
 static ssize_t receive(int sock, struct packet *p, int *fd)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
+	union fd_room control;
 	struct iovec iov = {p, sizeof(*p)};
 	struct msghdr m = {.msg_iov = &iov,
 			   .msg_iovlen = 1,
 			   .msg_control = control.buf,
 			   .msg_controllen = sizeof(control.buf)};
+	int got[PVD_MAX_FDS];
 	struct cmsghdr *h;
+	size_t len;
 	ssize_t n;
 
 	*fd = -1;
@@ -178,9 +180,15 @@ static ssize_t receive(int sock, struct packet *p, int *fd)
 	if (n <= 0)
 		return n;
 	h = CMSG_FIRSTHDR(&m);
-	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS &&
-	    h->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(h), sizeof(int));
+	if (!h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+		return n;
+	len = h->cmsg_len - CMSG_LEN(0);
+	memcpy(got, CMSG_DATA(h), len);
+	if (len == sizeof(int))
+		*fd = got[0];
+	else
+		for (size_t i = 0; i < len / sizeof(int); i++)
+			close(got[i]);
 	return n;
 }
 
