@@ -130,14 +130,16 @@ long evtchn_connect(struct domain *d, uint32_t port, uint16_t dom, uint32_t rpor
 	return 0;
 }
 
-long evtchn_disconnect(struct domain *d, uint32_t port)
+/* That end closed. One that the port does not lead to (any more) changes nothing. */
+long evtchn_disconnect(struct domain *d, uint32_t port, uint16_t dom, uint32_t rport)
 {
 	struct port *p;
 
 	if (!port_valid(d, port))
 		return -EINVAL;
 	p = &d->port[port];
-	if (p->state != PORT_INTERDOMAIN || p->remote_dom == d->id)
+	if (p->state != PORT_INTERDOMAIN || dom == d->id || p->remote_dom != dom ||
+	    p->remote_port != rport)
 		return -EINVAL;
 	p->state = PORT_UNBOUND;
 	p->remote_port = 0;

@@ -98,7 +98,7 @@ struct port {
 	int rx, tx;	      /* eventfds to and from a remote domain, or -1 (remote_dom is us) */
 };
 
-#define MAX_PORTS 1024
+#define MAX_PORTS PVDOM_MAX_PORTS
 
 struct guest_trap {
 	uint64_t address; /* 0: none */
@@ -299,7 +299,7 @@ void virq_raise(struct vcpu *v, uint32_t virq);
 /* For ctl (d->lock held). Ports or -errno; connect takes ownership of the descriptors on 0. */
 long evtchn_alloc(struct domain *d, uint16_t remote);
 long evtchn_connect(struct domain *d, uint32_t port, uint16_t dom, uint32_t rport, int rx, int tx);
-long evtchn_disconnect(struct domain *d, uint32_t port);
+long evtchn_disconnect(struct domain *d, uint32_t port, uint16_t dom, uint32_t rport);
 long evtchn_status(struct domain *d, uint32_t port, struct evtchn_status *st);
 /* An rx eventfd became readable (I/O thread): drain and raise. */
 void evtchn_rx(struct domain *d, uint32_t port);

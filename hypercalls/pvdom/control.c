@@ -193,7 +193,7 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 			fds[0] = -1;
 		return rc;
 	case CTL_RETURN: return frame_return(d, q->arg[0]);
-	case CTL_EVTCHN_DISCONNECT: return evtchn_disconnect(d, q->arg[0]);
+	case CTL_EVTCHN_DISCONNECT: return evtchn_disconnect(d, q->arg[0], q->arg[1], q->arg[2]);
 	case CTL_EVTCHN_STATUS:
 		rsp->len = sizeof(struct evtchn_status);
 		return evtchn_status(d, q->arg[0], (void *)out_buf);

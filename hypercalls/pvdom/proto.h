@@ -20,6 +20,9 @@
 #define PVDOM_MAX_PAYLOAD 65536
 #define PVDOM_MAX_VCPUS	  32
 
+/* Of one domain at a time; the broker refuses more, whatever its process says. */
+#define PVDOM_MAX_PORTS 1024 /* event channels */
+
 /*
  * A machine frame number is an offset, in pages, into the domain's RAM memfd. The low frames
  * stand for Xen's own heap: mappable by number like any other, never part of the reservation.
@@ -60,7 +63,7 @@ enum pvdom_ctl {
 	CTL_VCPU_INFO,	       /* arg0 = vcpu; -> struct pvdom_vcpu_info */
 	CTL_EVTCHN_ALLOC,      /* arg0 = remote domid; ret = port */
 	CTL_EVTCHN_CONNECT,    /* arg0 = port, 1 = remote domid, 2 = remote port; 2 fds: rx, tx */
-	CTL_EVTCHN_DISCONNECT, /* arg0 = port: the remote end closed; becomes unbound */
+	CTL_EVTCHN_DISCONNECT, /* arg0 = port, 1 = remote domid, 2 = its port, which closed */
 	CTL_EVTCHN_STATUS,     /* arg0 = port; -> struct evtchn_status (public header) */
 	CTL_SEND_VIRQ,	       /* arg0 = virq, arg1 = vcpu */
 	CTL_GRANT_FRAMES,      /* ret = grant frames in use (>= 1) */

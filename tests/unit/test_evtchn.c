@@ -198,8 +198,12 @@ static void the_broker_connects_only_an_unbound_port_for_that_domain(void **stat
 	assert_int_equal(evtchn_connect(&dom, 1 << 20, 0, 5, fd, fd2), -EINVAL);
 	assert_int_equal(evtchn_connect(&dom, port, 0, 5, fd, fd2), 0);
 	assert_int_equal(evtchn_connect(&dom, port, 0, 5, fd, fd2), -EINVAL);
-	assert_int_equal(evtchn_disconnect(&dom, port), 0);
-	assert_int_equal(evtchn_disconnect(&dom, port), -EINVAL);
+	/* what another end, or another domain, has closed was not this channel */
+	assert_int_equal(evtchn_disconnect(&dom, port, 0, 6), -EINVAL);
+	assert_int_equal(evtchn_disconnect(&dom, port, 3, 5), -EINVAL);
+	assert_int_equal(dom.port[port].state, PORT_INTERDOMAIN);
+	assert_int_equal(evtchn_disconnect(&dom, port, 0, 5), 0);
+	assert_int_equal(evtchn_disconnect(&dom, port, 0, 5), -EINVAL);
 	assert_int_equal(dom.port[port].state, PORT_UNBOUND);
 }
 

@@ -1,109 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The broker without guests: what it believes of clients, of guests' memory, and of pvdoms. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <xen/event_channel.h>
-#include <xen/grant_table.h>
-
-#include "toolstack/pvd/pvd.h"
-
-#define FRAMES (PVDOM_MFN_RAM + 4)
-
-/* In place of domain.c: two domains, whose "pvdom" is whatever answers on the other end. */
-pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct dom doms[2];
-static int pvdom_fd[2];
-
-struct dom *dom_get(uint32_t id)
-{
-	if (id < 1 || id > 2)
-		return NULL;
-	doms[id - 1].refs++;
-	return doms + id - 1;
-}
-
-void dom_put(struct dom *d)
-{
-	d->refs--;
-}
-
-/* The next answer the pvdom of domain `id` gives, queued before it is asked. */
-static void will_answer(unsigned id, int64_t ret)
-{
-	struct pvdom_rsp r = {.ret = ret};
-
-	assert_int_equal(send(pvdom_fd[id - 1], &r, sizeof(r), 0), sizeof(r));
-}
-
-/* The request it got; its descriptors in fds. */
-static struct pvdom_req got(unsigned id, int fds[2])
-{
-	union {
-		char buf[CMSG_SPACE(2 * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct pvdom_req q = {0};
-	struct iovec iov = {&q, sizeof(q)};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control.buf,
-			   .msg_controllen = sizeof(control.buf)};
-	struct cmsghdr *c;
-
-	assert_int_equal(recvmsg(pvdom_fd[id - 1], &m, MSG_DONTWAIT), sizeof(q));
-	c = CMSG_FIRSTHDR(&m);
-	if (c && fds)
-		memcpy(fds, CMSG_DATA(c), 2 * sizeof(int));
-	return q;
-}
-
-static bool silent(unsigned id)
-{
-	char b;
-
-	return recv(pvdom_fd[id - 1], &b, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
-static int setup(void **state)
-{
-	for (int i = 0; i < 2; i++) {
-		struct dom *d = doms + i;
-		int s[2];
-
-		memset(d, 0, sizeof(*d));
-		d->id = i + 1;
-		d->refs = 1;
-		d->nr_frames = FRAMES;
-		pthread_mutex_init(&d->ctl_lock, NULL);
-		d->ram_fd = memfd_create("ram", MFD_ALLOW_SEALING);
-		if (ftruncate(d->ram_fd, FRAMES * PAGE_SIZE) ||
-		    socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s))
-			return -1;
-		d->ctl_fd = s[0];
-		pvdom_fd[i] = s[1];
-		grants_init(d);
-	}
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	for (int i = 0; i < 2; i++) {
-		munmap(doms[i].grants, PVDOM_GRANT_FRAMES * PAGE_SIZE);
-		free(doms[i].grant_count);
-		close(doms[i].ram_fd);
-		close(doms[i].ctl_fd);
-		close(pvdom_fd[i]);
-	}
-	return 0;
-}
+#include "tests/unit/fake_pvdoms.h"
 
 static void arena_bounds(void **state)
 {
@@ -189,11 +86,6 @@ static void state_dump(void **state)
 	assert_int_equal(at, len);
 	assert_true(nodes >= 10 && name);
 	assert_int_equal(store_dump(buf, 64, 1, 2), 64); /* no room: cut, not written past */
-}
-
-static void entry(struct dom *d, unsigned ref, uint16_t flags, uint16_t domid, uint32_t frame)
-{
-	d->grants[ref] = (struct grant_entry_v1){flags, domid, frame};
 }
 
 static long map_one(struct client *c, unsigned dom, uint32_t ref, bool write, uint64_t *mfn)
@@ -313,82 +205,6 @@ static void grant_copies(void **state)
 	assert_int_equal(copy_status(op), GNTST_general_error);
 }
 
-static void ports(void **state)
-{
-	struct client c = {0}, other = {0};
-	struct evtchn_status s;
-	int fds[2], theirs[2] = {-1, -1};
-	uint64_t n = 0;
-	struct pvdom_req q;
-	long p;
-
-	will_answer(1, 0);
-	p = port_bind_domain(&c, 1, 5, fds);
-	assert_true(p > 0);
-	q = got(1, theirs);
-	assert_true(q.op == CTL_EVTCHN_CONNECT && q.arg[0] == 5 && q.arg[1] == 0 &&
-		    q.arg[2] == (uint64_t)p);
-	assert_int_equal(read(fds[0], &n, 8), 8);		  /* pending once from the start */
-	assert_int_equal(write(theirs[1], &(uint64_t){1}, 8), 8); /* its tx is our rx */
-	assert_int_equal(read(fds[0], &n, 8), 8);
-	assert_int_equal(write(fds[1], &(uint64_t){1}, 8), 8);
-	assert_int_equal(read(theirs[0], &n, 8), 8);
-	assert_int_equal(port_status(p, &s), 0);
-	assert_int_equal(s.status, EVTCHNSTAT_interdomain);
-	assert_int_equal(port_close(&other, p), -EINVAL);
-	domain_close(doms + 1, 5); /* another domain's port of the same number */
-	port_status(p, &s);
-	assert_int_equal(s.status, EVTCHNSTAT_interdomain);
-	domain_close(doms, 5);
-	port_status(p, &s);
-	assert_int_equal(s.status, EVTCHNSTAT_unbound);
-	close(theirs[0]);
-	close(theirs[1]);
-
-	/* the guest comes back by binding to it; only that guest may */
-	assert_int_equal(domain_bind(doms + 1, 0, p, 7, theirs), -EINVAL);
-	assert_int_equal(domain_bind(doms, 0, 4000000, 7, theirs), -EINVAL);
-	assert_int_equal(domain_bind(doms, 0, p, 7, theirs), 0);
-	assert_int_equal(write(theirs[1], &(uint64_t){1}, 8), 8);
-	assert_int_equal(read(fds[0], &n, 8), 8);
-	assert_int_equal(domain_bind(doms, 0, p, 8, theirs + 0), -EINVAL);
-	will_answer(1, 0);
-	ports_of_client(&c);
-	q = got(1, NULL);
-	assert_true(q.op == CTL_EVTCHN_DISCONNECT && q.arg[0] == 7);
-	assert_int_equal(port_status(p, &s), 0);
-	assert_int_equal(s.status, EVTCHNSTAT_closed);
-
-	/* refused by the domain: no port remains */
-	will_answer(1, -EINVAL);
-	assert_int_equal(port_bind_domain(&c, 1, 6, fds), -EINVAL);
-	assert_int_equal(got(1, NULL).op, CTL_EVTCHN_CONNECT);
-	ports_of_client(&c);
-	assert_true(silent(1));
-}
-
-static void between_domains(void **state)
-{
-	int fds[2], theirs[2];
-	uint64_t n;
-	struct pvdom_req q;
-
-	assert_int_equal(domain_bind(doms, 1, 3, 4, fds), -EINVAL); /* itself */
-	assert_int_equal(domain_bind(doms, 9, 3, 4, fds), -ESRCH);
-	will_answer(2, 0);
-	assert_int_equal(domain_bind(doms, 2, 3, 4, fds), 0);
-	q = got(2, theirs);
-	assert_true(q.arg[0] == 3 && q.arg[1] == 1 && q.arg[2] == 4);
-	assert_int_equal(write(fds[1], &(uint64_t){1}, 8), 8);
-	assert_int_equal(read(theirs[0], &n, 8), 8);
-	will_answer(2, 0);
-	ports_of_domain(1); /* it was destroyed */
-	q = got(2, NULL);
-	assert_true(q.op == CTL_EVTCHN_DISCONNECT && q.arg[0] == 3);
-	ports_of_domain(1);
-	assert_true(silent(2));
-}
-
 static void virqs(void **state)
 {
 	struct client c = {0};
@@ -441,8 +257,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(grant_maps, setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile_grants, setup, teardown),
 		cmocka_unit_test_setup_teardown(grant_copies, setup, teardown),
-		cmocka_unit_test_setup_teardown(ports, setup, teardown),
-		cmocka_unit_test_setup_teardown(between_domains, setup, teardown),
 		cmocka_unit_test_setup_teardown(virqs, setup, teardown),
 		cmocka_unit_test_setup_teardown(lying_pvdom, setup, teardown),
 	};

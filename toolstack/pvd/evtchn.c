@@ -23,11 +23,15 @@ static struct port {
 	uint32_t remote, virq;
 } ports[MAX_PORTS]; /* port 0 is never valid */
 
+struct end {
+	uint16_t dom;
+	uint32_t port;
+};
+
 /* A channel between two domains. */
 static struct link {
 	struct link *next;
-	uint16_t dom[2];
-	uint32_t port[2];
+	struct end end[2];
 } * links;
 
 static void poke(int fd)
@@ -78,13 +82,15 @@ static void port_free(struct port *p) /* state_lock held */
 	memset(p, 0, sizeof(*p));
 }
 
-static void disconnect(uint16_t dom, uint32_t port)
+/* Tell a domain that its channel to `from` has ended. It checks that there is one. */
+static void disconnect(struct end at, struct end from)
 {
-	struct dom *d = dom_get(dom);
+	struct dom *d = dom_get(at.dom);
 
 	if (!d)
 		return;
-	ctl(d, CTL_EVTCHN_DISCONNECT, port, 0);
+	ctl_call(d, CTL_EVTCHN_DISCONNECT, (uint64_t[4]){at.port, from.dom, from.port}, NULL, 0,
+		 NULL, NULL, NULL);
 	dom_put(d);
 }
 
@@ -148,7 +154,7 @@ long port_close(struct client *c, uint32_t nr)
 	if (!p)
 		return -EINVAL;
 	if (old.state == EVTCHNSTAT_interdomain)
-		disconnect(old.dom, old.remote);
+		disconnect((struct end){old.dom, old.remote}, (struct end){0, nr});
 	return 0;
 }
 
@@ -213,7 +219,7 @@ static long bind_to_dom0(struct dom *d, uint32_t remote, uint32_t port, int fds[
 	if (!remote || remote >= MAX_PORTS)
 		return rc;
 	pthread_mutex_lock(&state_lock);
-	if (p->state == EVTCHNSTAT_unbound && p->dom == d->id) {
+	if (p->state == EVTCHNSTAT_unbound && p->dom == d->id && !d->dying) {
 		fds[0] = fcntl(p->tx, F_DUPFD_CLOEXEC, 3);
 		fds[1] = fcntl(p->rx, F_DUPFD_CLOEXEC, 3);
 		rc = fds[0] < 0 || fds[1] < 0 ? -EMFILE : 0;
@@ -226,8 +232,8 @@ static long bind_to_dom0(struct dom *d, uint32_t remote, uint32_t port, int fds[
 	return rc;
 }
 
-/* Take out the link with this end; fills in the other end. */
-static bool unlink_end(uint16_t dom, const uint32_t *port, uint16_t *odom, uint32_t *oport)
+/* Take out a link that ends at this domain, and at this port of it unless that is NULL. */
+static bool unlink_end(uint16_t dom, const uint32_t *port, struct end *own, struct end *other)
 {
 	struct link **pp, *l = NULL;
 	int i = 0;
@@ -235,15 +241,15 @@ static bool unlink_end(uint16_t dom, const uint32_t *port, uint16_t *odom, uint3
 	pthread_mutex_lock(&state_lock);
 	for (pp = &links; (l = *pp); pp = &l->next) {
 		for (i = 0; i < 2; i++)
-			if (l->dom[i] == dom && (!port || l->port[i] == *port))
+			if (l->end[i].dom == dom && (!port || l->end[i].port == *port))
 				break;
 		if (i < 2)
 			break;
 	}
 	if (l) {
 		*pp = l->next;
-		*odom = l->dom[!i];
-		*oport = l->port[!i];
+		*own = l->end[i];
+		*other = l->end[!i];
 	}
 	pthread_mutex_unlock(&state_lock);
 	free(l);
@@ -252,12 +258,15 @@ static bool unlink_end(uint16_t dom, const uint32_t *port, uint16_t *odom, uint3
 
 long domain_bind(struct dom *d, uint32_t remote_dom, uint32_t remote, uint32_t port, int fds[2])
 {
+	struct end own, other;
 	struct dom *r;
 	struct link *l;
-	uint16_t od;
-	uint32_t op;
+	bool dying;
 	long rc;
 
+	if (port >= PVDOM_MAX_PORTS)
+		return -EINVAL;
+	domain_close(d, port); /* a port has one channel: if it had another, that ends */
 	if (!remote_dom)
 		return bind_to_dom0(d, remote, port, fds);
 	if (remote_dom == d->id) /* its monitor needs nobody for that, and cannot answer now */
@@ -273,16 +282,24 @@ long domain_bind(struct dom *d, uint32_t remote_dom, uint32_t remote, uint32_t p
 		dom_put(r);
 		return -ENOMEM;
 	}
-	*l = (struct link){NULL, {d->id, remote_dom}, {port, remote}};
+	*l = (struct link){NULL, {{d->id, port}, {remote_dom, remote}}};
 	pthread_mutex_lock(&state_lock);
-	l->next = links;
-	links = l;
+	dying = d->dying; /* then nobody would take the link out again */
+	if (!dying) {
+		l->next = links;
+		links = l;
+	}
 	pthread_mutex_unlock(&state_lock);
+	if (dying) {
+		free(l);
+		dom_put(r);
+		return -ESRCH;
+	}
 	/* the other domain's monitor knows whether that port waits for this one */
 	rc = ctl_call(r, CTL_EVTCHN_CONNECT, (uint64_t[4]){remote, d->id, port}, NULL, 0,
 		      (int[2]){fds[1], fds[0]}, NULL, NULL);
 	if (rc < 0)
-		unlink_end(d->id, &port, &od, &op);
+		unlink_end(d->id, &port, &own, &other);
 	dom_put(r);
 	return rc < 0 ? rc : 0;
 }
@@ -300,21 +317,19 @@ static void release_ports(uint16_t dom, const uint32_t *port)
 
 void domain_close(struct dom *d, uint32_t port)
 {
-	uint16_t od;
-	uint32_t op;
+	struct end own, other;
 
 	release_ports(d->id, &port);
-	while (unlink_end(d->id, &port, &od, &op))
-		if (od != d->id)
-			disconnect(od, op);
+	while (unlink_end(d->id, &port, &own, &other))
+		if (other.dom != d->id)
+			disconnect(other, own);
 }
 
 void ports_of_domain(uint16_t domid)
 {
-	uint16_t od;
-	uint32_t op;
+	struct end own, other;
 
 	release_ports(domid, NULL);
-	while (unlink_end(domid, NULL, &od, &op))
-		disconnect(od, op);
+	while (unlink_end(domid, NULL, &own, &other))
+		disconnect(other, own);
 }

@@ -81,7 +81,7 @@ static int answer(struct dom *d, const struct pvdom_rsp *rsp, const void *data, 
 	struct iovec iov[2] = {{(void *)rsp, sizeof(*rsp)}, {(void *)data, rsp->len}};
 	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
 
-	if (fds[0] >= 0)
+	if (rsp->ret >= 0 && fds[0] >= 0)
 		fds_attach(&m, &control, fds, 2);
 	return sendmsg(d->up_fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
