@@ -8,7 +8,7 @@
 #include "hypercalls/monitor/grant.h"
 #include "hypercalls/monitor/mm.h"
 
-#define MAX_HANDLES   8192
+#define MAX_HANDLES   PVDOM_MAX_MAPPINGS
 #define PTE_ADDR_LOW3 7UL
 
 static struct mapping {

@@ -15,7 +15,7 @@
 
 #include "hypercalls/monitor/mm.h"
 
-#define MAX_PAGES 1024 /* lent and borrowed at a time */
+#define MAX_PAGES PVDOM_MAX_LENT /* lent and borrowed at a time */
 
 static int page_fd[MAX_PAGES]; /* descriptor + 1; frame.elsewhere is the index + 1 */
 

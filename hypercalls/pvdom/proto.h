@@ -21,7 +21,9 @@
 #define PVDOM_MAX_VCPUS	  32
 
 /* Of one domain at a time; the broker refuses more, whatever its process says. */
-#define PVDOM_MAX_PORTS 1024 /* event channels */
+#define PVDOM_MAX_PORTS	   1024 /* event channels */
+#define PVDOM_MAX_LENT	   1024 /* pages that others map */
+#define PVDOM_MAX_MAPPINGS 8192 /* of grants of others */
 
 /*
  * A machine frame number is an offset, in pages, into the domain's RAM memfd. The low frames

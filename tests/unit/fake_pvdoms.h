@@ -85,6 +85,7 @@ static inline int setup(void **state)
 		d->refs = 1;
 		d->nr_frames = FRAMES;
 		pthread_mutex_init(&d->ctl_lock, NULL);
+		pthread_mutex_init(&d->lend_lock, NULL);
 		d->ram_fd = memfd_create("ram", MFD_ALLOW_SEALING);
 		if (ftruncate(d->ram_fd, FRAMES * PAGE_SIZE) ||
 		    socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s))

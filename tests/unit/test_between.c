@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The broker between domains: their event channels. */
+/* The broker between domains: event channels, and pages of one that another maps. */
 #include "tests/unit/fake_pvdoms.h"
 
 static void ports(void **state)
@@ -115,12 +115,92 @@ static void one_channel_a_port(void **state)
 	close(fds[1]);
 }
 
+static long domain_map(uint32_t ref)
+{
+	int fds[2] = {-1, -1};
+	long id = domain_grant_map(doms + 1, 1, ref, 0, fds);
+
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return id;
+}
+
+/* Domain 2 maps pages of domain 1. */
+static void lends(void **state)
+{
+	uint64_t offset;
+	long a, b;
+	int fd;
+
+	entry(doms, 8, GTF_permit_access, 2, PVDOM_MFN_RAM + 1);
+	will_answer(1, 0);
+	a = domain_map(8);
+	b = domain_map(8);
+	assert_true(a >= 0 && b >= 0 && a != b);
+	assert_int_equal(got(1, NULL).op, CTL_LEND); /* once */
+	assert_true(page_lent(doms, PVDOM_MFN_RAM + 1));
+	assert_false(page_lent(doms + 1, PVDOM_MFN_RAM + 1));
+	assert_int_equal(domain_grant_unmap(doms, a), -EINVAL); /* not its own */
+	assert_int_equal(domain_grant_unmap(doms + 1, a), 0);
+	assert_int_equal(domain_grant_unmap(doms + 1, a), -EINVAL);
+	assert_true(silent(1));
+	will_answer(1, 0);
+	grants_of_domain(doms + 1); /* it was destroyed */
+	assert_int_equal(got(1, NULL).op, CTL_RETURN);
+	assert_int_equal(doms->grants[8].flags, GTF_permit_access);
+	assert_int_equal(doms->refs, 1);
+
+	/* a granter that is being asked delays nobody else's grants */
+	pthread_mutex_lock(&doms->lend_lock);
+	fd = page_open(doms + 1, PVDOM_MFN_RAM, &offset);
+	pthread_mutex_unlock(&doms->lend_lock);
+	assert_true(fd >= 0 && offset == PVDOM_MFN_RAM * PAGE_SIZE);
+	close(fd);
+
+	/* one that owes answers is not waited for when a page is to go back */
+	will_answer(1, 0);
+	assert_true(domain_map(8) >= 0);
+	assert_int_equal(got(1, NULL).op, CTL_LEND);
+	doms->stale = 1;
+	grants_of_domain(doms + 1);
+	assert_true(silent(1));
+	doms->stale = 0;
+	assert_int_equal(doms->refs, 1);
+}
+
+static void lends_are_bounded(void **state)
+{
+	entry(doms, 8, GTF_permit_access, 2, PVDOM_MFN_RAM + 1);
+	will_answer(1, 0);
+	for (int i = 0; i < PVDOM_MAX_MAPPINGS; i++)
+		assert_true(domain_map(8) >= 0);
+	assert_int_equal(domain_map(8), -ENOSPC);
+	doms[0].nr_lent = PVDOM_MAX_LENT;
+	entry(doms, 9, GTF_permit_access, 2, PVDOM_MFN_RAM + 2);
+	assert_int_equal(domain_map(9), -ENOSPC);
+	assert_int_equal(doms->grants[9].flags, GTF_permit_access);
+	doms[0].nr_lent = 1;
+	doms[1].dying = true;
+	will_answer(1, 0);
+	grants_of_domain(doms + 1);
+	will_answer(1, 0);
+	will_answer(1, 0);
+	assert_int_equal(domain_map(8), -ESRCH); /* lent, and taken back */
+	assert_null(doms->lent);
+	assert_int_equal(doms->nr_lent, 0);
+	assert_int_equal(doms->grants[8].flags, GTF_permit_access);
+	assert_int_equal(doms->refs, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(between_domains, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_channel_a_port, setup, teardown),
+		cmocka_unit_test_setup_teardown(lends, setup, teardown),
+		cmocka_unit_test_setup_teardown(lends_are_bounded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,6 +84,9 @@ static long call_locked(struct dom *d, uint32_t op, const uint64_t arg[4], const
 		return -EIO;
 	if (out_len > PVDOM_MAX_PAYLOAD)
 		return -E2BIG;
+	/* nobody needs the answer: not worth a wait for a domain that owes others, page by page */
+	if (op == CTL_RETURN && d->stale && wait_for(d->ctl_fd, POLLIN, 0))
+		return -EIO;
 	/* answers come in order: those that were given up must be taken first */
 	while (d->stale) {
 		rc = recv_rsp(d, &rsp, NULL, NULL, deadline);

@@ -76,6 +76,7 @@ void dom_put(struct dom *d)
 		munmap(d->grants, PVDOM_GRANT_FRAMES * PAGE_SIZE);
 	free(d->grant_count);
 	pthread_mutex_destroy(&d->ctl_lock);
+	pthread_mutex_destroy(&d->lend_lock);
 	free(d);
 }
 
@@ -237,6 +238,7 @@ long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ss
 	d->pauses = 1; /* a domain begins paused by the toolstack */
 	memcpy(d->handle, handle, sizeof(d->handle));
 	pthread_mutex_init(&d->ctl_lock, NULL);
+	pthread_mutex_init(&d->lend_lock, NULL);
 	rc = insert(d, *id);
 	if (rc) {
 		dom_put(d);
@@ -388,7 +390,7 @@ long dom_destroy(struct dom *d)
 	if (d->up_fd >= 0)
 		shutdown(d->up_fd, SHUT_RDWR);
 	ports_of_domain(d->id);
-	grants_of_domain(d->id);
+	grants_of_domain(d);
 	log_line("d%u: destroyed", d->id);
 	virq_raise(VIRQ_DOM_EXC);
 	store_domain_gone();

@@ -4,8 +4,9 @@
  * pvdom moves it, CTL_LEND), which the mapper gets, read-only where the grant says so. It moves
  * back with the last mapping. A page that domain 0 has mapped stays where it is: -EAGAIN.
  *
- * lend_lock orders all of it; it is held while a granter is asked, so it is taken by the threads
- * that serve `up` sockets and by whoever ends a domain, never with state_lock held.
+ * A granter's lend_lock orders what happens to its pages; it is held while that granter is asked,
+ * so one that does not answer delays the use of its own grants and of no other's. It is taken
+ * without state_lock, and never two of them.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 
 struct lent {
 	struct lent *next;
-	struct dom *granter;
+	struct dom *granter; /* a reference */
 	uint64_t mfn;
 	int fd;
 	uint32_t users;
@@ -27,22 +28,16 @@ struct lent {
 struct mapping {
 	struct mapping *next;
 	uint64_t id;
-	uint16_t mapper;
 	struct lent *page;
 	uint32_t ref;
 	bool write;
 };
 
-static pthread_mutex_t lend_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct lent *pages;
-static struct mapping *mappings;
-static uint64_t next_id;
-
-static struct lent *find(const struct dom *d, uint64_t mfn)
+static struct lent *find(const struct dom *d, uint64_t mfn) /* d->lend_lock held */
 {
-	struct lent *p = pages;
+	struct lent *p = d->lent;
 
-	while (p && (p->granter != d || p->mfn != mfn))
+	while (p && p->mfn != mfn)
 		p = p->next;
 	return p;
 }
@@ -51,9 +46,9 @@ bool page_lent(struct dom *d, uint64_t mfn)
 {
 	bool lent;
 
-	pthread_mutex_lock(&lend_lock);
+	pthread_mutex_lock(&d->lend_lock);
 	lent = find(d, mfn);
-	pthread_mutex_unlock(&lend_lock);
+	pthread_mutex_unlock(&d->lend_lock);
 	return lent;
 }
 
@@ -62,11 +57,11 @@ int page_open(struct dom *d, uint64_t mfn, uint64_t *offset)
 	struct lent *p;
 	int fd;
 
-	pthread_mutex_lock(&lend_lock);
+	pthread_mutex_lock(&d->lend_lock);
 	p = find(d, mfn);
 	*offset = p ? 0 : mfn * PAGE_SIZE;
 	fd = fcntl(p ? p->fd : d->ram_fd, F_DUPFD_CLOEXEC, 0);
-	pthread_mutex_unlock(&lend_lock);
+	pthread_mutex_unlock(&d->lend_lock);
 	return fd;
 }
 
@@ -83,12 +78,15 @@ static int one_page(void)
 	return -1;
 }
 
-static long lend(struct dom *d, uint64_t mfn, struct lent **out)
+static long lend(struct dom *d, uint64_t mfn, struct lent **out) /* d->lend_lock held */
 {
 	const uint64_t arg[4] = {mfn};
-	struct lent *p = calloc(1, sizeof(*p));
+	struct lent *p;
 	long rc = -ENOMEM;
 
+	if (d->nr_lent >= PVDOM_MAX_LENT)
+		return -ENOSPC;
+	p = calloc(1, sizeof(*p));
 	if (!p)
 		return rc;
 	p->fd = one_page();
@@ -105,42 +103,112 @@ static long lend(struct dom *d, uint64_t mfn, struct lent **out)
 	pthread_mutex_unlock(&state_lock);
 	p->granter = d;
 	p->mfn = mfn;
-	p->next = pages;
-	pages = p;
+	p->next = d->lent;
+	d->lent = p;
+	d->nr_lent++;
 	*out = p;
 	return 0;
 }
 
-static void unlend(struct lent *p)
+static long page_use(struct dom *granter, uint64_t mfn, struct lent **out)
 {
-	struct lent **pp = &pages;
+	struct lent *p;
+	long rc = 0;
 
-	if (p->users)
-		return;
-	ctl(p->granter, CTL_RETURN, p->mfn, 0);
-	while (*pp != p)
-		pp = &(*pp)->next;
-	*pp = p->next;
-	close(p->fd);
-	dom_put(p->granter);
-	free(p);
+	pthread_mutex_lock(&granter->lend_lock);
+	p = find(granter, mfn);
+	if (!p)
+		rc = grant_dom0_maps(granter, mfn) ? -EAGAIN : lend(granter, mfn, &p);
+	if (!rc) {
+		p->users++;
+		*out = p;
+	}
+	pthread_mutex_unlock(&granter->lend_lock);
+	return rc;
 }
 
-/* The mapper's own descriptor: one that cannot write where the grant does not let it. */
-static int descriptor(const struct lent *p, bool write)
+/* One user less; the page moves back with the last. */
+static void page_unuse(struct lent *p)
+{
+	struct dom *granter = p->granter;
+	struct lent **pp;
+	bool last;
+
+	pthread_mutex_lock(&granter->lend_lock);
+	last = !--p->users;
+	if (last) {
+		ctl(granter, CTL_RETURN, p->mfn, 0);
+		for (pp = &granter->lent; *pp != p; pp = &(*pp)->next)
+			;
+		*pp = p->next;
+		granter->nr_lent--;
+	}
+	pthread_mutex_unlock(&granter->lend_lock);
+	if (!last)
+		return;
+	close(p->fd);
+	free(p);
+	dom_put(granter);
+}
+
+/* The mapper's own descriptor, twice: one that cannot write where the grant does not let it. */
+static long descriptors(const struct lent *p, bool write, int fds[2])
 {
 	char path[40];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->fd);
-	return open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	fds[0] = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	fds[1] = fds[0] < 0 ? -1 : fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+	return fds[1] < 0 ? -EMFILE : 0;
 }
 
-static long map_locked(struct dom *d, struct dom *granter, uint32_t ref, bool write, int fds[2])
+/* Its id. Not for a domain that is being destroyed: nobody would undo it. */
+static long mapping_add(struct dom *d, struct mapping *m)
+{
+	static uint64_t next_id;
+	long rc = -ESRCH;
+
+	pthread_mutex_lock(&state_lock);
+	if (!d->dying && d->nr_mappings >= PVDOM_MAX_MAPPINGS) {
+		rc = -ENOSPC;
+	} else if (!d->dying) {
+		rc = m->id = next_id++ & INT64_MAX;
+		m->next = d->mappings;
+		d->mappings = m;
+		d->nr_mappings++;
+	}
+	pthread_mutex_unlock(&state_lock);
+	return rc;
+}
+
+/* The one with this id, or NULL for any; no longer listed. */
+static struct mapping *mapping_take(struct dom *d, const uint64_t *id)
+{
+	struct mapping **pp, *m;
+
+	pthread_mutex_lock(&state_lock);
+	for (pp = &d->mappings; (m = *pp) && id && m->id != *id; pp = &m->next)
+		;
+	if (m) {
+		*pp = m->next;
+		d->nr_mappings--;
+	}
+	pthread_mutex_unlock(&state_lock);
+	return m;
+}
+
+static void mapping_end(struct mapping *m)
+{
+	grant_release(m->page->granter, m->ref, m->write);
+	page_unuse(m->page);
+	free(m);
+}
+
+static long map(struct dom *d, struct dom *granter, uint32_t ref, bool write, int fds[2])
 {
 	struct mapping *m = calloc(1, sizeof(*m));
-	struct lent *p = NULL;
 	uint64_t mfn;
-	long rc = 0;
+	long rc;
 
 	if (!m)
 		return -ENOMEM;
@@ -148,25 +216,20 @@ static long map_locked(struct dom *d, struct dom *granter, uint32_t ref, bool wr
 		free(m);
 		return -EINVAL;
 	}
-	p = find(granter, mfn);
-	if (!p)
-		rc = grant_dom0_maps(granter, mfn) ? -EAGAIN : lend(granter, mfn, &p);
-	if (!rc) {
-		fds[0] = descriptor(p, write);
-		fds[1] = fds[0] < 0 ? -1 : fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
-		rc = fds[1] < 0 ? -EMFILE : 0;
-	}
+	rc = page_use(granter, mfn, &m->page);
 	if (rc) {
-		if (p)
-			unlend(p);
 		grant_release(granter, ref, write);
 		free(m);
 		return rc;
 	}
-	p->users++;
-	*m = (struct mapping){mappings, next_id++ & INT64_MAX, d->id, p, ref, write};
-	mappings = m;
-	return m->id;
+	m->ref = ref;
+	m->write = write;
+	rc = descriptors(m->page, write, fds);
+	if (!rc)
+		rc = mapping_add(d, m);
+	if (rc < 0)
+		mapping_end(m);
+	return rc;
 }
 
 long domain_grant_map(struct dom *d, uint32_t domid, uint32_t ref, uint32_t flags, int fds[2])
@@ -176,49 +239,25 @@ long domain_grant_map(struct dom *d, uint32_t domid, uint32_t ref, uint32_t flag
 
 	if (!granter)
 		return -ESRCH;
-	pthread_mutex_lock(&lend_lock);
-	rc = map_locked(d, granter, ref, !(flags & GNTMAP_readonly), fds);
-	pthread_mutex_unlock(&lend_lock);
+	rc = map(d, granter, ref, !(flags & GNTMAP_readonly), fds);
 	dom_put(granter);
 	return rc;
 }
 
-static void drop(struct mapping **pp)
-{
-	struct mapping *m = *pp;
-
-	*pp = m->next;
-	grant_release(m->page->granter, m->ref, m->write);
-	m->page->users--;
-	unlend(m->page);
-	free(m);
-}
-
 long domain_grant_unmap(struct dom *d, uint64_t id)
 {
-	struct mapping **pp;
-	long rc = -EINVAL;
+	struct mapping *m = mapping_take(d, &id);
 
-	pthread_mutex_lock(&lend_lock);
-	for (pp = &mappings; *pp; pp = &(*pp)->next)
-		if ((*pp)->id == id && (*pp)->mapper == d->id) {
-			drop(pp);
-			rc = 0;
-			break;
-		}
-	pthread_mutex_unlock(&lend_lock);
-	return rc;
+	if (!m)
+		return -EINVAL;
+	mapping_end(m);
+	return 0;
 }
 
-void grants_of_domain(uint16_t domid)
+void grants_of_domain(struct dom *d)
 {
-	struct mapping **pp = &mappings;
+	struct mapping *m;
 
-	pthread_mutex_lock(&lend_lock);
-	while (*pp)
-		if ((*pp)->mapper == domid)
-			drop(pp);
-		else
-			pp = &(*pp)->next;
-	pthread_mutex_unlock(&lend_lock);
+	while ((m = mapping_take(d, NULL)))
+		mapping_end(m);
 }

@@ -4,8 +4,9 @@
  * thread, which starts and reaps every child (a child dies with the thread that forked it).
  *
  * Locks: state_lock guards the domain table, dom0's ports and the grants; it is never held while
- * anybody is waited for. dom->ctl_lock serializes the requests to one pvdom and is taken without
- * state_lock. A thread that serves domain A's `up` never asks A anything.
+ * anybody is waited for. dom->ctl_lock serializes the requests to one pvdom, dom->lend_lock the
+ * fate of the pages it grants (lend.c, before ctl_lock); both are taken without state_lock. A
+ * thread that serves domain A's `up` never asks A anything.
  */
 #ifndef PAVANE_PVD_H
 #define PAVANE_PVD_H
@@ -50,6 +51,11 @@ struct dom {
 	struct grant_count {
 		uint16_t readers, writers, dom0;
 	} * grant_count;
+	pthread_mutex_t lend_lock; /* lend.c: for the two below */
+	struct lent *lent;	   /* its pages that other domains map */
+	uint32_t nr_lent;
+	struct mapping *mappings; /* what it maps of others; state_lock */
+	uint32_t nr_mappings;
 	uint32_t log_budget;
 	time_t log_second;
 	struct dom *next;
@@ -135,7 +141,7 @@ void grant_copy_domain(struct dom *d, struct gnttab_copy *ops, unsigned n);
 /* lend.c: grants that one domain maps of another's */
 long domain_grant_map(struct dom *d, uint32_t domid, uint32_t ref, uint32_t flags, int fds[2]);
 long domain_grant_unmap(struct dom *d, uint64_t id);
-void grants_of_domain(uint16_t domid); /* the mapper is gone */
+void grants_of_domain(struct dom *d); /* the mapper is gone */
 bool page_lent(struct dom *d, uint64_t mfn);
 int page_open(struct dom *d, uint64_t mfn, uint64_t *offset); /* where its bytes are; to close */
 
