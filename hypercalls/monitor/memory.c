@@ -194,7 +194,7 @@ static long exchange(struct vcpu *v, uint64_t arg)
 	if (x.in.extent_order > MAX_ORDER || x.out.extent_order > MAX_ORDER)
 		return -EPERM;
 	if (x.in.nr_extents > MAX_EXTENTS || x.out.nr_extents > MAX_EXTENTS ||
-	    x.nr_exchanged > x.in.nr_extents ||
+	    x.nr_exchanged > x.in.nr_extents || x.in.domid != x.out.domid ||
 	    x.in.nr_extents << x.in.extent_order != x.out.nr_extents << x.out.extent_order)
 		return -EINVAL;
 	rc = check_self(v->d, x.in.domid);

@@ -100,6 +100,11 @@ static void exchange(void)
 	ex.nr_exchanged = 0;
 	ex.out.nr_extents = 2;
 	check_eq("exchange: sizes differ", HYPERVISOR_memory_op(XENMEM_exchange, &ex), -XEN_EINVAL);
+	ex.out.nr_extents = 1;
+	ex.out.domid = 99;
+	check_eq("exchange: for two domains", HYPERVISOR_memory_op(XENMEM_exchange, &ex),
+		 -XEN_EINVAL);
+	ex.out.domid = DOMID_SELF;
 	page_free(page);
 }
 
