@@ -8,6 +8,7 @@
  */
 #include <linux/prctl.h>
 #include <seccomp.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "hypercalls/pvdom/pvdom.h"
@@ -30,13 +31,17 @@ static const int allowed[] = {
 	SCMP_SYS(exit_group),
 };
 
+/* stderr is the broker's log, cut at 16 MiB: a guest must not fill the disk meanwhile. */
+#define MAX_LOG (32UL << 20)
+
 int sandbox_enter(bool vtx)
 {
+	const struct rlimit log = {MAX_LOG, MAX_LOG};
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	const unsigned n = sizeof(allowed) / sizeof(allowed[0]);
 	int rc = -ENOMEM;
 
-	if (!ctx)
+	if (!ctx || setrlimit(RLIMIT_FSIZE, &log))
 		return rc;
 	rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	for (unsigned i = 0; !rc && i < n; i++)

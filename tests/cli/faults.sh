@@ -55,11 +55,19 @@ kill_ours() { kill -9 $(ours "$1"); }
 cleanup() {
 	"$BIN/pvd" --stop >/dev/null 2>&1
 	for p in pvdom xenstored xenconsoled pvd; do kill -9 $(ours $p) 2>/dev/null; done
-	rm -rf "$PAVANE_RUNDIR" "$PAVANE_RUNDIR.out"
+	rm -rf "$PAVANE_RUNDIR" "$PAVANE_RUNDIR".{out,held}
 }
 trap cleanup EXIT
 
+fd_of_ours() { ls -l /proc/$(ours pvd)/fd /proc/$(ours pvdom)/fd /proc/$(ours xenstored)/fd | grep "$1"; }
+
+exec 9>"$PAVANE_RUNDIR.held"
 check "a guest is created" create one
+exec 9>&-
+check "what was open in whoever started pvd is not open in its processes" \
+	bash -c "! grep -q held <<<'$(fd_of_ours "$PAVANE_RUNDIR")'"
+check "a guest that owns its process cannot fill the disk" \
+	grep -qE '^Max file size +[0-9]+ ' "/proc/$(ours pvdom)/limits"
 check "the same name is refused" fails_soon create one
 check "a second guest is created" create two
 check "kill -9 of one guest's pvdom" kill -9 "$(ours pvdom | head -1)"

@@ -170,6 +170,14 @@ static int hello(uint64_t *domains)
 	return rc < 0 ? -1 : out[0] != 0;
 }
 
+/* What the one that needed a daemon had open, a lock perhaps, is not the daemon's. */
+static void close_inherited(int keep)
+{
+	if (keep > 3)
+		close_range(3, keep - 1, 0);
+	close_range(keep + 1, ~0U, 0);
+}
+
 /* 'k', 'b', or 0 if it failed. */
 static char start_child(void)
 {
@@ -182,7 +190,7 @@ static char start_child(void)
 	pid = fork();
 	if (!pid) {
 		setsid();
-		close(p[0]);
+		close_inherited(p[1]);
 		/* a second fork, so that the daemon is nobody's child to wait for */
 		pid = fork();
 		_exit(pid ? pid < 0 : serve(true, p[1]));

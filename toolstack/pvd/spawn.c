@@ -63,6 +63,8 @@ static void child(const struct job *j, pid_t parent)
 	sigemptyset(&none);
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* with --foreground there may be some of whoever started pvd */
+	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	for (int i = 0; i < j->nkeep; i++)
 		fcntl(j->keep[i], F_SETFD, 0);
 	execve(j->argv[0], (char *const *)j->argv, j->env);
