@@ -13,7 +13,8 @@
 
 #define LOCK_TRIES 3000 /* of 10 ms: an attached pvctl reads the last lines meanwhile */
 
-static uint32_t the_domain(int argc, char **argv, const char *what)
+/* The domain that is the only argument; or the usage, and the end. */
+static uint32_t the_domain(int argc, char **argv, const char *options, const char *what)
 {
 	if (argc == 2 && strcmp(argv[1], "--help")) {
 		uint32_t domid;
@@ -25,9 +26,9 @@ static uint32_t the_domain(int argc, char **argv, const char *what)
 		return domid;
 	}
 	fprintf(argc == 2 ? stdout : stderr,
-		"Usage: pvctl %s DOMAIN\n%s DOMAIN is a name or a number.\n\n"
+		"Usage: pvctl %s %sDOMAIN\n%s DOMAIN is a name or a number.\n\n"
 		"Example: pvctl %s demo\n",
-		argv[0], what, argv[0]);
+		argv[0], options, what, argv[0]);
 	exit(argc == 2 ? 0 : 2);
 }
 
@@ -54,9 +55,8 @@ int cmd_shutdown(int argc, char **argv)
 		argv++;
 		argc--;
 	}
-	domid = the_domain(argc, argv,
-			   "Ask its kernel to power off; with -w as the first argument, wait until "
-			   "it has.");
+	domid = the_domain(argc, argv, "[-w] ",
+			   "Ask its kernel to power off; with -w, wait until it has.");
 	ask(domid, "poweroff");
 	while (wait && domain_alive(domid, &info) && !(info.flags & XEN_DOMINF_shutdown))
 		usleep(20000);
@@ -65,12 +65,12 @@ int cmd_shutdown(int argc, char **argv)
 
 int cmd_reboot(int argc, char **argv)
 {
-	return ask(the_domain(argc, argv, "Ask its kernel to reboot."), "reboot");
+	return ask(the_domain(argc, argv, "", "Ask its kernel to reboot."), "reboot");
 }
 
 int cmd_destroy(int argc, char **argv)
 {
-	uint32_t domid = the_domain(argc, argv, "End it at once.");
+	uint32_t domid = the_domain(argc, argv, "", "End it at once.");
 
 	domain_remove(domid);
 	return 0;
@@ -78,7 +78,7 @@ int cmd_destroy(int argc, char **argv)
 
 int cmd_pause(int argc, char **argv)
 {
-	uint32_t domid = the_domain(argc, argv, "Stop its virtual CPUs until unpause.");
+	uint32_t domid = the_domain(argc, argv, "", "Stop its virtual CPUs until unpause.");
 
 	if (xc_domain_pause(xch, domid))
 		die("domain %u cannot be paused: %s", domid, strerror(errno));
@@ -87,10 +87,11 @@ int cmd_pause(int argc, char **argv)
 
 int cmd_unpause(int argc, char **argv)
 {
-	uint32_t domid = the_domain(argc, argv, "Let a paused domain run.");
+	uint32_t domid = the_domain(argc, argv, "", "Let a paused domain run.");
 
 	if (xc_domain_unpause(xch, domid))
-		die("domain %u cannot be unpaused: %s", domid, strerror(errno));
+		die("domain %u cannot be unpaused: %s", domid,
+		    errno == EINVAL ? "it is not paused" : strerror(errno));
 	return 0;
 }
 

@@ -22,7 +22,7 @@ static const struct command {
 	{"vcpu-list", cmd_vcpu_list, "every virtual CPU"},
 	{"domid", cmd_domid, "a domain's number by its name"},
 	{"domname", cmd_domname, "a domain's name by its number"},
-	{"uptime", cmd_uptime, "processor time per domain"},
+	{"uptime", cmd_uptime, "how long each domain has been there"},
 	{"dmesg", cmd_dmesg, "the broker's log"},
 	{"bench", cmd_bench, "time the hypercalls in the demo guest"},
 	{"exec", cmd_exec, "run an unmodified Xen tool: pvctl exec -- xl list"},

@@ -54,12 +54,14 @@ int cmd_list(int argc, char **argv)
 {
 	struct domain_row *rows;
 	unsigned n, shown = 0;
-	bool found = false;
+	uint32_t only = ~0U;
 
 	argc = options(argc, argv,
 		       "list [--json] [DOMAIN]\nThe domains: state is r(unning) "
 		       "b(locked) p(aused) s(hut down) c(rashed) d(ying).\n\n"
 		       "Example: pvctl list --json");
+	if (argc > 1)
+		only = find_domain(argv[1]);
 	n = domains(&rows);
 	if (json)
 		printf("[");
@@ -71,11 +73,8 @@ int cmd_list(int argc, char **argv)
 		unsigned long mib = d->tot_pages >> 8;
 		char s[7];
 
-		if (argc > 1 && strcmp(argv[1], rows[i].name) &&
-		    (argv[1][strspn(argv[1], "0123456789")] ||
-		     strtoul(argv[1], NULL, 10) != d->domain))
+		if (only != ~0U && d->domain != only)
 			continue;
-		found = true;
 		state(d, s);
 		if (!json) {
 			printf("%-32s %5u %6lu %5u %7s %9.1f\n", rows[i].name, d->domain, mib,
@@ -90,33 +89,38 @@ int cmd_list(int argc, char **argv)
 	}
 	if (json)
 		printf("%s]\n", shown ? "\n" : "");
-	if (argc > 1 && !found)
-		die("there is no domain '%s'", argv[1]);
 	free(rows);
 	return 0;
 }
 
-static void field(const char *key, const char *value)
+/* `key : `, or what JSON has there. */
+static void field_name(const char *key)
 {
 	static bool any;
 
 	if (!json) {
-		printf("%-20s : %s\n", key, value);
+		printf("%-20s : ", key);
 		return;
 	}
 	printf("%s\n  ", any ? "," : "{");
 	any = true;
 	json_string(key);
 	printf(": ");
-	json_string(value);
 }
 
-static void fieldf(const char *key, const char *fmt, unsigned long n)
+static void field(const char *key, const char *value)
 {
-	char buf[64];
+	field_name(key);
+	if (json)
+		json_string(value);
+	else
+		puts(value);
+}
 
-	snprintf(buf, sizeof(buf), fmt, n);
-	field(key, buf);
+static void number(const char *key, unsigned long n)
+{
+	field_name(key);
+	printf(json ? "%lu" : "%lu\n", n);
 }
 
 /* What no Xen interface tells: provider, sandbox, process. */
@@ -137,7 +141,7 @@ static void domain_stats(uint32_t domid)
 	if (*st.provider_why)
 		field("not_vtx", st.provider_why);
 	field("sandbox", st.sandbox);
-	fieldf("pid", "%lu", st.pid);
+	number("pid", st.pid);
 	if (*st.why)
 		field("crash", st.why);
 }
@@ -151,10 +155,10 @@ static void domain_info(uint32_t domid)
 		die("domain %u is gone", domid);
 	state(&d, s);
 	field("name", name ? name : "(no name)");
-	fieldf("domid", "%lu", domid);
+	number("domid", domid);
 	field("state", s);
-	fieldf("memory_mib", "%lu", d.tot_pages >> 8);
-	fieldf("vcpus", "%lu", d.nr_online_vcpus);
+	number("memory_mib", d.tot_pages >> 8);
+	number("vcpus", d.nr_online_vcpus);
 	domain_stats(domid);
 	free(name);
 }
@@ -170,14 +174,14 @@ static void host_info(void)
 		die("the broker does not answer: %s", strerror(errno));
 	field("host", u.nodename);
 	field("release", u.release);
-	fieldf("nr_cpus", "%lu", phys.nr_cpus);
-	fieldf("total_memory_mib", "%lu", phys.total_pages >> 8);
-	fieldf("free_memory_mib", "%lu", phys.free_pages >> 8);
+	number("nr_cpus", phys.nr_cpus);
+	number("total_memory_mib", phys.total_pages >> 8);
+	number("free_memory_mib", phys.free_pages >> 8);
 	field("xen_version", "4.17");
 	field("providers",
 	      access("/dev/pvhost", R_OK | W_OK) ? "process (direct)" : "vtx, process (direct)");
 	field("runtime_dir", rundir);
-	fieldf("domains", "%lu", domains(&rows));
+	number("domains", domains(&rows));
 	free(rows);
 }
 
