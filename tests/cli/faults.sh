@@ -68,6 +68,7 @@ check "what was open in whoever started pvd is not open in its processes" \
 	bash -c "! grep -q held <<<'$(fd_of_ours "$PAVANE_RUNDIR")'"
 check "a guest that owns its process cannot fill the disk" \
 	grep -qE '^Max file size +[0-9]+ ' "/proc/$(ours pvdom)/limits"
+truncate -s 20M "$PAVANE_RUNDIR/console/guest-one.log" # as if it had printed that much
 check "the same name is refused" fails_soon create one
 check "a second guest is created" create two
 check "kill -9 of one guest's pvdom" kill -9 "$(ours pvdom | head -1)"
@@ -80,6 +81,8 @@ check "kill -9 of xenstored" kill_ours xenstored
 check "list still answers, with or without the store" bash -c "timeout 10 $BIN/pvctl list; [ \$? -lt 124 ]"
 check "destroy by number works without the store" bash -c "timeout 10 $BIN/pvctl destroy two || timeout 10 $BIN/pvctl destroy 2"
 check "guests can be created again" create four
+check "what a guest prints does not fill the disk either" \
+	bash -c "for i in \$(seq 80); do [ \$(stat -c %s $PAVANE_RUNDIR/console/guest-one.log) -lt 20000000 ] && exit; sleep 0.1; done; exit 1"
 check "kill -9 of pvd" kill_ours pvd
 check "no process outlives pvd" none pvdom xenstored xenconsoled pvd
 check "the next command starts over" create five

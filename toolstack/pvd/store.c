@@ -23,6 +23,9 @@
 
 #include "toolstack/pvd/pvd.h"
 
+#define CONSOLE_LOG_CHECK 5	      /* seconds */
+#define CONSOLE_LOG_MAX	  (16L << 20) /* each */
+
 struct child {
 	const char *name;
 	volatile pid_t pid;
@@ -232,8 +235,31 @@ static bool due(const struct child *c)
 	return !c->pid && (!c->delay || uptime() >= c->since + c->delay);
 }
 
+/* xenconsoled appends what guests print for as long as they do: the disk is not to be theirs. */
+static void bound_console_logs(void)
+{
+	static time_t last;
+	struct stat st;
+	char pattern[128];
+	glob_t g;
+
+	if (uptime() - last < CONSOLE_LOG_CHECK)
+		return;
+	last = uptime();
+	snprintf(pattern, sizeof(pattern), "%s/console/guest-*.log", rundir);
+	if (glob(pattern, GLOB_NOSORT, NULL, &g))
+		return;
+	for (size_t i = 0; i < g.gl_pathc; i++)
+		if (!lstat(g.gl_pathv[i], &st) && S_ISREG(st.st_mode) &&
+		    st.st_size > CONSOLE_LOG_MAX && !truncate(g.gl_pathv[i], 0))
+			log_line("%s was cut: it had grown to %ld bytes", g.gl_pathv[i],
+				 (long)st.st_size);
+	globfree(&g);
+}
+
 void store_tick(void)
 {
+	bound_console_logs();
 	if (due(&store) && !dom_count() && !store_start())
 		log_line("xenstored: started again");
 	if (store.pid && due(&console) && answers(200))
