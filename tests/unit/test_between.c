@@ -130,8 +130,8 @@ static long domain_map(uint32_t ref)
 static void lends(void **state)
 {
 	uint64_t offset;
+	int fd, fds[2];
 	long a, b;
-	int fd;
 
 	entry(doms, 8, GTF_permit_access, 2, PVDOM_MFN_RAM + 1);
 	will_answer(1, 0);
@@ -158,14 +158,23 @@ static void lends(void **state)
 	assert_true(fd >= 0 && offset == PVDOM_MFN_RAM * PAGE_SIZE);
 	close(fd);
 
-	/* one that owes answers is not waited for when a page is to go back */
+	/* one that owes answers is told, but not waited for, when a page is to go back */
 	will_answer(1, 0);
 	assert_true(domain_map(8) >= 0);
 	assert_int_equal(got(1, NULL).op, CTL_LEND);
 	doms->stale = 1;
 	grants_of_domain(doms + 1);
-	assert_true(silent(1));
-	doms->stale = 0;
+	assert_int_equal(got(1, NULL).op, CTL_RETURN);
+	assert_int_equal(doms->stale, 2);
+	/* or when a channel has ended */
+	will_answer(2, 0);
+	assert_int_equal(domain_bind(doms, 2, 3, 4, fds), 0);
+	assert_int_equal(got(2, NULL).op, CTL_EVTCHN_CONNECT);
+	ports_of_domain(2);
+	assert_int_equal(got(1, NULL).op, CTL_EVTCHN_DISCONNECT);
+	assert_int_equal(doms->stale, 3);
+	close(fds[0]);
+	close(fds[1]);
 	assert_int_equal(doms->refs, 1);
 }
 

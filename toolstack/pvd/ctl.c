@@ -71,6 +71,15 @@ static long recv_rsp(struct dom *d, struct pvdom_rsp *rsp, void *in, uint32_t *i
 	return 0;
 }
 
+/*
+ * What ends something of a domain's, whose answer nobody needs. There may be thousands of them (the
+ * channels and mappings of a partner that is destroyed), so one that owes answers is only told.
+ */
+static bool news(uint32_t op)
+{
+	return op == CTL_RETURN || op == CTL_EVTCHN_DISCONNECT;
+}
+
 static long call_locked(struct dom *d, uint32_t op, const uint64_t arg[4], const void *out,
 			uint32_t out_len, const int *fds, void *in, uint32_t *in_len)
 {
@@ -84,17 +93,19 @@ static long call_locked(struct dom *d, uint32_t op, const uint64_t arg[4], const
 		return -EIO;
 	if (out_len > PVDOM_MAX_PAYLOAD)
 		return -E2BIG;
-	/* nobody needs the answer: not worth a wait for a domain that owes others, page by page */
-	if (op == CTL_RETURN && d->stale && wait_for(d->ctl_fd, POLLIN, 0))
-		return -EIO;
+	memcpy(q.arg, arg, sizeof(q.arg));
 	/* answers come in order: those that were given up must be taken first */
 	while (d->stale) {
-		rc = recv_rsp(d, &rsp, NULL, NULL, deadline);
+		rc = recv_rsp(d, &rsp, NULL, NULL, news(op) ? 0 : deadline);
+		if (rc == -ETIMEDOUT && news(op)) {
+			rc = send_req(d, &q, out, fds, 0);
+			d->stale += !rc;
+			return rc;
+		}
 		if (rc)
 			return -EIO;
 		d->stale--;
 	}
-	memcpy(q.arg, arg, sizeof(q.arg));
 	rc = send_req(d, &q, out, fds, deadline);
 	if (rc)
 		return rc;

@@ -77,6 +77,7 @@ void dom_put(struct dom *d)
 	free(d->grant_count);
 	pthread_mutex_destroy(&d->ctl_lock);
 	pthread_mutex_destroy(&d->lend_lock);
+	pthread_mutex_destroy(&d->pause_lock);
 	free(d);
 }
 
@@ -239,6 +240,7 @@ long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ss
 	memcpy(d->handle, handle, sizeof(d->handle));
 	pthread_mutex_init(&d->ctl_lock, NULL);
 	pthread_mutex_init(&d->lend_lock, NULL);
+	pthread_mutex_init(&d->pause_lock, NULL);
 	rc = insert(d, *id);
 	if (rc) {
 		dom_put(d);
@@ -289,12 +291,11 @@ long dom_set_max_mem(struct dom *d, uint64_t pages)
 
 long dom_pause(struct dom *d, bool pause)
 {
-	static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
 	bool tell;
 	long rc = 0;
 
 	/* the last one told must be the last one counted */
-	pthread_mutex_lock(&order);
+	pthread_mutex_lock(&d->pause_lock);
 	pthread_mutex_lock(&state_lock);
 	if (!pause && !d->pauses)
 		rc = -EINVAL;
@@ -304,7 +305,7 @@ long dom_pause(struct dom *d, bool pause)
 	pthread_mutex_unlock(&state_lock);
 	if (tell)
 		rc = ctl(d, pause ? CTL_PAUSE : CTL_UNPAUSE, 0, 0);
-	pthread_mutex_unlock(&order);
+	pthread_mutex_unlock(&d->pause_lock);
 	return rc;
 }
 

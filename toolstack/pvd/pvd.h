@@ -37,6 +37,7 @@ struct dom {
 	bool ready, dying, shutdown, dead; /* dead: its pvdom is gone */
 	uint8_t reason;			   /* SHUTDOWN_* */
 	uint32_t pauses;
+	pthread_mutex_t pause_lock; /* while it is told */
 	uint32_t max_vcpus, ssidref;
 	uint64_t max_pages, nr_frames; /* nr_frames: of the memfd, 0 until it is sealed */
 	xen_domain_handle_t handle;
