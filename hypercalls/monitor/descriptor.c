@@ -105,14 +105,18 @@ long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t desc, uint64_
 {
 	struct domain *d = v->d;
 	uint64_t mfn = maddr >> PAGE_SHIFT, *slot;
+	enum frame_type type = FT_WRITABLE;
 	struct frame *f;
 
 	if (maddr & 7 || !frame_is_owned(d, mfn) || !descriptor_check(&desc))
 		return -EINVAL;
 	f = &d->frame[mfn];
-	if (f->type_count && f->type != FT_SEGDESC && f->type != FT_WRITABLE)
+	if (f->type_count && f->type == FT_SEGDESC)
+		type = FT_SEGDESC;
+	if (frame_get_type(d, mfn, type)) /* also so that no CPU takes it for a table still */
 		return -EINVAL;
 	slot = (uint64_t *)((uint8_t *)frame_ptr(d, mfn) + (maddr & (PAGE_SIZE - 1)));
 	__atomic_store_n(slot, desc, __ATOMIC_RELAXED);
+	frame_put_type(d, mfn, type);
 	return 0;
 }

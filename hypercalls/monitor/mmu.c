@@ -31,8 +31,12 @@ int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new,
 		return -EINVAL;
 	f = &d->frame[table_mfn];
 	slot = (uint64_t *)frame_ptr(d, table_mfn) + index;
-	if (!f->type_count || f->type == FT_WRITABLE) { /* not a table: ordinary memory */
+	if (!f->type_count || f->type == FT_WRITABLE) {		/* not a table: ordinary memory */
+		rc = frame_get_type(d, table_mfn, FT_WRITABLE); /* to every CPU as well */
+		if (rc)
+			return rc;
 		__atomic_store_n(slot, new, __ATOMIC_RELAXED);
+		frame_put_type(d, table_mfn, FT_WRITABLE);
 		return 0;
 	}
 	if (f->type == FT_SEGDESC || (f->type == FT_L4 && l4_slot_is_xens(index)))

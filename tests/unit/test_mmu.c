@@ -299,6 +299,38 @@ static void vcpus_share_a_root_where_the_provider_shows_one(void **state)
 	assert_int_equal(mmuext(MMUEXT_NEW_BASEPTR, other), -EOPNOTSUPP);
 }
 
+static unsigned cpu_flushes;
+
+static void cpu_flush(struct domain *d, uint32_t vcpus, uint64_t va)
+{
+	cpu_flushes += va == FLUSH_ALL;
+}
+
+/* Also by the hypercalls that write to ordinary memory: a CPU may still walk it as a table. */
+static void what_was_a_table_is_written_after_a_flush(void **state)
+{
+	static const struct provider cpu = {.flush = cpu_flush, .root_changed = root_changed};
+	const uint64_t t = frame_alloc(&dom, 0, 40);
+
+	dom.provider = &cpu;
+	dom.vcpu[0] = &vcpu;
+	dom.nr_vcpus = 1;
+	cpu_flushes = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(toolstack_mmuext(&dom, MMUEXT_PIN_L1_TABLE, t), 0);
+		assert_int_equal(toolstack_mmuext(&dom, MMUEXT_UNPIN_TABLE, t), 0);
+		assert_int_equal(cpu_flushes, 2 * i);
+		if (i)
+			assert_int_equal(do_update_descriptor(&vcpu, t << PAGE_SHIFT, 0, 0, 0, 0),
+					 0);
+		else
+			assert_int_equal(pte_update(&vcpu, t, 0, 42, false), 0);
+		assert_int_equal(cpu_flushes, 2 * i + 1);
+		assert_int_equal(dom.frame[t].ref_count, 0);
+		table(t)[0] = 0;
+	}
+}
+
 static void a_mapped_frame_given_back_lives_until_unmapped(void **state)
 {
 	uint64_t mfn = data + 3, before = dom.tot_pages;
@@ -451,6 +483,7 @@ int main(void)
 		T(a_change_above_the_l1_forgets_every_mapping),
 		T(roots_and_the_ldt),
 		T(vcpus_share_a_root_where_the_provider_shows_one),
+		T(what_was_a_table_is_written_after_a_flush),
 		T(a_mapped_frame_given_back_lives_until_unmapped),
 		T(exchange_is_all_or_nothing),
 		T(an_exchange_without_room_changes_nothing),
