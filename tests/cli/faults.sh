@@ -71,6 +71,13 @@ check "a guest that owns its process cannot fill the disk" \
 truncate -s 20M "$PAVANE_RUNDIR/console/guest-one.log" # as if it had printed that much
 check "the same name is refused" fails_soon create one
 check "a second guest is created" create two
+stopped=$(ours pvdom | head -1)
+kill -STOP "$stopped"
+check "a process that does not answer is told as such" \
+	bash -c "timeout 20 $BIN/pvctl pause one 2>&1 | grep 'does not answer'"
+check "and makes an error of its virtual CPUs" fails_soon pvctl vcpu-list one
+check "but the list is there" listed two
+kill -CONT "$stopped"
 check "kill -9 of one guest's pvdom" kill -9 "$(ours pvdom | head -1)"
 check "its domain goes away" gone one
 check "the other is still there" listed two

@@ -76,12 +76,18 @@ int cmd_destroy(int argc, char **argv)
 	return 0;
 }
 
+static const char *why(void)
+{
+	return errno == EIO ? "its process does not answer; `pvctl destroy` ends it"
+			    : strerror(errno);
+}
+
 int cmd_pause(int argc, char **argv)
 {
 	uint32_t domid = the_domain(argc, argv, "", "Stop its virtual CPUs until unpause.");
 
 	if (xc_domain_pause(xch, domid))
-		die("domain %u cannot be paused: %s", domid, strerror(errno));
+		die("domain %u cannot be paused: %s", domid, why());
 	return 0;
 }
 
@@ -91,7 +97,7 @@ int cmd_unpause(int argc, char **argv)
 
 	if (xc_domain_unpause(xch, domid))
 		die("domain %u cannot be unpaused: %s", domid,
-		    errno == EINVAL ? "it is not paused" : strerror(errno));
+		    errno == EINVAL ? "it is not paused" : why());
 	return 0;
 }
 

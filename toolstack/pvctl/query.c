@@ -205,6 +205,7 @@ int cmd_vcpu_list(int argc, char **argv)
 	struct domain_row *rows;
 	unsigned n, shown = 0;
 	uint32_t only = ~0U;
+	int rc = 0;
 
 	argc = options(argc, argv,
 		       "vcpu-list [--json] [DOMAIN]\nEvery virtual CPU.\n\n"
@@ -224,8 +225,15 @@ int cmd_vcpu_list(int argc, char **argv)
 			xc_vcpuinfo_t vi;
 			char s[4] = "---";
 
-			if (xc_vcpu_getinfo(xch, rows[i].info.domain, v, &vi))
-				continue;
+			if (xc_vcpu_getinfo(xch, rows[i].info.domain, v, &vi)) {
+				if (errno == ESRCH) /* it has ended since */
+					break;
+				complain("domain %u: its virtual CPUs: %s", rows[i].info.domain,
+					 errno == EIO ? "its process does not answer"
+						      : strerror(errno));
+				rc = 1;
+				break;
+			}
 			s[0] = vi.running ? 'r' : '-';
 			s[1] = vi.blocked ? 'b' : '-';
 			s[2] = vi.online ? '-' : 'o';
@@ -242,7 +250,7 @@ int cmd_vcpu_list(int argc, char **argv)
 	if (json)
 		printf("%s]\n", shown ? "\n" : "");
 	free(rows);
-	return 0;
+	return rc;
 }
 
 int cmd_dmesg(int argc, char **argv)
