@@ -7,4 +7,9 @@ $(LIBPAVANE_TESTS): $(B)/tests/libpavane/%: tests/libpavane/%.c tests/pvhost/che
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -pthread -o $@ $< $(LIBPAVANE)
 
-ALL += $(LIBPAVANE_TESTS)
+# What the sandbox is to hold.
+$(B)/tests/libpavane/intruder: tests/libpavane/intruder.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -static -o $@ $<
+
+ALL += $(LIBPAVANE_TESTS) $(B)/tests/libpavane/intruder
