@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The examples. (The library's variable is not set yet where this is read: its file by name.)
-EXAMPLES     := $(addprefix $(B)/host-driver/examples/,sandbox gc)
+EXAMPLES     := $(addprefix $(B)/host-driver/examples/,sandbox gc compartments)
 SANDBOX_SRC  := $(wildcard host-driver/examples/sandbox/*.c)
 EXAMPLES_LIB := $(B)/host-driver/libpavane.a
 
