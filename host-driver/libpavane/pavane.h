@@ -145,7 +145,7 @@ static inline bool pv_from_user(const struct pv_frame *f)
 	return f->cs & 3;
 }
 
-/* FS base of ring 3: thread-local storage. */
+/* FS base of ring 3: thread-local storage. `base` must be canonical, whoever asks for it. */
 uint64_t pv_user_fs(void);
 void pv_user_set_fs(uint64_t base);
 /* A system call of the host. Returns -errno like the kernel. From inside and outside. */

@@ -12,6 +12,10 @@ $(B)/tests/libpavane/intruder: tests/libpavane/intruder.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -static -o $@ $<
 
+$(B)/tests/libpavane/intruder-pie: tests/libpavane/intruder.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -static-pie -o $@ $<
+
 # The page's first program, of at most 30 lines, and what it says that it prints.
 $(B)/tests/libpavane/first.c $(B)/tests/libpavane/first.txt &: docs/libpavane.md
 	@mkdir -p $(@D)
@@ -23,4 +27,4 @@ $(B)/tests/libpavane/first.c $(B)/tests/libpavane/first.txt &: docs/libpavane.md
 $(B)/tests/libpavane/first: $(B)/tests/libpavane/first.c $(LIBPAVANE)
 	$(CC) $(HOSTCFLAGS) -I host-driver/libpavane -o $@ $< $(LIBPAVANE) -pthread
 
-ALL += $(LIBPAVANE_TESTS) $(addprefix $(B)/tests/libpavane/,intruder first)
+ALL += $(LIBPAVANE_TESTS) $(addprefix $(B)/tests/libpavane/,intruder intruder-pie first)

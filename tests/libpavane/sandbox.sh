@@ -71,9 +71,16 @@ check "so does calling it" "try jump $monitor" 139 "sandbox: *exception 14*0x$mo
 check "so does an address of the kernel" "try load ffffffff81000000" 139 'sandbox: *exception 14*'
 check "so does cli" "try cli" 139 'sandbox: *exception 13*'
 check "so does vmcall" "try vmcall" 132 'sandbox: *exception 6*'
+check "so does int 0x80" "try int80" 139 'sandbox: *exception 13*'
+check "so does sysenter" "try sysenter" 139 'sandbox: *exception 13*'
+check "a segment base from nowhere is refused" "try segment 8000000000000000" 0 '*not permitted'
+check "its files do not get our messages" "try silence 8 2>/dev/null; cat /tmp/box/silence" 0 2
 check "the host does not read ring 0's memory for it" "try write $monitor" 0 'Bad address'
 check "nor writes the program's own text" "try text </etc/public" 0 'Bad address'
 check "it has none of our descriptors" "try descriptors" 0 '0 of ours'
+
+check "a static program for any address runs" "sandbox $policy -- build/tests/libpavane/intruder-pie" 0 \
+	'nothing happened'
 
 check "an error in a policy names its line" "with 'allow read\n\nallow opnat /etc/\n' busybox true" 125 \
 	'sandbox: /tmp/policy:3: *opnat'
@@ -81,5 +88,7 @@ check "a file call without a folder is an error" "with 'allow openat read\n' bus
 	'sandbox: /tmp/policy:1: openat needs folders after it'
 check "two verdicts on a call are an error" "with 'allow read\nkill read\n' busybox true" 125 \
 	'sandbox: /tmp/policy:2: already decided otherwise: read'
+check "words too many are an error" "with 'otherwise kill EPERM\n' busybox true" 125 \
+	'sandbox: /tmp/policy:1: too much: EPERM'
 check "a dynamic program is not started" "sandbox $policy -- build/host-driver/examples/sandbox" 125 \
 	'*not a static program'

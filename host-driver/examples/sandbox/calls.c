@@ -149,6 +149,8 @@ static long own_arch_prctl(int call, uint64_t *a)
 {
 	if (a[0] != ARCH_SET_FS)
 		return -EINVAL;
+	if (a[1] >> 47) /* not canonical: loading it would be a fault of ours */
+		return -EPERM;
 	pv_user_set_fs(a[1]);
 	return 0;
 }
@@ -225,6 +227,7 @@ const struct call calls[] = {
 	OWN(set_robust_list, own_ignore),
 };
 const int nr_calls = sizeof(calls) / sizeof(calls[0]);
+_Static_assert(sizeof(calls) / sizeof(calls[0]) <= MAX_CALLS, "too many calls");
 
 void calls_init(void)
 {

@@ -19,8 +19,9 @@ static int fds[MAX_FDS]; /* the host's number, or -1 */
 
 void fds_init(void)
 {
+	/* Copies: the program may close them, and our messages still go where they should. */
 	for (int i = 0; i < MAX_FDS; i++)
-		fds[i] = i < 3 ? i : -1;
+		fds[i] = i < 3 ? fcntl(i, F_DUPFD_CLOEXEC, 3) : -1;
 }
 
 int fd_host(uint64_t fd)

@@ -9,6 +9,8 @@
  *	refuse ERRNO CALL...
  *	kill CALL...
  *	otherwise ERRNO | otherwise kill	all the rest; without such a line EPERM
+ *
+ * A folder gives what is in it: with /proc/ a program reads /proc/self/mem, which is us.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,9 +23,8 @@
 
 #include "sandbox.h"
 
-#define MAX_CALLS 96
-#define MAX_DIRS  32
-#define WRITING	  (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)
+#define MAX_DIRS 32
+#define WRITING	 (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND)
 
 static struct verdict verdicts[MAX_CALLS];
 static struct verdict otherwise = {REFUSE, EPERM};
@@ -146,10 +147,13 @@ static bool line_read(char *line)
 		if (!v.error)
 			return false;
 		word = strtok(NULL, " \t\n");
+	} else if (!strcmp(verb, "otherwise")) {
+		word = strtok(NULL, " \t\n");
 	}
 	if (!strcmp(verb, "otherwise")) {
 		otherwise = v;
-		return true;
+		snprintf(why, sizeof(why), "too much: %s", word ?: "");
+		return !word;
 	}
 	if (strcmp(verb, "refuse") && strcmp(verb, "kill")) {
 		snprintf(why, sizeof(why), "neither allow, refuse, kill nor otherwise: %s", verb);

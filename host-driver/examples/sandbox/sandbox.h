@@ -55,6 +55,7 @@ struct call {
 	long (*own)(int call, uint64_t *a);
 	bool paths; /* names files: the policy says which */
 };
+#define MAX_CALLS 96
 extern const struct call calls[];
 extern const int nr_calls;
 extern bool calls_trace; /* tell of each */
