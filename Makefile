@@ -48,6 +48,7 @@ help:
 ##  make lab      the VT-x tests: Debian's kernel in an emulated machine with VT-x
 ##  make lab-shell  a shell in that machine
 ##  make bench    speed, as ratios, in a table and as JSON
+##  make lab-bench  its speed against plain Linux and KVM, in instructions
 ##  make lint     format, clang-tidy, cppcheck, sparse
 ##  make install  DESTDIR= PREFIX=/usr/local
 ##  make clean
