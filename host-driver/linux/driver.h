@@ -149,14 +149,18 @@ void vm_get(struct vm *vm);
 void vm_put(struct vm *vm);
 int vm_region_add(struct vm *vm, const struct pvhost_region *r);
 int vm_region_del(struct vm *vm, const struct pvhost_region *r);
-/* Fill the EPT entry of gpa. -EFAULT: no region, or the process may not. May sleep. */
-int vm_fault(struct vm *vm, u64 gpa, bool write);
+/*
+ * Fill the EPT entry of gpa; what the reserve lacks is taken, what it has left stays. -EFAULT: no
+ * region, or the process may not. May sleep.
+ */
+int vm_fault(struct vm *vm, struct ept_reserve *reserve, u64 gpa, bool write);
 
 /* vcpu.c */
 struct vcpu {
 	struct vm *vm;
 	struct mutex lock; /* RUN, GET_STATE and SET_STATE */
 	struct pvhost_run *run;
+	struct ept_reserve reserve;
 	void *vmcs;
 	int vpid; /* 0: none */
 	int cpu;  /* whose host state the VMCS has; -1: none yet */

@@ -342,7 +342,7 @@ static int vcpu_run(struct vcpu *v)
 		ret = run_once(v, first, &fault);
 		first = NULL;
 		if (ret == EXIT_EPT) {
-			ret = vm_fault(v->vm, fault.gpa, fault.write);
+			ret = vm_fault(v->vm, &v->reserve, fault.gpa, fault.write);
 			if (ret == -EFAULT)
 				ret = EXIT_USER;
 			else if (ret)
@@ -432,6 +432,7 @@ static void vcpu_free(struct vcpu *v)
 {
 	if (v->vpid)
 		ida_free(&vpids, v->vpid);
+	ept_reserve_drop(&v->reserve);
 	free_page((unsigned long)v->vmcs);
 	free_page((unsigned long)v->run);
 	vm_put(v->vm);

@@ -210,17 +210,15 @@ static int fault_once(struct vm *vm, struct region_notifier *n, struct ept_reser
 	return ret;
 }
 
-int vm_fault(struct vm *vm, u64 gpa, bool write)
+int vm_fault(struct vm *vm, struct ept_reserve *reserve, u64 gpa, bool write)
 {
-	struct ept_reserve reserve = {};
 	int i, ret;
 
 	down_read(&vm->lock);
 	i = region_find(&vm->regions, gpa);
 	do
-		ret = i < 0 ? -EFAULT : fault_once(vm, vm->notifier[i], &reserve, gpa, write);
+		ret = i < 0 ? -EFAULT : fault_once(vm, vm->notifier[i], reserve, gpa, write);
 	while (ret == -EAGAIN && !fatal_signal_pending(current));
 	up_read(&vm->lock);
-	ept_reserve_drop(&reserve);
 	return ret;
 }
