@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What this CPU's VMX offers, and which of it we use. No VMX needed to run this. */
-#include <asm/vmx.h>
-
+#include "compat.h"
 #include "driver.h"
 
 /*
@@ -61,7 +60,8 @@ const char *controls_choose(const struct vmx_msrs *m, struct controls *c)
 	/* Tags are of no use if they cannot be flushed. */
 	if ((m->ept_vpid >> 32 & vpid_all) != vpid_all)
 		like2 &= ~SECONDARY_EXEC_ENABLE_VPID;
-	if (!choose(m->proc2, SECONDARY_EXEC_ENABLE_EPT, like2, SECONDARY_EXEC_XSAVES, &c->proc2))
+	if (!choose(m->proc2, SECONDARY_EXEC_ENABLE_EPT, like2, SECONDARY_EXEC_ENABLE_XSAVES,
+		    &c->proc2))
 		return "EPT";
 	if (!choose(m->exit, VM_EXIT_HOST_ADDR_SPACE_SIZE, 0,
 		    VM_EXIT_ACK_INTR_ON_EXIT | VM_EXIT_SAVE_IA32_EFER | VM_EXIT_LOAD_IA32_EFER,

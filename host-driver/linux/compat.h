@@ -6,6 +6,8 @@
 #include <linux/mm.h>
 #include <linux/version.h>
 
+#include <asm/vmx.h>
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "pvhost needs Linux 6.1 or later"
 #endif
@@ -19,6 +21,11 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 {
 	vma->vm_flags |= flags;
 }
+#endif
+
+/* Renamed in 6.6. */
+#ifndef SECONDARY_EXEC_ENABLE_XSAVES
+#define SECONDARY_EXEC_ENABLE_XSAVES SECONDARY_EXEC_XSAVES
 #endif
 
 /* rdmsrl and wrmsrl became rdmsrq and wrmsrq. */

@@ -171,10 +171,10 @@ static bool host_large(struct mm_struct *mm, unsigned long hva)
 	if (p4d_none(*p4d) || !p4d_present(*p4d))
 		goto out;
 	pud = pud_offset(p4d, hva);
-	if (pud_none(*pud) || !pud_present(*pud) || pud_large(*pud))
+	if (pud_none(*pud) || !pud_present(*pud) || pud_leaf(*pud))
 		goto out;
 	pmd = READ_ONCE(*pmd_offset(pud, hva));
-	large = pmd_present(pmd) && pmd_large(pmd);
+	large = pmd_present(pmd) && pmd_leaf(pmd);
 out:
 	local_irq_restore(flags);
 	return large;
