@@ -150,17 +150,21 @@ int vm_region_del(struct vm *vm, const struct pvhost_region *r)
 	return 0;
 }
 
+enum host_page { HOST_NONE, HOST_SMALL, HOST_LARGE };
+
 /*
- * Has the host one 2 MiB page at hva? Interrupts are off while we look, so the tables that we
- * walk stay; what we saw holds if the region's sequence has not changed when the EPT entry is made.
+ * What the host has at hva, with the right to write if that is asked for. Interrupts are off while
+ * we look, so the tables that we walk stay; what we saw holds if the region's sequence has not
+ * changed when the EPT entry is made.
  */
-static bool host_large(struct mm_struct *mm, unsigned long hva)
+static enum host_page host_page(struct mm_struct *mm, unsigned long hva, bool write)
 {
+	enum host_page found = HOST_NONE;
 	unsigned long flags;
-	bool large = false;
 	p4d_t *p4d;
 	pud_t *pud;
 	pmd_t pmd;
+	pte_t pte;
 	pgd_t *pgd;
 
 	local_irq_save(flags);
@@ -174,10 +178,33 @@ static bool host_large(struct mm_struct *mm, unsigned long hva)
 	if (pud_none(*pud) || !pud_present(*pud) || pud_leaf(*pud))
 		goto out;
 	pmd = READ_ONCE(*pmd_offset(pud, hva));
-	large = pmd_present(pmd) && pmd_leaf(pmd);
+	if (!pmd_present(pmd))
+		goto out;
+	if (pmd_leaf(pmd)) {
+		if (!write || pmd_write(pmd))
+			found = HOST_LARGE;
+		goto out;
+	}
+	pte = READ_ONCE(*pte_offset_kernel(&pmd, hva));
+	if (pte_present(pte) && (!write || pte_write(pte)))
+		found = HOST_SMALL;
 out:
 	local_irq_restore(flags);
-	return large;
+	return found;
+}
+
+/*
+ * get_user_pages would do this as well, but walks the tables twice more before it does. Whether it
+ * has worked, get_user_pages tells.
+ */
+static void host_fault(struct mm_struct *mm, unsigned long hva, bool write)
+{
+	bool unlocked = false;
+
+	if (mmap_read_lock_killable(mm))
+		return;
+	fixup_user_fault(mm, hva, write ? FAULT_FLAG_WRITE : 0, &unlocked);
+	mmap_read_unlock(mm);
 }
 
 /* With vm->lock. -EAGAIN: the host's page table changed meanwhile. */
@@ -193,10 +220,13 @@ static int fault_once(struct vm *vm, struct region_notifier *n, struct ept_reser
 	ret = ept_reserve_fill(reserve);
 	if (ret)
 		return ret;
+	if (host_page(vm->mm, hva, write) == HOST_NONE)
+		host_fault(vm->mm, hva, write);
 	seq = mmu_interval_read_begin(&n->mni);
 	if (get_user_pages_fast(hva, 1, write ? FOLL_WRITE : 0, &page) != 1)
 		return -EFAULT;
-	large = vm->ept.large && region_large(&n->r, gpa) && host_large(vm->mm, hva);
+	large = vm->ept.large && region_large(&n->r, gpa) &&
+		host_page(vm->mm, hva, write) == HOST_LARGE;
 	/* Before anyone can write: from now on, write-back takes the entry away first. */
 	if (write)
 		set_page_dirty_lock(page);
