@@ -35,7 +35,7 @@ INSTALLS :=
 
 include $(wildcard */module.mk */*/module.mk */*/*/module.mk)
 
-.PHONY: all deps run test bench lint install clean help
+.PHONY: all deps run test bench lint loc install clean help
 all: $(ALL)
 
 help:
@@ -47,9 +47,10 @@ help:
 ##  make test     every test; ends with "N passed, N failed"
 ##  make lab      the VT-x tests: Debian's kernel in an emulated machine with VT-x
 ##  make lab-shell  a shell in that machine
+##  make lab-bench  the VT-x driver's speed against plain Linux and KVM, in instructions
 ##  make bench    speed, as ratios, in a table and as JSON
-##  make lab-bench  its speed against plain Linux and KVM, in instructions
 ##  make lint     format, clang-tidy, cppcheck, sparse
+##  make loc      lines of the host driver in the kernel
 ##  make install  DESTDIR= PREFIX=/usr/local
 ##  make clean
 deps:
@@ -66,6 +67,9 @@ bench:
 
 lint:
 	@scripts/deps && scripts/lint
+
+loc:
+	@scripts/loc
 
 install: all $(INSTALLS)
 

@@ -104,7 +104,7 @@ static void interception(const char *name, pv_handler handler)
 	row_print(&side, &row);
 }
 
-/* Out and in again, and nothing between; its loop is as long as that of KVM's row (kvm-null). */
+/* Out and in again, and nothing between. The loop's two instructions count as well. */
 static void null_exit(void)
 {
 	struct row row = {.name = "null-exit", .ops = CALLS};
