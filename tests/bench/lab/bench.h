@@ -73,9 +73,10 @@ void rows(const struct side *s);
 /* After rows(): the row of that name once more, with another way to get faults. */
 void row_trap(const struct side *s);
 
-/* linux.c, inside.c: the side and what only it has. */
+/* linux.c, inside.c: the side and what only it has. kvm.c: what can be compared with KVM. */
 void bench_linux(void);
 void bench_inside(void);
+void bench_kvm(void);
 
 /* exits.c: an exit and the way back in, seen from the process. */
 void bench_exits(void);

@@ -8,7 +8,7 @@
 #include "host-driver/libpavane/internal.h"
 #include "tests/bench/lab/bench.h"
 
-#define CALLS 100
+#define CALLS 100 /* 0x64 */
 
 static uint64_t (*fault_work)(uint64_t address, uint64_t rip);
 
@@ -77,14 +77,12 @@ static IN_FAULT void pass_on(struct pv_frame *f)
 /* Ring 3 makes CALLS calls of getpid, counts them in rbx, and then another call, which ends it. */
 static void interception(const char *name, pv_handler handler)
 {
-	static const uint8_t loop[] = {
-		0xbb, CALLS, 0,	   0,	 0, /* mov $CALLS, %ebx */
-		0xb8, 39,    0,	   0,	 0, /* 1: mov $SYS_getpid, %eax */
-		0x0f, 0x05,		    /* syscall */
-		0xff, 0xcb,  0x75, 0xf5,    /* dec %ebx; jnz 1b */
-		0xb8, 60,    0,	   0,	 0, /* mov $SYS_exit, %eax */
-		0x0f, 0x05,		    /* syscall */
-	};
+	static const char loop[] = "\xbb\x64\0\0\0"   /* mov $CALLS, %ebx */
+				   "\xb8\x27\0\0\0"   /* 1: mov $SYS_getpid, %eax */
+				   "\x0f\x05"	      /* syscall */
+				   "\xff\xcb\x75\xf5" /* dec %ebx; jnz 1b */
+				   "\xb8\x3c\0\0\0"   /* mov $SYS_exit, %eax */
+				   "\x0f\x05";	      /* syscall */
 	struct row row = {.name = name, .ops = CALLS};
 	uint8_t *code =
 		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
