@@ -36,6 +36,19 @@ static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 #define rdmsrl_safe rdmsrq_safe
 #endif
 
+/* What is registered is no longer the table of functions itself, and they get an argument. */
+#ifdef HAVE_SYSCORE
+#define SYSCORE_DATA void *data
+#define DEFINE_SYSCORE(name, ...)                                   \
+	static const struct syscore_ops name##_ops = {__VA_ARGS__}; \
+	static struct syscore name = {.ops = &name##_ops}
+#else
+#define SYSCORE_DATA		  void
+#define DEFINE_SYSCORE(name, ...) static struct syscore_ops name = {__VA_ARGS__}
+#define register_syscore	  register_syscore_ops
+#define unregister_syscore	  unregister_syscore_ops
+#endif
+
 /*
  * The crash path runs one callback on every CPU (6.7, and stable kernels since), or looks at
  * CR4.VMXE itself. Kbuild looks which.

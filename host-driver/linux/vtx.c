@@ -159,23 +159,20 @@ bool vtx_on(void)
 
 static bool vmx_was_on; /* by the one CPU that suspends */
 
-static int suspend(void)
+static int suspend(SYSCORE_DATA)
 {
 	vmx_was_on = this_cpu_read(vmx_on);
 	vmx_off(NULL);
 	return 0;
 }
 
-static void resume(void)
+static void resume(SYSCORE_DATA)
 {
 	if (vmx_was_on)
 		vmx_start();
 }
 
-static struct syscore_ops syscore_ops = {
-	.suspend = suspend,
-	.resume = resume,
-};
+DEFINE_SYSCORE(syscore, .suspend = suspend, .resume = resume);
 
 static int reboot(struct notifier_block *nb, unsigned long action, void *data)
 {
@@ -306,7 +303,7 @@ int vtx_init(void)
 			return -ENOMEM;
 		}
 	}
-	register_syscore_ops(&syscore_ops);
+	register_syscore(&syscore);
 	register_reboot_notifier(&reboot_notifier);
 	return 0;
 }
@@ -314,6 +311,6 @@ int vtx_init(void)
 void vtx_exit(void)
 {
 	unregister_reboot_notifier(&reboot_notifier);
-	unregister_syscore_ops(&syscore_ops);
+	unregister_syscore(&syscore);
 	pages_free();
 }
