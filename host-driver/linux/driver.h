@@ -169,6 +169,11 @@ struct vcpu {
 	u64 host_lstar, host_star, host_sfmask, host_kernel_gs_base, host_debugctl;
 };
 
+/* What to inject, read from the run page once: between check and use a thread may write there. */
+struct event {
+	u32 info, error, length;
+};
+
 int vcpu_create(struct vm *vm); /* a descriptor */
 
 /* vmcs.c: interrupts disabled, the VMCS current. */

@@ -148,7 +148,7 @@ static void inject(u32 event, u32 error, u32 length)
 }
 
 /* What the process asks of this run. */
-static void take_inputs(struct vcpu *v, u32 event)
+static void take_inputs(struct vcpu *v, const struct event *event)
 {
 	const struct pvhost_run *run = v->run;
 	const u64 rip = READ_ONCE(run->rip);
@@ -162,7 +162,7 @@ static void take_inputs(struct vcpu *v, u32 event)
 	/* The shadow of sti or mov ss ends with the instruction after it. */
 	if (rip != v->rip)
 		vmcs_write(GUEST_INTERRUPTIBILITY_INFO, 0);
-	inject(event, READ_ONCE(run->inject_error), READ_ONCE(run->inject_length));
+	inject(event->info, event->error, event->length);
 }
 
 static void tell_registers(struct vcpu *v)
@@ -262,14 +262,14 @@ static enum exit_action handle(struct vcpu *v, struct fault *fault)
  * One stay on this CPU. EXIT_USER: the run page says why; EXIT_EPT: *fault is to be filled;
  * EXIT_INTERRUPT: the thread has other work to do first; negative: an error.
  */
-static int stay(struct vcpu *v, const u32 *event, struct fault *fault)
+static int stay(struct vcpu *v, const struct event *event, struct fault *fault)
 {
 	int action = EXIT_INTERRUPT;
 	bool resume = false;
 
 	vcpu_arrive(v);
 	if (event)
-		take_inputs(v, *event);
+		take_inputs(v, event);
 	while (!need_resched() && !(read_thread_flags() & WORK)) {
 		if (test_thread_flag(TIF_NEED_FPU_LOAD))
 			switch_fpu_return();
@@ -311,7 +311,7 @@ static bool segments_null(void)
 	return !(ds | es | fs | gs | ldt);
 }
 
-static int run_once(struct vcpu *v, const u32 *event, struct fault *fault)
+static int run_once(struct vcpu *v, const struct event *event, struct fault *fault)
 {
 	int action = -EBUSY;
 
@@ -327,14 +327,15 @@ static int run_once(struct vcpu *v, const u32 *event, struct fault *fault)
 static int vcpu_run(struct vcpu *v)
 {
 	struct pvhost_run *run = v->run;
-	const u32 event = READ_ONCE(run->inject);
-	const u32 *first = &event;
+	const struct event event = {READ_ONCE(run->inject), READ_ONCE(run->inject_error),
+				    READ_ONCE(run->inject_length)};
+	const struct event *first = &event;
 	struct fault fault;
 	int ret;
 
 	if (READ_ONCE(run->immediate_exit))
 		return -EINTR;
-	if (!exit_event_ok(event, READ_ONCE(run->inject_error), READ_ONCE(run->inject_length)))
+	if (!exit_event_ok(event.info, event.error, event.length))
 		return -EINVAL;
 	if (!segments_null())
 		return -EOPNOTSUPP;
