@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,11 +11,21 @@
 
 unsigned passed, failed;
 
+int raw_vcpu(const struct raw *r, struct pvhost_run **run)
+{
+	const struct pvhost_state state = {
+		.cr0 = 1, .cr3 = 0x1000, .cs = 8, .ss = 16, .tr = 24, .tss_limit = 0x67};
+	const int fd = ioctl(r->vm, PVHOST_CREATE_VCPU, 0);
+
+	if (fd < 0)
+		return -1;
+	*run = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return *run == MAP_FAILED || ioctl(fd, PVHOST_SET_STATE, &state) ? -1 : fd;
+}
+
 int raw_open(struct raw *r)
 {
 	struct pvhost_region region = {.size = RAW_SIZE};
-	struct pvhost_state state = {
-		.cr0 = 1, .cr3 = 0x1000, .cs = 8, .ss = 16, .tr = 24, .tss_limit = 0x67};
 	uint64_t *table;
 
 	r->vm = open("/dev/pvhost", O_RDWR | O_CLOEXEC);
@@ -26,12 +37,6 @@ int raw_open(struct raw *r)
 	region.hva = (uintptr_t)r->mem;
 	if (ioctl(r->vm, PVHOST_ADD_REGION, &region))
 		return -1;
-	r->vcpu = ioctl(r->vm, PVHOST_CREATE_VCPU, 0);
-	if (r->vcpu < 0)
-		return -1;
-	r->run = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, r->vcpu, 0);
-	if (r->run == MAP_FAILED)
-		return -1;
 	/* The first GiB of addresses one to one, in 2 MiB pages: what lies above faults in EPT. */
 	table = (uint64_t *)(r->mem + 0x1000);
 	table[0] = 0x2000 | 7;
@@ -40,7 +45,8 @@ int raw_open(struct raw *r)
 	table = (uint64_t *)(r->mem + 0x3000);
 	for (uint64_t i = 0; i < 512; i++)
 		table[i] = i << 21 | 0x87;
-	return ioctl(r->vcpu, PVHOST_SET_STATE, &state);
+	r->vcpu = raw_vcpu(r, &r->run);
+	return r->vcpu < 0 ? -1 : 0;
 }
 
 void raw_close(struct raw *r)
@@ -59,6 +65,12 @@ void raw_code(struct raw *r, const void *code, unsigned size)
 	r->run->rflags = 2;
 }
 
+void raw_code_on(struct raw *r, const void *code, unsigned size)
+{
+	raw_code(r, code, size);
+	r->run->rflags |= 0x200;
+}
+
 int raw_run(struct raw *r)
 {
 	int ret;
@@ -67,6 +79,82 @@ int raw_run(struct raw *r)
 		ret = ioctl(r->vcpu, PVHOST_RUN, 0);
 	while (ret && errno == EINTR);
 	return ret ? -errno : (int)r->run->exit_reason;
+}
+
+static void *run_thread(void *arg)
+{
+	struct runner *runner = arg;
+
+	runner->result = raw_run(runner->r);
+	return NULL;
+}
+
+void runner_start(struct runner *runner, struct raw *r)
+{
+	runner->r = r;
+	if (pthread_create(&runner->thread, NULL, run_thread, runner))
+		abort();
+}
+
+int runner_join(struct runner *runner)
+{
+	pthread_join(runner->thread, NULL);
+	return runner->result;
+}
+
+GUEST(count, "1: incq (%rdi); cmpl $0, (%rsi); je 1b; vmcall; jmp 1b");
+
+void runner_count(struct runner *runner, struct raw *r)
+{
+	*(uint32_t *)(r->mem + RAW_FLAG) = 0;
+	raw_guest(r, count);
+	r->run->rdi = RAW_COUNT;
+	r->run->rsi = RAW_FLAG;
+	runner_start(runner, r);
+	goes_on((uint64_t *)(r->mem + RAW_COUNT));
+}
+
+int runner_stop(struct runner *runner)
+{
+	__atomic_store_n((uint32_t *)(runner->r->mem + RAW_FLAG), 1, __ATOMIC_SEQ_CST);
+	return runner_join(runner);
+}
+
+bool goes_on(const volatile uint64_t *word)
+{
+	const uint64_t before = *word;
+
+	for (int ms = 0; ms < 5000; ms++) {
+		if (*word != before)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+int module_users(void)
+{
+	FILE *f = fopen("/sys/module/pvhost/refcnt", "r");
+	int users = -1;
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%d", &users) != 1)
+		users = -1;
+	fclose(f);
+	return users;
+}
+
+void check_released(void)
+{
+	int users = module_users();
+
+	/* The last reference to a killed process's memory may go a moment after the process. */
+	for (int ms = 0; users > 0 && ms < 2000; ms++) {
+		usleep(1000);
+		users = module_users();
+	}
+	check(users == 0, "afterwards nothing holds the driver", "%d files open", users);
 }
 
 void check(bool ok, const char *name, const char *fmt, ...)
