@@ -267,7 +267,8 @@ static int vtx_check(void)
 	read_msrs(&msrs);
 	missing = controls_choose(&msrs, &vmx);
 	if (missing) {
-		pr_err("pvhost: this CPU's VT-x lacks %s\n", missing);
+		pr_err("pvhost: this CPU's VT-x lacks %s; use Pavane's `process` provider\n",
+		       missing);
 		return -ENODEV;
 	}
 	/* A guest's page tables choose which host frames a not-present entry speculates on. */

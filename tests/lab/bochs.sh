@@ -19,7 +19,7 @@ bochs_start() {
 		-boot-load-size 4 -boot-info-table -o "$dir/boot.iso" "$dir/iso" >"$dir/xorriso.log" 2>&1 ||
 		die "xorriso: $(tail -n 1 "$dir/xorriso.log")"
 	cat >"$dir/bochsrc" <<CFG
-cpu: model=corei7_skylake_x, count=$cpus, ips=$ips, reset_on_triple_fault=0
+cpu: model=${cpu:-corei7_skylake_x}, count=$cpus, ips=$ips, reset_on_triple_fault=0
 memory: guest=$mib, host=$mib
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest

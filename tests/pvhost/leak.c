@@ -7,7 +7,7 @@
 
 #include "tests/pvhost/raw.h"
 
-#define ROUNDS 200
+#define ROUNDS 100
 
 GUEST(sweep, "mov $0x200000, %rdi; 1: mov %rdi, (%rdi); add $4096, %rdi;"
 	     "cmp $0x400000, %rdi; jb 1b; vmcall");
