@@ -42,9 +42,9 @@ struct provider {
 	 */
 	void (*invalidate)(struct domain *d, uint64_t va);
 	/*
-	 * Of providers whose CPU reads the guest's own tables: when this returns, none of `vcpus` (a
-	 * bit each) runs with what it had cached of the page va, or of any (FLUSH_ALL). Any thread,
-	 * d->lock held. NULL: nothing is cached.
+	 * Of providers whose CPU reads the guest's own tables: when this returns, none of `vcpus`
+	 * (a bit each) runs with what it had cached of the page va, or of any (FLUSH_ALL). Any
+	 * thread, d->lock held. NULL: nothing is cached.
 	 */
 	void (*flush)(struct domain *d, uint32_t vcpus, uint64_t va);
 	/* v->fs_base or a v->gs_base_* changed; before they are read: bring them up to date. */
@@ -52,7 +52,7 @@ struct provider {
 	void (*save_segments)(struct vcpu *v);
 	/* v->kernel_mode is about to change. */
 	void (*toggle)(struct vcpu *v);
-	/* v->gdt_*, v->ldt_* or v->fpu_ts changed. Any thread if v does not run. NULL: no effect. */
+	/* v->gdt_*, v->ldt_* or v->fpu_ts changed. Any thread while v rests. NULL: no effect. */
 	void (*load_tables)(struct vcpu *v);
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);

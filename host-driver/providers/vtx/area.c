@@ -112,7 +112,7 @@ int area_init(struct vcpu *v)
 		.cs = SEL_MONITOR_CS,
 		.ss = SEL_MONITOR_SS,
 		.tr = SEL_TSS,
-		.lstar = area + (switcher_syscall - switcher),
+		.lstar = area - (uint64_t)switcher + (uint64_t)switcher_syscall,
 		.star = (uint64_t)SEL_GUEST_CS32 << 48 | (uint64_t)SEL_MONITOR_CS << 32,
 		.sfmask = 0x47700, /* AC NT IOPL DF IF TF */
 		.cr4 = 1 << 17,	   /* PCIDE */

@@ -101,7 +101,7 @@ static void vcpu_run(struct vcpu *v)
 
 	fpu_clean();
 	vtx_begin(v);
-	vtx_start(s, area_of(v) + (switcher_resume - switcher));
+	vtx_start(s, area_of(v) - (uint64_t)switcher + (uint64_t)switcher_resume);
 }
 
 static void save_segments(struct vcpu *v)
