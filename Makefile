@@ -76,4 +76,4 @@ install: all $(INSTALLS)
 clean:
 	rm -rf build
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name kunit -prune -o -name '*.d' -print 2>/dev/null)
