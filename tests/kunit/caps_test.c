@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* KUnit: choosing controls from capability MSRs. */
-#include <asm/vmx.h> /* first: later UML has macros with the names of some VMCS fields */
-
 #include <kunit/test.h>
+
+#include <asm/vmx.h>
 
 #include "../../host-driver/linux/driver.h"
 
