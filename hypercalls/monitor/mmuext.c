@@ -59,6 +59,7 @@ int root_load(struct vcpu *v, uint64_t mfn)
 	return 0;
 }
 
+/* Where guest memory is one host address space there is no user mode: -EOPNOTSUPP says so. */
 static int user_root_load(struct vcpu *v, uint64_t mfn)
 {
 	uint64_t old = v->user_cr3_mfn;
@@ -69,6 +70,10 @@ static int user_root_load(struct vcpu *v, uint64_t mfn)
 	rc = mfn ? frame_get_type(v->d, mfn, FT_L4) : 0;
 	if (rc)
 		return rc;
+	if (mfn && v->d->provider->one_root) {
+		frame_put_type(v->d, mfn, FT_L4);
+		return -EOPNOTSUPP;
+	}
 	v->user_cr3_mfn = mfn;
 	v->d->provider->root_changed(v);
 	if (old)

@@ -331,6 +331,21 @@ static void what_was_a_table_is_written_after_a_flush(void **state)
 	}
 }
 
+/* How a guest learns that it cannot have a user mode. */
+static void no_user_root_where_the_provider_shows_one_root(void **state)
+{
+	static const struct provider one = {
+		.one_root = true, .invalidate = invalidate, .invalidate_all = invalidate_all};
+	const uint64_t other = frame_alloc(&dom, 0, 40);
+
+	dom.provider = &one;
+	assert_int_equal(mmuext(MMUEXT_NEW_USER_BASEPTR, other), -EOPNOTSUPP);
+	assert_int_equal(vcpu.user_cr3_mfn, 0);
+	assert_int_equal(dom.frame[other].ref_count, 0);
+	assert_int_equal(mmuext(MMUEXT_NEW_USER_BASEPTR, FRAMES), -EINVAL);
+	assert_int_equal(mmuext(MMUEXT_NEW_USER_BASEPTR, 0), 0);
+}
+
 static void a_mapped_frame_given_back_lives_until_unmapped(void **state)
 {
 	uint64_t mfn = data + 3, before = dom.tot_pages;
@@ -484,6 +499,7 @@ int main(void)
 		T(roots_and_the_ldt),
 		T(vcpus_share_a_root_where_the_provider_shows_one),
 		T(what_was_a_table_is_written_after_a_flush),
+		T(no_user_root_where_the_provider_shows_one_root),
 		T(a_mapped_frame_given_back_lives_until_unmapped),
 		T(exchange_is_all_or_nothing),
 		T(an_exchange_without_room_changes_nothing),
