@@ -14,7 +14,8 @@ PVG_IMAGE   := $(B)/guest/pv-guest
 PVG_LIB_SRC := $(wildcard pv-guest/arch/*.S pv-guest/arch/*.c pv-guest/lib/*.c)
 PVG_SRC     := $(wildcard pv-guest/kernel/*.S pv-guest/kernel/*.c)
 PVG_LIB_OBJ := $(patsubst %,$(B)/%.o,$(basename $(PVG_LIB_SRC)))
-PVG_OBJ     := $(patsubst %,$(B)/%.o,$(basename $(PVG_SRC)))
+# The kernel runs on several vCPUs: all of it, the library too, is built again with PV_SMP.
+PVG_OBJ     := $(patsubst pv-guest/%,$(B)/pv-guest-smp/%.o,$(basename $(PVG_SRC) $(PVG_LIB_SRC)))
 
 ALL += $(PVG_LIB) $(PVG_IMAGE)
 
@@ -22,7 +23,11 @@ $(B)/pv-guest/%.o: pv-guest/%.c pv-guest/module.mk
 	@mkdir -p $(@D)
 	$(CC) $(PVG_CFLAGS) -c -o $@ $<
 
-$(B)/pv-guest/%.o: pv-guest/%.S pv-guest/module.mk
+$(B)/pv-guest-smp/%.o: pv-guest/%.c pv-guest/module.mk
+	@mkdir -p $(@D)
+	$(CC) $(PVG_CFLAGS) -DPV_SMP -c -o $@ $<
+
+$(B)/pv-guest/%.o $(B)/pv-guest-smp/%.o: pv-guest/%.S pv-guest/module.mk
 	@mkdir -p $(@D)
 	$(CC) $(PVG_CFLAGS) -c -o $@ $<
 
@@ -32,7 +37,7 @@ $(PVG_LIB): $(PVG_LIB_OBJ)
 	$(AR) rcs $@ $^
 
 # An image that holds an instruction PV forbids would die far from its cause: fail here instead.
-$(PVG_IMAGE): $(PVG_OBJ) $(PVG_LIB) $(PVG_LDS) pv-guest/check-insns
+$(PVG_IMAGE): $(PVG_OBJ) $(PVG_LDS) pv-guest/check-insns
 	@mkdir -p $(@D)
-	$(CC) $(PVG_LDFLAGS) -o $@ $(PVG_OBJ) $(PVG_LIB)
+	$(CC) $(PVG_LDFLAGS) -o $@ $(PVG_OBJ)
 	@pv-guest/check-insns $@

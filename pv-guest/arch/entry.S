@@ -5,6 +5,9 @@
  * Entry drops rcx and r11 back into their registers and makes the frame uniform; exit always takes
  * the iret hypercall, which restores the upcall mask and the frame at once, without a window.
  */
+#define ERROR		(16 * 8) /* offset in struct trap_regs */
+#define VGCF_IN_SYSCALL 0x100
+
 	.text
 
 	/* struct trap_regs (pv/arch.h) below the uniform frame. */
@@ -86,6 +89,9 @@ event_callback:
 	movq	%rbp, %rsp
 
 return_from_trap:
+	/* The error code's slot becomes the flags word of the iret frame. */
+	movq	$0, ERROR(%rsp)
+restore:
 	popq	%r15
 	popq	%r14
 	popq	%r13
@@ -102,10 +108,38 @@ return_from_trap:
 	popq	%rsi
 	popq	%rdi
 	addq	$8, %rsp
-	/* The error code's slot becomes the flags word of the iret frame. */
-	movq	$0, (%rsp)
 	jmp	hypercall_page + 23 * 32
 	.size event_callback, . - event_callback
+
+	/* void trap_return(struct trap_regs *regs) */
+	.globl trap_return
+	.type trap_return, @function
+trap_return:
+	movq	%rdi, %rsp
+	jmp	return_from_trap
+	.size trap_return, . - trap_return
+
+/*
+ * A system call: the frame is that of an exception without an error code, rcx and r11 are the
+ * user's to lose. VGCF_in_syscall tells the hypervisor so; who wants them back clears it in
+ * regs->error.
+ */
+	.globl syscall_callback
+	.type syscall_callback, @function
+syscall_callback:
+	popq	%rcx
+	popq	%r11
+	pushq	$VGCF_IN_SYSCALL
+	pushq	$-2
+	save_regs
+	cld
+	movq	%rsp, %rdi
+	movq	%rsp, %rbp
+	andq	$-16, %rsp
+	call	*syscall_from_user(%rip)
+	movq	%rbp, %rsp
+	jmp	restore
+	.size syscall_callback, . - syscall_callback
 
 	/* Xen comes here when an iret of ours named a bad selector; ours never do. */
 	.globl failsafe_callback

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two-level event channels: a bit per port in evtchn_pending, a bit per word of ports in the
- * vCPU's evtchn_pending_sel, and one flag that says there is anything at all.
+ * vCPU's evtchn_pending_sel, and one flag that says there is anything at all. The bits per port are
+ * the domain's: of a word that its selector names, a vCPU takes only the ports that are its own.
  */
 #include <pv/event.h>
 #include <pv/lib.h>
@@ -13,7 +14,10 @@ static struct {
 	void *data;
 } bindings[EVENT_PORTS];
 
-void (*event_upcall_exit)(void);
+/* Ports of each vCPU; the first has all that no other asked for. */
+static xen_ulong_t owned[MAX_VCPUS][EVENT_PORTS / WORD_BITS];
+
+void (*event_upcall_exit)(struct trap_regs *regs);
 unsigned long event_upcalls;
 unsigned long event_counts[EVENT_PORTS];
 
@@ -40,14 +44,39 @@ void event_mask(unsigned int port)
 /* Like an interrupt controller's: an event that arrived while masked is raised now. */
 void event_unmask(unsigned int port)
 {
+	struct evtchn_unmask other = {.port = port};
 	bool enabled = upcalls_save();
+	struct vcpu_info *here = vcpu_info_here();
 
+	if (port < EVENT_PORTS && !get_bit(port, owned[this_cpu->id])) {
+		HYPERVISOR_event_channel_op(EVTCHNOP_unmask, &other);
+		upcalls_restore(enabled);
+		return;
+	}
 	clear_bit_atomic(port, pv_shared_info.evtchn_mask);
 	if (event_is_pending(port)) {
-		set_bit_atomic(port / WORD_BITS, &this_vcpu->evtchn_pending_sel);
-		WRITE_ONCE(this_vcpu->evtchn_upcall_pending, 1);
+		set_bit_atomic(port / WORD_BITS, &here->evtchn_pending_sel);
+		WRITE_ONCE(here->evtchn_upcall_pending, 1);
 	}
 	upcalls_restore(enabled);
+}
+
+/* A port that was just bound to this vCPU. */
+static long own(long port)
+{
+	if (port > 0 && port < EVENT_PORTS) {
+		clear_bit_atomic((unsigned int)port, owned[0]);
+		set_bit_atomic((unsigned int)port, owned[this_cpu->id]);
+	}
+	return port;
+}
+
+/* Back to the first vCPU, where whoever gets the port next will look for it. */
+static void disown(unsigned int port)
+{
+	for (unsigned int i = 1; i < MAX_VCPUS; i++)
+		clear_bit_atomic(port, owned[i]);
+	set_bit_atomic(port, owned[0]);
 }
 
 bool event_is_pending(unsigned int port)
@@ -87,25 +116,27 @@ long event_close(unsigned int port)
 {
 	struct evtchn_close arg = {.port = port};
 
-	if (port < EVENT_PORTS)
+	if (port < EVENT_PORTS) {
 		event_bind(port, NULL, NULL);
+		disown(port);
+	}
 	return HYPERVISOR_event_channel_op(EVTCHNOP_close, &arg);
 }
 
 long event_bind_virq(unsigned int virq)
 {
-	struct evtchn_bind_virq arg = {.virq = virq, .vcpu = 0};
+	struct evtchn_bind_virq arg = {.virq = virq, .vcpu = this_cpu->id};
 	long rc = HYPERVISOR_event_channel_op(EVTCHNOP_bind_virq, &arg);
 
-	return rc ? rc : (long)arg.port;
+	return rc ? rc : own(arg.port);
 }
 
 long event_bind_ipi(void)
 {
-	struct evtchn_bind_ipi arg = {.vcpu = 0};
+	struct evtchn_bind_ipi arg = {.vcpu = this_cpu->id};
 	long rc = HYPERVISOR_event_channel_op(EVTCHNOP_bind_ipi, &arg);
 
-	return rc ? rc : (long)arg.port;
+	return rc ? rc : own(arg.port);
 }
 
 long event_alloc_unbound(domid_t remote)
@@ -139,31 +170,42 @@ static void deliver(unsigned int port)
 		bindings[port].handler(port, bindings[port].data);
 }
 
+/* Ports that no handler can have are only cleared, by whichever vCPU sees them. */
+static xen_ulong_t mine(unsigned int word)
+{
+	return word < EVENT_PORTS / WORD_BITS ? READ_ONCE(owned[this_cpu->id][word]) : ~0ul;
+}
+
 void event_upcall(struct trap_regs *regs);
 void event_upcall(struct trap_regs *regs)
 {
-	event_upcalls++;
+	struct vcpu_info *here = vcpu_info_here();
+
+	__atomic_fetch_add(&event_upcalls, 1, __ATOMIC_RELAXED);
 	do {
 		xen_ulong_t sel;
 
-		WRITE_ONCE(this_vcpu->evtchn_upcall_pending, 0);
-		sel = __atomic_exchange_n(&this_vcpu->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
+		WRITE_ONCE(here->evtchn_upcall_pending, 0);
+		sel = __atomic_exchange_n(&here->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
 		for (; sel; sel &= sel - 1) {
 			unsigned int word = (unsigned int)__builtin_ctzl(sel);
 			xen_ulong_t bits;
 
 			/* Read again after each one: a handler may mask or clear another. */
 			while ((bits = READ_ONCE(pv_shared_info.evtchn_pending[word]) &
-				       ~READ_ONCE(pv_shared_info.evtchn_mask[word])) != 0)
+				       ~READ_ONCE(pv_shared_info.evtchn_mask[word]) & mine(word)) !=
+			       0)
 				deliver(word * WORD_BITS + (unsigned int)__builtin_ctzl(bits));
 		}
-	} while (READ_ONCE(this_vcpu->evtchn_upcall_pending));
+	} while (READ_ONCE(here->evtchn_upcall_pending));
 	if (event_upcall_exit)
-		event_upcall_exit();
+		event_upcall_exit(regs);
 }
 
 void event_init(void)
 {
-	for (unsigned int i = 0; i < EVENT_PORTS / WORD_BITS; i++)
+	for (unsigned int i = 0; i < EVENT_PORTS / WORD_BITS; i++) {
 		WRITE_ONCE(pv_shared_info.evtchn_mask[i], ~0ul);
+		owned[0][i] = ~0ul;
+	}
 }

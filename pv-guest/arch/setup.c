@@ -7,6 +7,7 @@
 #include <pv/time.h>
 
 struct start_info *start_info;
+struct percpu percpu[MAX_VCPUS];
 
 void shutdown(unsigned int reason)
 {

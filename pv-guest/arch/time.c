@@ -16,7 +16,9 @@ static uint64_t scale(uint64_t ticks, uint32_t mul, int8_t shift)
 
 uint64_t time_ns(void)
 {
-	const struct vcpu_time_info *t = &this_vcpu->time;
+	/* Of one vCPU from the first word to the last, even if we move on: the clock is the same.
+	 */
+	const struct vcpu_time_info *t = &vcpu_info_here()->time;
 	uint32_t version;
 	uint64_t ns;
 

@@ -7,7 +7,8 @@ extern char trap_divide_error[], trap_debug[], trap_nmi[], trap_breakpoint[], tr
 	trap_bounds[], trap_invalid_opcode[], trap_no_device[], trap_double_fault[],
 	trap_invalid_tss[], trap_no_segment[], trap_stack_error[], trap_general_protection[],
 	trap_page_fault[], trap_fpu_error[], trap_alignment_check[], trap_machine_check[],
-	trap_simd_error[], trap_soft_0x81[], event_callback[], failsafe_callback[];
+	trap_simd_error[], trap_soft_0x81[], event_callback[], failsafe_callback[],
+	syscall_callback[];
 
 extern struct trap_regs *trap_catch_regs;
 extern uint64_t trap_catch_sp;
@@ -48,10 +49,15 @@ static struct trap_info trap_table[] = {
 };
 
 static trap_handler_t handlers[256];
+void (*trap_from_user)(struct trap_regs *regs);
+void (*syscall_from_user)(struct trap_regs *regs);
 
-void trap_set_handler(unsigned int vector, trap_handler_t handler)
+trap_handler_t trap_set_handler(unsigned int vector, trap_handler_t handler)
 {
+	trap_handler_t old = handlers[vector & 0xff];
+
 	handlers[vector & 0xff] = handler;
+	return old;
 }
 
 long trap_set_entry(uint8_t vector, uint8_t flags, unsigned long entry)
@@ -85,6 +91,11 @@ void trap_init(void)
 	register_callback(CALLBACKTYPE_failsafe, (unsigned long)failsafe_callback);
 }
 
+void trap_init_syscall(void)
+{
+	register_callback(CALLBACKTYPE_syscall, (unsigned long)syscall_callback);
+}
+
 static void dump(const struct trap_regs *r)
 {
 	printf("trap %ld error %lx at rip %016lx cs %lx rflags %lx\n", (long)r->vector, r->error,
@@ -102,6 +113,10 @@ void trap_dispatch(struct trap_regs *regs)
 {
 	trap_handler_t handler = handlers[regs->vector & 0xff];
 
+	if (from_user(regs) && trap_from_user) {
+		trap_from_user(regs);
+		return;
+	}
 	if (handler && handler(regs))
 		return;
 	if (trap_catch_regs) {

@@ -96,7 +96,7 @@ static void op_stack_switch(void)
 
 static void op_segment_base(void)
 {
-	HYPERVISOR_set_segment_base(SEGBASE_GS_KERNEL, (unsigned long)page);
+	HYPERVISOR_set_segment_base(SEGBASE_GS_KERNEL, this_cpu->id * VCPU_BYTES);
 }
 
 static void op_grant_copy(void)
@@ -231,11 +231,14 @@ static bool set_up(void)
 
 void bench_run(const char *only)
 {
+	trap_handler_t faults;
+
+	thread_pin(0);
 	if (!set_up()) {
 		printf("bench: cannot set up\n");
 		return;
 	}
-	trap_set_handler(14, skip_fault);
+	faults = trap_set_handler(14, skip_fault);
 	trap_set_handler(6, skip_fault);
 	for (unsigned int i = 0; i < ARRAY_SIZE(benches); i++) {
 		const struct bench *b = &benches[i];
@@ -256,10 +259,11 @@ void bench_run(const char *only)
 		if (b->op == op_pin)
 			page_set_ro(page, false);
 	}
-	trap_set_handler(14, NULL);
+	trap_set_handler(14, faults);
 	trap_set_handler(6, NULL);
 	unmap_va(window);
 	page_free(page);
 	/* Timers set here belonged to the scheduler; let it set its own again. */
 	thread_yield();
+	thread_pin(-1);
 }

@@ -15,6 +15,7 @@ enum key { KEY_UP = 256, KEY_DOWN, KEY_LEFT, KEY_RIGHT, KEY_HOME, KEY_END, KEY_D
 
 static char history[HISTORY][LINE_MAX];
 static unsigned int history_next;
+static struct lock input_lock;
 static char input[64];
 static size_t input_len, input_pos;
 
@@ -25,7 +26,10 @@ struct line {
 
 static void input_event(unsigned int port, void *data)
 {
+	bool enabled = lock(&input_lock);
+
 	thread_wake(input);
+	unlock(&input_lock, enabled);
 }
 
 void edit_init(void)
@@ -44,11 +48,11 @@ void edit_init(void)
 static int get_char(void)
 {
 	if (input_pos == input_len) {
-		bool enabled = upcalls_save();
+		bool enabled = lock(&input_lock);
 
 		while (!(input_len = console_read(input, sizeof(input))))
-			thread_wait(input, ~0ull);
-		upcalls_restore(enabled);
+			thread_wait(input, ~0ull, &input_lock);
+		unlock(&input_lock, enabled);
 		input_pos = 0;
 	}
 	return (unsigned char)input[input_pos++];

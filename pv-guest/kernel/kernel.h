@@ -19,6 +19,12 @@ void edit_init(void);
 void shell_run(void) __attribute__((noreturn));
 void shell_command(char *line);
 
+/* process.c */
+void process_init_vcpu(void);
+struct thread;
+void process_switch(struct thread *from, struct thread *to);
+void process_leave_kernel(struct trap_regs *regs);
+
 /* power.c: obeys the toolstack's requests in control/shutdown. */
 void power_init(void);
 

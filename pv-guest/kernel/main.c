@@ -39,6 +39,7 @@ int guest_main(void)
 	       start_info->nr_pages >> (20 - PAGE_SHIFT));
 	mm_init();
 	threads_init();
+	smp_init();
 	xenstore_init();
 	edit_init();
 	upcalls_enable();

@@ -5,19 +5,21 @@
  * The builder maps the image, its tables and at least 512 KiB behind them; whatever lies beyond is
  * ours but invisible. mm_init() makes it visible at _virt_base + pfn * 4096. A page becomes a page
  * table in three steps: fill it while it is an ordinary page, give up every writable mapping of
- * it, and name it in the level above, which is when the hypervisor checks its entries.
+ * it, and name it in the level above, which is when the hypervisor checks its entries. What
+ * changes here is seen by all vCPUs, hence UVMF_ALL.
  */
 #include <pv/lib.h>
+#include <pv/lock.h>
 #include <pv/mm.h>
 
-#define VA_POOL                                                                          \
-	0x1000000000ul /* 64 GiB: far above the direct map, below every provider's limit \
-			*/
+/* 64 GiB: far above the direct map, below every provider's limit. */
+#define VA_POOL 0x1000000000ul
 
 struct free_page {
 	struct free_page *next;
 };
 
+static struct lock free_lock, tables_lock;
 static struct free_page *free_list;
 static unsigned long nr_free, nr_total;
 static unsigned long va_next = VA_POOL;
@@ -35,27 +37,34 @@ unsigned long page_free_count(void)
 void page_free(void *page)
 {
 	struct free_page *f = page;
-	bool enabled = upcalls_save();
+	bool enabled = lock(&free_lock);
 
 	f->next = free_list;
 	free_list = f;
 	nr_free++;
-	upcalls_restore(enabled);
+	unlock(&free_lock, enabled);
 }
 
-/* A zeroed page; running out is a panic, there being nobody to take pages from. */
-void *page_alloc(void)
+void *page_try_alloc(void)
 {
-	bool enabled = upcalls_save();
+	bool enabled = lock(&free_lock);
 	struct free_page *f = free_list;
 
-	if (!f)
+	if (f) {
+		free_list = f->next;
+		nr_free--;
+	}
+	unlock(&free_lock, enabled);
+	return f ? memset(f, 0, PAGE_SIZE) : NULL;
+}
+
+void *page_alloc(void)
+{
+	void *page = page_try_alloc();
+
+	if (!page)
 		panic("out of memory");
-	free_list = f->next;
-	nr_free--;
-	upcalls_restore(enabled);
-	memset(f, 0, PAGE_SIZE);
-	return f;
+	return page;
 }
 
 long page_set_ro(void *page, bool ro)
@@ -63,7 +72,7 @@ long page_set_ro(void *page, bool ro)
 	uint64_t flags = ro ? PTE_KERN & ~PTE_RW : PTE_KERN;
 
 	return HYPERVISOR_update_va_mapping((unsigned long)page, mfn_pte(va_to_mfn(page), flags),
-					    UVMF_INVLPG | UVMF_LOCAL);
+					    UVMF_INVLPG | UVMF_ALL);
 }
 
 /* Hooks a filled table page into the entry at maddr. */
@@ -74,6 +83,25 @@ static long table_install(uint64_t maddr, void *table)
 	if (!rc)
 		rc = pt_set(maddr, mfn_pte(va_to_mfn(table), PTE_KERN));
 	return rc;
+}
+
+/* Makes several pages read-only, to be tables, or writable again; one call for all of them. */
+void pages_set_ro(void *const *pages, unsigned int n, bool ro)
+{
+	uint64_t flags = ro ? PTE_KERN & ~PTE_RW : PTE_KERN;
+	struct multicall_entry calls[PAGES_SET_MAX];
+
+	for (unsigned int i = 0; i < n; i++)
+		calls[i] = (struct multicall_entry){
+			.op = __HYPERVISOR_update_va_mapping,
+			.args = {(unsigned long)pages[i], mfn_pte(va_to_mfn(pages[i]), flags),
+				 i + 1 < n ? UVMF_NONE : UVMF_TLB_FLUSH | UVMF_ALL},
+		};
+	if (HYPERVISOR_multicall(calls, n))
+		panic("multicall");
+	for (unsigned int i = 0; i < n; i++)
+		if (calls[i].result)
+			panic("pages_set_ro: %ld", (long)calls[i].result);
 }
 
 /* Makes the tables above va exist, down to and including the one of the given level. */
@@ -96,24 +124,23 @@ static long tables_ensure(unsigned long va, unsigned int level)
 
 long map_mfn(unsigned long va, mfn_t mfn, uint64_t flags)
 {
+	bool enabled = lock(&tables_lock);
 	long rc = tables_ensure(va, 1);
 
+	unlock(&tables_lock, enabled);
 	if (rc)
 		return rc;
-	return HYPERVISOR_update_va_mapping(va, mfn_pte(mfn, flags), UVMF_INVLPG | UVMF_LOCAL);
+	return HYPERVISOR_update_va_mapping(va, mfn_pte(mfn, flags), UVMF_INVLPG | UVMF_ALL);
 }
 
 long unmap_va(unsigned long va)
 {
-	return HYPERVISOR_update_va_mapping(va, 0, UVMF_INVLPG | UVMF_LOCAL);
+	return HYPERVISOR_update_va_mapping(va, 0, UVMF_INVLPG | UVMF_ALL);
 }
 
 unsigned long va_alloc(unsigned long n)
 {
-	unsigned long va = va_next;
-
-	va_next += n << PAGE_SHIFT;
-	return va;
+	return __atomic_fetch_add(&va_next, n << PAGE_SHIFT, __ATOMIC_RELAXED);
 }
 
 /* Shows the pages from pfn up to the next 2 MiB boundary with one new L1: one call for 512. */

@@ -42,10 +42,7 @@ static void power_thread(void *unused)
 	xenstore_write("control/feature-reboot", "1");
 	for (;;) {
 		obey();
-		upcalls_disable();
-		while (!xenstore_watch_fired())
-			xenstore_wait();
-		upcalls_enable();
+		xenstore_wait_watch();
 	}
 }
 

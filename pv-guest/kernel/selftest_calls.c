@@ -168,6 +168,9 @@ void selftest_vcpu(void)
 	struct vcpu_set_periodic_timer short_period = {.period_ns = 1000};
 	struct callback_unregister event = {.type = CALLBACKTYPE_event};
 	struct vcpu_register_vcpu_info where = {.mfn = va_to_mfn(&runstate), .offset = 4088};
+	unsigned long this_vcpu_gs = this_cpu->id * VCPU_BYTES;
+	uint64_t seen;
+	long rc;
 
 	check_eq("vcpu_op: is_up", HYPERVISOR_vcpu_op(VCPUOP_is_up, 0, NULL), 1);
 	check_eq("vcpu_op: stop_periodic_timer",
@@ -194,9 +197,14 @@ void selftest_vcpu(void)
 		 HYPERVISOR_vcpu_op(VCPUOP_register_runstate_memory_area, 0, &area), 0);
 	check_eq("vcpu_op: register_vcpu_info across a page",
 		 HYPERVISOR_vcpu_op(VCPUOP_register_vcpu_info, 0, &where), -ENXIO);
-	check_eq("set_segment_base: GS",
-		 HYPERVISOR_set_segment_base(SEGBASE_GS_KERNEL, (unsigned long)&gs_target), 0);
-	check_eq("set_segment_base: GS took effect", (long)read_gs(), (long)gs_target);
+	/* GS tells what belongs to this vCPU: no upcall and no printf before it is right again. */
+	upcalls_disable();
+	rc = HYPERVISOR_set_segment_base(SEGBASE_GS_KERNEL, (unsigned long)&gs_target);
+	seen = read_gs();
+	HYPERVISOR_set_segment_base(SEGBASE_GS_KERNEL, this_vcpu_gs);
+	upcalls_enable();
+	check_eq("set_segment_base: GS", rc, 0);
+	check_eq("set_segment_base: GS took effect", (long)seen, (long)gs_target);
 	check_eq("stack_switch", HYPERVISOR_stack_switch(FLAT_KERNEL_SS, (unsigned long)&gs_target),
 		 0);
 	check_eq("fpu_taskswitch: set", HYPERVISOR_fpu_taskswitch(1), 0);

@@ -18,7 +18,7 @@ static const struct command commands[];
 
 static void cmd_info(int argc, char **argv)
 {
-	const struct vcpu_time_info *t = &this_vcpu->time;
+	const struct vcpu_time_info *t = &vcpu_info_here()->time;
 	/* mul is ns per tick in 32.32 after the shift: turn it into kHz. */
 	uint64_t khz = (1000000ull << 32) / t->tsc_to_system_mul;
 	xen_capabilities_info_t caps = "";
@@ -31,6 +31,7 @@ static void cmd_info(int argc, char **argv)
 	printf("domain:       %s\n", is_initial_domain() ? "initial" : "guest");
 	printf("command line: %s\n", (const char *)start_info->cmd_line);
 	printf("memory:       %lu pages, %lu free\n", page_total(), page_free_count());
+	printf("vcpus:        %u\n", nr_vcpus);
 	printf("image:        %p-%p\n", _text, _end);
 	printf("clock:        %lu.%03lu MHz TSC\n", khz / 1000, khz % 1000);
 }
@@ -50,16 +51,15 @@ static void cmd_mem(int argc, char **argv)
 
 static void cmd_ps(int argc, char **argv)
 {
-	static const char *const states[] = {"free", "ready", "asleep"};
+	static const char *const states[] = {"free", "ready", "running", "asleep"};
 	const struct thread *t;
 
 	printf("%3s %-8s %-7s %10s %8s\n", "id", "name", "state", "run us", "switches");
 	for (unsigned int i = 0; (t = thread_get(i)) != NULL; i++) {
 		if (t->state == THREAD_FREE)
 			continue;
-		printf("%3u %-8s %-7s %10lu %8lu\n", t->id, t->name,
-		       t == thread_current() ? "running" : states[t->state], t->run_ns / 1000,
-		       t->switches);
+		printf("%3u %-8s %-7s %10lu %8lu\n", t->id, t->name, states[t->state],
+		       t->run_ns / 1000, t->switches);
 	}
 	printf("%lu preemptions\n", thread_preemptions);
 }

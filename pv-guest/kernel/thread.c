@@ -1,43 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads. The whole scheduler runs with upcalls masked, which on one vCPU is all the locking it
- * needs. A thread is preempted in the tail of an event upcall, on its own stack: it simply finds
- * itself there again when it is next chosen.
+ * Threads. One lock guards the whole scheduler. It is taken before a switch and let go behind it
+ * by whoever was switched to, so that no vCPU sees a thread half gone. A thread is preempted in
+ * the tail of an event upcall, on its own stack: it simply finds itself there again when it is
+ * next chosen, perhaps on another vCPU.
  */
 #include <pv/event.h>
 #include <pv/lib.h>
+#include <pv/mm.h>
 #include <pv/thread.h>
 #include <pv/time.h>
+#include "kernel.h"
 
-#define THREADS	    12
-#define STACK_WORDS 2048
-#define SLICE	    (10 * MSEC)
+#define THREADS 64
+#define SLICE	(10 * MSEC)
 
 void thread_switch(struct thread *from, struct thread *to);
 void thread_main(void);
-extern char thread_entry[];
+extern char thread_entry[], boot_stack[];
 
+static struct lock sched;
 static struct thread threads[THREADS];
-static uint64_t stacks[THREADS][STACK_WORDS] __attribute__((aligned(16)));
-static struct thread *current = &threads[0];
-static struct thread *const idle = &threads[1];
-static uint64_t slice_end;
-static unsigned int timer;
+static unsigned int slots; /* below this one all were in use at some time */
+unsigned int nr_vcpus = 1;
 unsigned long thread_preemptions;
 
-const struct thread *thread_current(void)
+struct thread *thread_current(void)
 {
-	return current;
+	return this_cpu->thread;
 }
 
-const struct thread *thread_get(unsigned int index)
+struct thread *thread_get(unsigned int index)
 {
-	return index < THREADS ? &threads[index] : NULL;
+	return index < slots ? &threads[index] : NULL;
 }
 
 unsigned int timer_port(void)
 {
-	return timer;
+	return this_cpu->timer;
+}
+
+static bool is_idle(const struct thread *t)
+{
+	return t->fn == idle_loop;
 }
 
 /* Wakes the sleepers whose time has come; returns the next deadline. */
@@ -45,7 +50,7 @@ static uint64_t expire(uint64_t now)
 {
 	uint64_t next = ~0ull;
 
-	for (struct thread *t = threads; t < threads + THREADS; t++) {
+	for (struct thread *t = threads; t < threads + slots; t++) {
 		if (t->state != THREAD_ASLEEP)
 			continue;
 		if (t->deadline <= now)
@@ -56,16 +61,22 @@ static uint64_t expire(uint64_t now)
 	return next;
 }
 
+static bool may_run_here(const struct thread *t)
+{
+	return t->state == THREAD_READY && !is_idle(t) &&
+	       (t->pinned < 0 || (unsigned int)t->pinned == this_cpu->id);
+}
+
 /* Round robin from the current one on; the idle thread only when there is no other. */
 static struct thread *pick(bool *contended)
 {
-	unsigned int ready = 0;
-	struct thread *next = idle;
+	unsigned int ready = 0, here = (unsigned int)(this_cpu->thread - threads);
+	struct thread *next = this_cpu->idle;
 
-	for (unsigned int i = THREADS; i > 0; i--) {
-		struct thread *t = &threads[(current - threads + i) % THREADS];
+	for (unsigned int i = slots; i > 0; i--) {
+		struct thread *t = &threads[(here + i) % slots];
 
-		if (t != idle && t->state == THREAD_READY) {
+		if (may_run_here(t)) {
 			next = t;
 			ready++;
 		}
@@ -74,132 +85,240 @@ static struct thread *pick(bool *contended)
 	return next;
 }
 
+/* With the lock held, before and after. */
 static void schedule(bool preempted)
 {
-	struct thread *from = current, *to;
+	struct thread *from = this_cpu->thread, *to;
 	uint64_t now = time_ns(), alarm = expire(now);
 	bool contended;
 
+	if (from->state == THREAD_RUNNING)
+		from->state = THREAD_READY;
 	to = pick(&contended);
+	to->state = THREAD_RUNNING;
 	from->run_ns += now - from->started_ns;
 	to->started_ns = now;
-	slice_end = now + SLICE;
-	if (contended && slice_end < alarm)
-		alarm = slice_end;
+	this_cpu->slice_end = now + SLICE;
+	if (contended && now + SLICE < alarm)
+		alarm = now + SLICE;
+	this_cpu->alarm = alarm;
 	HYPERVISOR_set_timer_op(alarm == ~0ull ? 0 : alarm);
 	if (to == from)
 		return;
 	to->switches++;
-	thread_preemptions += preempted && from != idle;
-	current = to;
+	thread_preemptions += preempted && !is_idle(from);
+	this_cpu->thread = to;
+	if (from->process || to->process)
+		process_switch(from, to);
 	thread_switch(from, to);
 }
 
 /* The tail of every upcall: somebody may have been woken, or the slice be over. */
-static void upcall_exit(void)
+static void upcall_exit(struct trap_regs *regs)
 {
-	if (current != idle && time_ns() < slice_end)
-		return;
-	schedule(true);
+	if (is_idle(this_cpu->thread) || time_ns() >= this_cpu->slice_end) {
+		lock_take(&sched);
+		schedule(true);
+		lock_drop(&sched);
+	}
+	if (from_user(regs))
+		process_leave_kernel(regs);
 }
 
 void thread_yield(void)
 {
-	bool enabled = upcalls_save();
+	bool enabled = lock(&sched);
 
 	schedule(false);
-	upcalls_restore(enabled);
+	unlock(&sched, enabled);
 }
 
-void thread_wait(const void *channel, uint64_t deadline)
+void thread_wait(const void *channel, uint64_t deadline, struct lock *l)
 {
-	current->channel = channel;
-	current->deadline = deadline;
-	current->state = THREAD_ASLEEP;
+	struct thread *t = this_cpu->thread;
+
+	lock_take(&sched);
+	t->channel = channel;
+	t->deadline = deadline;
+	t->state = THREAD_ASLEEP;
+	if (l)
+		lock_drop(l);
 	schedule(false);
+	lock_drop(&sched);
+	if (l)
+		lock_take(l);
+}
+
+/* Makes a vCPU pass through schedule(): another one at once, this one at its next upcall. */
+static void kick(unsigned int vcpu)
+{
+	uint64_t soon = time_ns() + SLICE;
+
+	percpu[vcpu].slice_end = 0;
+	if (vcpu != this_cpu->id) {
+		event_send(percpu[vcpu].ipi);
+	} else if (this_cpu->alarm > soon) {
+		this_cpu->alarm = soon;
+		HYPERVISOR_set_timer_op(soon);
+	}
+}
+
+/* Finds a vCPU for a thread that may run now: one that idles and was not called yet, or ours. */
+static void place(struct thread *t)
+{
+	unsigned int vcpu = this_cpu->id;
+
+	t->state = THREAD_READY;
+	if (t->pinned >= 0)
+		vcpu = (unsigned int)t->pinned;
+	for (unsigned int i = 0; t->pinned < 0 && i < nr_vcpus; i++)
+		if (percpu[i].thread && is_idle(percpu[i].thread) && percpu[i].slice_end)
+			vcpu = i;
+	kick(vcpu);
 }
 
 void thread_wake(const void *channel)
 {
-	bool enabled = upcalls_save();
+	bool enabled = lock(&sched);
 
-	for (struct thread *t = threads; t < threads + THREADS; t++) {
-		if (t->state == THREAD_ASLEEP && t->channel == channel) {
-			t->state = THREAD_READY;
-			slice_end = 0;
-		}
-	}
-	upcalls_restore(enabled);
+	for (struct thread *t = threads; t < threads + slots; t++)
+		if (t->state == THREAD_ASLEEP && t->channel == channel)
+			place(t);
+	unlock(&sched, enabled);
+}
+
+void thread_interrupt(struct thread *t)
+{
+	bool enabled = lock(&sched);
+
+	if (t->state == THREAD_ASLEEP)
+		place(t);
+	for (unsigned int i = 0; i < nr_vcpus; i++)
+		if (percpu[i].thread == t && i != this_cpu->id)
+			kick(i);
+	unlock(&sched, enabled);
 }
 
 void thread_sleep(uint64_t ns)
 {
 	bool enabled = upcalls_save();
 
-	thread_wait(NULL, time_ns() + ns);
+	thread_wait(NULL, time_ns() + ns, NULL);
 	upcalls_restore(enabled);
 }
 
-void thread_main(void)
+void thread_pin(int vcpu)
 {
-	upcalls_enable();
-	current->fn(current->arg);
+	bool enabled = lock(&sched);
+
+	this_cpu->thread->pinned = vcpu;
+	if (vcpu >= 0 && (unsigned int)vcpu != this_cpu->id) {
+		kick((unsigned int)vcpu);
+		schedule(false);
+	}
+	unlock(&sched, enabled);
+}
+
+void thread_exit(void)
+{
 	upcalls_disable();
-	current->state = THREAD_FREE;
+	lock_take(&sched);
+	this_cpu->thread->state = THREAD_FREE;
 	schedule(false);
 	panic("a finished thread ran");
 }
 
-struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg)
+void thread_main(void)
 {
-	bool enabled = upcalls_save();
+	struct thread *t = this_cpu->thread;
+
+	unlock(&sched, true);
+	t->fn(t->arg);
+	thread_exit();
+}
+
+/* Pages of its own, with an unmapped one below: an overflow ends the domain, not its neighbour. */
+static unsigned long stack_create(void)
+{
+	unsigned long va = va_alloc(1 + THREAD_STACK / PAGE_SIZE) + PAGE_SIZE;
+
+	for (unsigned long at = va; at < va + THREAD_STACK; at += PAGE_SIZE)
+		if (map_mfn(at, va_to_mfn(page_alloc()), PTE_KERN))
+			panic("no stack");
+	return va;
+}
+
+static struct thread *create(struct process *p, const char *name, void (*fn)(void *arg), void *arg)
+{
+	bool enabled = lock(&sched);
 	struct thread *t = threads;
 	static unsigned int next_id = 1;
+	unsigned long stack;
 	uint64_t *sp;
 
-	/* The current thread's slot may be free already, its stack not. */
-	while (t < threads + THREADS && (t->state != THREAD_FREE || t == current))
+	while (t < threads + slots && t->state != THREAD_FREE)
 		t++;
-	if (t == threads + THREADS)
-		panic("too many threads");
-	sp = stacks[t - threads] + STACK_WORDS;
+	if (t == threads + THREADS) {
+		unlock(&sched, enabled);
+		return NULL;
+	}
+	slots += t == threads + slots;
+	stack = t->stack ? t->stack : stack_create();
+	sp = (uint64_t *)(stack + THREAD_STACK);
 	*--sp = 0;
 	*--sp = (unsigned long)thread_entry;
 	sp -= 6; /* what thread_switch() pops */
 	memset(sp, 0, 6 * sizeof(*sp));
 	*t = (struct thread){
 		.sp = (unsigned long)sp,
-		.state = THREAD_READY,
+		.pinned = this_cpu->thread->pinned,
 		.id = next_id++,
 		.name = name,
 		.fn = fn,
 		.arg = arg,
+		.process = p,
+		.stack = stack,
 	};
-	upcalls_restore(enabled);
+	place(t);
+	unlock(&sched, enabled);
 	return t;
 }
 
-static void idle_loop(void *unused)
+struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg)
+{
+	return create(NULL, name, fn, arg);
+}
+
+struct thread *thread_create_process(struct process *p, const char *name, void (*fn)(void *arg))
+{
+	return create(p, name, fn, p);
+}
+
+void idle_loop(void *unused)
 {
 	for (;;) {
-		bool contended;
+		bool contended, others;
 
 		upcalls_disable();
+		lock_take(&sched);
 		expire(time_ns());
-		if (pick(&contended) != idle)
+		others = pick(&contended) != this_cpu->idle;
+		if (others)
 			schedule(false);
-		else
+		lock_drop(&sched);
+		if (!others)
 			HYPERVISOR_sched_op(SCHEDOP_block, NULL); /* unmasks and sleeps at once */
 	}
 }
 
 /*
  * Xen may fire a timer up to 50 us early. One that fired is gone, so run the scheduler, which sets
- * the next, even if by the clock nothing is due yet.
+ * the next, even if by the clock nothing is due yet. The IPI that another vCPU sends here says the
+ * same.
  */
 static void timer_event(unsigned int port, void *data)
 {
-	slice_end = 0;
+	this_cpu->slice_end = 0;
 }
 
 void threads_resume(void)
@@ -207,18 +326,37 @@ void threads_resume(void)
 	event_upcall_exit = upcall_exit;
 }
 
+static unsigned int bind(long port)
+{
+	if (port < 0)
+		panic("port for the scheduler: %ld", port);
+	event_bind((unsigned int)port, timer_event, NULL);
+	return (unsigned int)port;
+}
+
+void threads_bind_timer(void)
+{
+	this_cpu->slice_end = this_cpu->alarm = ~0ull;
+	this_cpu->timer = bind(event_bind_virq(VIRQ_TIMER));
+}
+
+void threads_bind_ipi(void)
+{
+	this_cpu->ipi = bind(event_bind_ipi());
+}
+
 void threads_init(void)
 {
-	long port;
-
-	threads[0] = (struct thread){.state = THREAD_READY, .name = "main"};
+	threads[0] = (struct thread){
+		.state = THREAD_RUNNING,
+		.pinned = -1,
+		.name = "main",
+		.stack = (unsigned long)boot_stack,
+	};
 	threads[0].started_ns = time_ns();
-	thread_create("idle", idle_loop, NULL);
-	slice_end = ~0ull;
+	slots = 1;
+	this_cpu->thread = &threads[0];
+	this_cpu->idle = thread_create("idle", idle_loop, NULL);
 	threads_resume();
-	port = event_bind_virq(VIRQ_TIMER);
-	if (port < 0)
-		panic("timer: %ld", port);
-	timer = (unsigned int)port;
-	event_bind(timer, timer_event, NULL);
+	threads_bind_timer();
 }

@@ -10,6 +10,7 @@
 
 #define TIMEOUT (5 * SEC)
 
+static struct lock ring_lock;
 static struct xenstore_domain_interface *ring;
 static unsigned int port;
 static uint32_t next_id;
@@ -22,7 +23,10 @@ bool xenstore_available(void)
 
 static void ring_event(unsigned int p, void *data)
 {
+	bool enabled = lock(&ring_lock);
+
 	thread_wake(&ring);
+	unlock(&ring_lock, enabled);
 }
 
 void xenstore_init(void)
@@ -44,7 +48,7 @@ static bool send_bytes(const void *data, size_t n, uint64_t deadline)
 		if (prod - READ_ONCE(ring->req_cons) >= XENSTORE_RING_SIZE) {
 			if (time_ns() > deadline)
 				return false;
-			thread_wait(&ring, deadline);
+			thread_wait(&ring, deadline, &ring_lock);
 			continue;
 		}
 		ring->req[MASK_XENSTORE_IDX(prod)] = *s++;
@@ -68,7 +72,7 @@ static bool receive(void *data, size_t size, size_t n, uint64_t deadline)
 		if (cons == READ_ONCE(ring->rsp_prod)) {
 			if (time_ns() > deadline)
 				return false;
-			thread_wait(&ring, deadline);
+			thread_wait(&ring, deadline, &ring_lock);
 			continue;
 		}
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -123,7 +127,7 @@ static long request(uint32_t type, const void *body, size_t len, char *reply, si
 }
 
 /* Besides those that requests read past: nothing but a watch event comes unasked. */
-bool xenstore_watch_fired(void)
+static bool watch_fired(void)
 {
 	bool seen = watch_seen;
 
@@ -131,24 +135,28 @@ bool xenstore_watch_fired(void)
 	return seen || (!busy && ring->rsp_cons != READ_ONCE(ring->rsp_prod));
 }
 
-void xenstore_wait(void)
+void xenstore_wait_watch(void)
 {
-	thread_wait(&ring, ~0ull);
+	bool enabled = lock(&ring_lock);
+
+	while (!watch_fired())
+		thread_wait(&ring, ~0ull, &ring_lock);
+	unlock(&ring_lock, enabled);
 }
 
-/* Serialises callers; the upcall mask is what keeps the waits free of lost wake-ups. */
+/* One caller at a time, for the lock is let go while a request waits for its reply. */
 static long call(uint32_t type, const void *body, size_t len, char *reply, size_t size)
 {
-	bool enabled = upcalls_save();
+	bool enabled = lock(&ring_lock);
 	long rc;
 
 	while (busy)
-		thread_wait(&busy, ~0ull);
+		thread_wait(&busy, ~0ull, &ring_lock);
 	busy = true;
 	rc = request(type, body, len, reply, size);
 	busy = false;
 	thread_wake(&busy);
-	upcalls_restore(enabled);
+	unlock(&ring_lock, enabled);
 	return rc;
 }
 

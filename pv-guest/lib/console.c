@@ -3,10 +3,12 @@
 #include <pv/arch.h>
 #include <pv/event.h>
 #include <pv/lib.h>
+#include <pv/lock.h>
 #include <pv/mm.h>
 #include <pv/time.h>
 #include <xen/io/console.h>
 
+static struct lock console_lock;
 static struct xencons_interface *ring;
 static unsigned int port;
 
@@ -61,13 +63,13 @@ static void ring_write(const char *s, size_t n)
 
 void console_write(const char *s, size_t n)
 {
-	bool enabled = upcalls_save();
+	bool enabled = lock(&console_lock);
 
 	if (is_initial_domain())
 		HYPERVISOR_console_io(CONSOLEIO_write, (unsigned int)n, (char *)s);
 	else if (ring)
 		ring_write(s, n);
-	upcalls_restore(enabled);
+	unlock(&console_lock, enabled);
 }
 
 size_t console_read(char *buf, size_t n)
@@ -83,7 +85,7 @@ size_t console_read(char *buf, size_t n)
 	}
 	if (!ring)
 		return 0;
-	enabled = upcalls_save();
+	enabled = lock(&console_lock);
 	cons = ring->in_cons;
 	prod = READ_ONCE(ring->in_prod);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -94,7 +96,7 @@ size_t console_read(char *buf, size_t n)
 		WRITE_ONCE(ring->in_cons, cons);
 		event_send(port);
 	}
-	upcalls_restore(enabled);
+	unlock(&console_lock, enabled);
 	return got;
 }
 

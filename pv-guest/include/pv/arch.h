@@ -28,7 +28,45 @@
 
 extern struct start_info *start_info;
 extern struct shared_info pv_shared_info;
-#define this_vcpu (&pv_shared_info.vcpu_info[0])
+
+/* ---- what each vCPU has for itself ---- */
+
+/*
+ * An image with several vCPUs is built with PV_SMP: the GS base of each is then 64 times its
+ * number, and %gs: in front of the first element of an array of 64-byte things makes it this
+ * vCPU's own, in one instruction, which a move to another vCPU cannot tear. Without PV_SMP there
+ * is one vCPU, and GS is the guest's to play with.
+ */
+#ifdef PV_SMP
+#define PER_VCPU __seg_gs
+#else
+#define PER_VCPU
+#endif
+#define MAX_VCPUS  XEN_LEGACY_MAX_VCPUS
+#define VCPU_BYTES 64
+
+struct thread;
+
+struct percpu {
+	unsigned int id;
+	unsigned int timer, ipi; /* ports */
+	struct thread *thread, *idle;
+	uint64_t slice_end, alarm;
+	struct space *space; /* whose roots are loaded; NULL: the kernel's own */
+} __attribute__((aligned(VCPU_BYTES)));
+
+_Static_assert(sizeof(struct percpu) == VCPU_BYTES, "one per GS step");
+_Static_assert(sizeof(struct vcpu_info) == VCPU_BYTES, "one per GS step");
+
+extern struct percpu percpu[MAX_VCPUS];
+#define this_vcpu ((struct vcpu_info PER_VCPU *)(uintptr_t)pv_shared_info.vcpu_info)
+#define this_cpu  ((struct percpu PER_VCPU *)(uintptr_t)percpu)
+
+/* The same at its ordinary address, for those who stay on this vCPU while they use it. */
+static inline struct vcpu_info *vcpu_info_here(void)
+{
+	return &pv_shared_info.vcpu_info[this_cpu->id];
+}
 
 static inline bool is_initial_domain(void)
 {
@@ -48,8 +86,25 @@ struct trap_regs {
 
 typedef bool (*trap_handler_t)(struct trap_regs *regs);
 
-/* A handler returns true when it dealt with the trap; otherwise the guest dumps and crashes. */
-void trap_set_handler(unsigned int vector, trap_handler_t handler);
+/*
+ * A handler returns true when it dealt with the trap; otherwise the guest dumps and crashes.
+ * Returns the handler of before.
+ */
+trap_handler_t trap_set_handler(unsigned int vector, trap_handler_t handler);
+/* A kernel with a user mode gets the traps and system calls of its users here. */
+extern void (*trap_from_user)(struct trap_regs *regs);
+extern void (*syscall_from_user)(struct trap_regs *regs);
+/* Registers the system call entry of this vCPU. */
+void trap_init_syscall(void);
+/* Leaves the kernel through this frame, which lies on the stack. */
+void trap_return(struct trap_regs *regs) __attribute__((noreturn));
+
+static inline bool from_user(const struct trap_regs *regs)
+{
+	return regs->cs & 3;
+}
+
+/* On each vCPU. */
 void trap_init(void);
 /* Puts another entry point behind one vector; entry == 0 restores the usual one. */
 long trap_set_entry(uint8_t vector, uint8_t flags, unsigned long entry);

@@ -19,7 +19,7 @@ bool event_is_masked(unsigned int port);
 void event_clear(unsigned int port);
 long event_send(unsigned int port);
 long event_close(unsigned int port);
-/* These return a port, or -errno. */
+/* These return a port, or -errno. A virq or an IPI is bound to the vCPU that asks for it. */
 long event_bind_virq(unsigned int virq);
 long event_bind_ipi(void);
 long event_alloc_unbound(domid_t remote);
@@ -27,7 +27,7 @@ long event_alloc_unbound(domid_t remote);
 domid_t own_domid(void);
 
 /* Called at the end of each upcall with upcalls masked; the scheduler's door. */
-extern void (*event_upcall_exit)(void);
+extern void (*event_upcall_exit)(struct trap_regs *regs);
 extern unsigned long event_upcalls;
 extern unsigned long event_counts[EVENT_PORTS];
 

@@ -55,6 +55,8 @@ bool pt_find(unsigned long va, unsigned int level, uint64_t *maddr, uint64_t *va
 /* ---- with the page allocator (not needed by guests that only boot) ---- */
 
 void mm_init(void);
+/* A zeroed page. NULL, or a panic, when there is none: nobody could be asked to give one back. */
+void *page_try_alloc(void);
 void *page_alloc(void);
 void page_free(void *page);
 unsigned long page_total(void), page_free_count(void);
@@ -65,5 +67,7 @@ long unmap_va(unsigned long va);
 unsigned long va_alloc(unsigned long n);
 /* Makes a page of ours read-only or writable where the direct map shows it. */
 long page_set_ro(void *page, bool ro);
+#define PAGES_SET_MAX 16
+void pages_set_ro(void *const *pages, unsigned int n, bool ro);
 
 #endif

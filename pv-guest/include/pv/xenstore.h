@@ -14,9 +14,8 @@ long xenstore_read(const char *path, char *buf, size_t size);
 long xenstore_list(const char *path, char *buf, size_t size);
 long xenstore_write(const char *path, const char *value);
 long xenstore_watch(const char *path, const char *token);
-/* With upcalls masked: whether a watch event came, and sleeping until something does. */
-bool xenstore_watch_fired(void);
-void xenstore_wait(void);
+/* Sleeps until a watch event came. */
+void xenstore_wait_watch(void);
 long xenstore_remove(const char *path);
 
 #endif
