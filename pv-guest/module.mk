@@ -41,3 +41,35 @@ $(PVG_IMAGE): $(PVG_OBJ) $(PVG_LDS) pv-guest/check-insns
 	@mkdir -p $(@D)
 	$(CC) $(PVG_LDFLAGS) -o $@ $(PVG_OBJ)
 	@pv-guest/check-insns $@
+
+# User programs: one file each, linked with crt, libc and the kernel's strings and printf; and the
+# ramdisk that holds them, the same bytes from the same programs.
+PVG_USER_CFLAGS := -O2 -g -std=gnu11 -ffreestanding -fpie -fvisibility=hidden -fno-stack-protector \
+	-fcf-protection=none -fno-asynchronous-unwind-tables $(WARN) -Ipv-guest/include -MMD -MP
+PVG_USER_SRC  := $(filter-out pv-guest/user/libc.c,$(wildcard pv-guest/user/*.c))
+PVG_USER_BIN  := $(patsubst pv-guest/user/%.c,$(B)/guest/user/%,$(PVG_USER_SRC))
+PVG_USER_LIB  := $(addprefix $(B)/pv-user/,user/crt.o user/libc.o lib/string.o lib/printf.o)
+PVG_USER_LDS  := pv-guest/user/user.lds
+PVG_RAMDISK   := $(B)/guest/ramdisk
+
+ALL += $(PVG_RAMDISK)
+
+$(B)/pv-user/%.o: pv-guest/%.c pv-guest/module.mk
+	@mkdir -p $(@D)
+	$(CC) $(PVG_USER_CFLAGS) -c -o $@ $<
+
+$(B)/pv-user/%.o: pv-guest/%.S pv-guest/module.mk
+	@mkdir -p $(@D)
+	$(CC) $(PVG_USER_CFLAGS) -c -o $@ $<
+
+$(PVG_USER_BIN): $(B)/guest/user/%: $(B)/pv-user/user/%.o $(PVG_USER_LIB) $(PVG_USER_LDS)
+	@mkdir -p $(@D)
+	$(CC) -nostdlib -static -no-pie -s -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+		-Wl,-z,noexecstack -Wl,-T,$(PVG_USER_LDS) -o $@ $< $(PVG_USER_LIB)
+
+$(PVG_RAMDISK): $(PVG_USER_BIN)
+	cd $(B)/guest/user && printf '%s\n' $(notdir $(PVG_USER_BIN)) | \
+		cpio -o -H newc --quiet --reproducible --owner=0:0 >../ramdisk.tmp
+	@mv $(B)/guest/ramdisk.tmp $@
+
+.SECONDARY: $(PVG_USER_SRC:pv-guest/%.c=$(B)/pv-user/%.o)

@@ -4,7 +4,7 @@
  * The terminal gets only characters every terminal knows: the line is redrawn behind a \r.
  */
 #include <pv/event.h>
-#include <pv/thread.h>
+#include <pv/process.h>
 #include "kernel.h"
 
 #define LINE_MAX 120
@@ -20,6 +20,7 @@ static char input[64];
 static size_t input_len, input_pos;
 
 struct line {
+	const char *prompt;
 	char text[LINE_MAX];
 	size_t len, pos, shown;
 };
@@ -50,10 +51,12 @@ static int get_char(void)
 	if (input_pos == input_len) {
 		bool enabled = lock(&input_lock);
 
-		while (!(input_len = console_read(input, sizeof(input))))
+		while (!(input_len = console_read(input, sizeof(input))) && !process_interrupted())
 			thread_wait(input, ~0ull, &input_lock);
 		unlock(&input_lock, enabled);
 		input_pos = 0;
+		if (!input_len)
+			return CTRL('c');
 	}
 	return (unsigned char)input[input_pos++];
 }
@@ -88,10 +91,10 @@ static int get_key(void)
 
 static void redraw(struct line *l)
 {
-	printf("\r" PROMPT "%s", l->text);
+	printf("\r%s%s", l->prompt, l->text);
 	for (size_t i = l->len; i < l->shown; i++)
 		printf(" ");
-	printf("\r" PROMPT "%.*s", (int)l->pos, l->text);
+	printf("\r%s%.*s", l->prompt, (int)l->pos, l->text);
 	l->shown = l->len;
 }
 
@@ -162,11 +165,13 @@ static void edit_key(struct line *l, int key, unsigned int *back)
 		redraw(l);
 }
 
-void edit_line(char *buf, size_t size)
+void edit_line(const char *prompt, char *buf, size_t size)
 {
 	static bool after_cr;
-	struct line l = {.len = 0};
+	struct line l = {.prompt = prompt};
 	unsigned int back = 0;
+
+	printf("%s", prompt);
 
 	for (;;) {
 		int key = get_key();

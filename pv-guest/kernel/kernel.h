@@ -6,30 +6,25 @@
 #include <pv/arch.h>
 #include <pv/lib.h>
 
-#define PROMPT "pv> "
-
 /* main.c */
 const char *xen_version_string(void); /* "4.17.7" */
 
-/* edit.c: waits for one edited line, without its end. */
-void edit_line(char *buf, size_t size);
+/* edit.c: waits for one edited line, without its end; empty if the process is to end. */
+void edit_line(const char *prompt, char *buf, size_t size);
 void edit_init(void);
 
 /* shell.c */
 void shell_run(void) __attribute__((noreturn));
 void shell_command(char *line);
 
-/* process.c */
-void process_init_vcpu(void);
-struct thread;
-void process_switch(struct thread *from, struct thread *to);
-void process_leave_kernel(struct trap_regs *regs);
-
 /* power.c: obeys the toolstack's requests in control/shutdown. */
 void power_init(void);
 
 /* bench.c */
 void bench_run(const char *only);
+
+/* usertest.c: the programs of the ramdisk that test user mode. */
+void usertest_run(void);
 
 /* selftest.c: returns the number of failures. */
 unsigned int selftest_run(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pv-guest: a small PV kernel with a shell. */
-#include <pv/thread.h>
+#include <pv/process.h>
 #include <pv/xenstore.h>
 #include "kernel.h"
 #include <pv/mm.h>
@@ -29,6 +29,13 @@ static const char *option(const char *word)
 	return NULL;
 }
 
+static bool word(const char *text)
+{
+	const char *rest = option(text);
+
+	return rest && (!*rest || *rest == ' ');
+}
+
 int guest_main(void)
 {
 	const char *rest;
@@ -39,14 +46,18 @@ int guest_main(void)
 	       start_info->nr_pages >> (20 - PAGE_SHIFT));
 	mm_init();
 	threads_init();
+	process_init();
 	smp_init();
 	xenstore_init();
 	edit_init();
 	upcalls_enable();
 
-	rest = option("selftest");
-	if (rest && (!*rest || *rest == ' ')) {
+	if (word("selftest")) {
 		selftest_run();
+		return 0;
+	}
+	if (word("usertest")) {
+		usertest_run();
 		return 0;
 	}
 	power_init();

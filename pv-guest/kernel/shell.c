@@ -2,7 +2,7 @@
 /* The shell: a table of commands. */
 #include <pv/event.h>
 #include <pv/mm.h>
-#include <pv/thread.h>
+#include <pv/process.h>
 #include <pv/time.h>
 #include <pv/xenstore.h>
 #include "kernel.h"
@@ -190,6 +190,32 @@ static void cmd_selftest(int argc, char **argv)
 	selftest_run();
 }
 
+static void cmd_run(int argc, char **argv)
+{
+	const char *missing = process_missing();
+	int status = 0;
+	long pid;
+
+	if (missing || argc < 2) {
+		printf("%s\n", missing ? missing : "usage: run NAME [WORD...]");
+		return;
+	}
+	pid = process_spawn(argc - 1, argv + 1);
+	report(pid);
+	if (pid > 0 && process_wait((int)pid, &status) == pid && status)
+		printf("%s: status %d\n", argv[1], status);
+}
+
+static void cmd_usertest(int argc, char **argv)
+{
+	usertest_run();
+}
+
+static void cmd_ls(int argc, char **argv)
+{
+	ramdisk_list();
+}
+
 static void cmd_sleep(int argc, char **argv)
 {
 	thread_sleep((argc > 1 ? strtoul(argv[1], NULL, 0) : 1000) * MSEC);
@@ -234,6 +260,9 @@ static const struct command commands[] = {
 	{"fault", "ud|bp|de|gp|pf [fatal]", "raise an exception", cmd_fault},
 	{"bench", "[NAME]", "nanoseconds per operation", cmd_bench},
 	{"selftest", "", "check the hypervisor", cmd_selftest},
+	{"run", "NAME [WORD...]", "a program of the ramdisk", cmd_run},
+	{"ls", "", "the ramdisk", cmd_ls},
+	{"usertest", "", "check user mode", cmd_usertest},
 	{"sleep", "[MS]", "sleep", cmd_sleep},
 	{"echo", "WORD...", "print", cmd_echo},
 	{"reboot", "", "restart the domain", cmd_reboot},
@@ -283,8 +312,7 @@ void shell_run(void)
 	char line[128];
 
 	for (;;) {
-		printf(PROMPT);
-		edit_line(line, sizeof(line));
+		edit_line("pv> ", line, sizeof(line));
 		shell_command(line);
 	}
 }

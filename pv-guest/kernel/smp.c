@@ -5,7 +5,7 @@
  */
 #include <pv/lib.h>
 #include <pv/mm.h>
-#include <pv/thread.h>
+#include <pv/process.h>
 #include <pv/time.h>
 #include "kernel.h"
 

@@ -8,7 +8,7 @@
 #include <pv/event.h>
 #include <pv/lib.h>
 #include <pv/mm.h>
-#include <pv/thread.h>
+#include <pv/process.h>
 #include <pv/time.h>
 #include "kernel.h"
 
@@ -138,6 +138,11 @@ void thread_wait(const void *channel, uint64_t deadline, struct lock *l)
 	struct thread *t = this_cpu->thread;
 
 	lock_take(&sched);
+	/* A signal that came before we sleep would find nobody to wake. */
+	if (process_interrupted()) {
+		lock_drop(&sched);
+		return;
+	}
 	t->channel = channel;
 	t->deadline = deadline;
 	t->state = THREAD_ASLEEP;

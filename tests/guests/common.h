@@ -13,8 +13,6 @@
 #include <pv/time.h>
 
 #define XEN_ENXIO      6
-#define XEN_E2BIG      7
-#define XEN_ENOMEM     12
 #define XEN_EACCES     13
 #define XEN_ENODEV     19
 #define XEN_ENOSPC     28

@@ -20,10 +20,18 @@
 #define XEN_EPERM  1
 #define XEN_ENOENT 2
 #define XEN_ESRCH  3
+#define XEN_EINTR  4
+#define XEN_E2BIG  7
+#define XEN_EBADF  9
+#define XEN_ECHILD 10
+#define XEN_EAGAIN 11
+#define XEN_ENOMEM 12
 #define XEN_EFAULT 14
 #define XEN_EBUSY  16
 #define XEN_EEXIST 17
 #define XEN_EINVAL 22
+#define XEN_EMFILE 24
+#define XEN_EPIPE  32
 #define XEN_ENOSYS 38
 
 extern struct start_info *start_info;

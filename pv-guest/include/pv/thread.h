@@ -41,7 +41,8 @@ void thread_yield(void);
 /*
  * Sleeps until thread_wake() names the channel or the deadline (system time, ~0 for none) passes.
  * Test the condition and call this under the lock under which others change it and wake: so no
- * wake-up is lost. The lock is free meanwhile, and taken again on return.
+ * wake-up is lost. The lock is free meanwhile, and taken again on return. A process to which a
+ * signal was sent does not sleep: see process_interrupted().
  */
 void thread_wait(const void *channel, uint64_t deadline, struct lock *l);
 void thread_wake(const void *channel);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* A shell of user mode: programs, their arguments, and a pipe between two. */
+#include "user.h"
+
+#define WORDS 8
+
+static int split(char *line, char **argv)
+{
+	int argc = 0;
+
+	for (char *p = line; *p && argc < WORDS;) {
+		while (*p == ' ')
+			*p++ = 0;
+		if (*p)
+			argv[argc++] = p;
+		while (*p && *p != ' ')
+			p++;
+	}
+	argv[argc] = NULL;
+	return argc;
+}
+
+/* In a child; descriptors `in` and `out` become its 0 and 1. */
+static void become(char *line, int in, int out)
+{
+	char *argv[WORDS + 1];
+
+	if (in) {
+		close(0);
+		dup(in);
+		close(in);
+	}
+	if (out != 1) {
+		close(1);
+		dup(out);
+		close(out);
+	}
+	if (split(line, argv) && exec(argv[0], argv) < 0)
+		printf("%s: no such program\n", argv[0]);
+	exit(127);
+}
+
+static void run(char *line)
+{
+	char *second = strchr(line, '|');
+	int fds[2], status;
+
+	if (!second) {
+		if (!fork())
+			become(line, 0, 1);
+	} else {
+		*second++ = 0;
+		pipe(fds);
+		if (!fork()) {
+			close(fds[0]);
+			become(line, 0, fds[1]);
+		}
+		if (!fork()) {
+			close(fds[1]);
+			become(second, fds[0], 1);
+		}
+		close(fds[0]);
+		close(fds[1]);
+	}
+	while (wait(&status) > 0)
+		if (status)
+			printf("status %d\n", status);
+}
+
+int main(int argc, char **argv)
+{
+	char line[128];
+	long n;
+
+	printf("init: programs of the ramdisk, a | b, exit\n");
+	while ((n = read(0, line, sizeof(line) - 1)) > 0) {
+		line[n - 1] = 0; /* instead of the line's end */
+		if (!strcmp(line, "exit"))
+			break;
+		if (line[0])
+			run(line);
+	}
+	return 0;
+}

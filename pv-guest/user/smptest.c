@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* Processes on all vCPUs, preempted and moved, keep what is theirs: memory and FPU state. */
+#include "user.h"
+
+#define WORKERS	 6
+#define DURATION (60 * MSEC)
+
+static int results[2];
+
+struct result {
+	unsigned long vcpus; /* a bit for each it ran on */
+	unsigned long rounds, wrong;
+};
+
+static void work(int id)
+{
+	volatile double x = 1.0 + id, y = 0.5;
+	unsigned long end = clock_ns() + DURATION, mine[64];
+	struct result r = {0, 0, 0};
+
+	for (unsigned int i = 0; i < 64; i++)
+		mine[i] = (unsigned long)id * 1000 + i;
+	do {
+		register double sum __asm__("xmm9") = x;
+
+		for (unsigned int i = 0; i < 1000; i++)
+			__asm__ volatile("addsd %1, %0" : "+x"(sum) : "m"(y));
+		r.wrong += sum != x + 500.0;
+		for (unsigned int i = 0; i < 64; i++)
+			r.wrong += mine[i] != (unsigned long)id * 1000 + i;
+		r.vcpus |= 1ul << SYSCALL(SYS_vcpu, 0, 0, 0);
+		r.rounds++;
+	} while (clock_ns() < end);
+	write(results[1], &r, sizeof(r));
+	exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long vcpus = 0, wrong = 0;
+	long n = SYSCALL(SYS_vcpus, 0, 0, 0);
+	unsigned int ended = 0;
+	bool all_worked = true;
+	struct result r;
+
+	pipe(results);
+	for (int i = 0; i < WORKERS; i++)
+		if (!fork())
+			work(i);
+	close(results[1]);
+	while (read(results[0], &r, sizeof(r)) == sizeof(r)) {
+		vcpus |= r.vcpus;
+		wrong += r.wrong;
+		all_worked &= r.rounds > 0;
+		ended++;
+	}
+	while (wait(NULL) > 0)
+		;
+	check("smp: every process gets its turn", ended == WORKERS && all_worked);
+	check("smp: each keeps its memory and its FPU registers", !wrong);
+	check("smp: together they use every vCPU", vcpus == (1ul << n) - 1);
+	return failures();
+}
