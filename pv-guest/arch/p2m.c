@@ -4,17 +4,20 @@
 
 pfn_t mfn_to_pfn(mfn_t mfn)
 {
-	static unsigned long delta;
-	const mfn_t *p2m = (const mfn_t *)start_info->mfn_list;
-	pfn_t pfn = mfn - delta;
-
-	/* Builders hand out runs of frames, so the last answer's distance is nearly always right.
+	/*
+	 * Builders hand out runs of frames, so within two megabytes the last answer's distance is
+	 * nearly always right. Several vCPUs may be here: a distance is only ever a guess.
 	 */
+	static unsigned long distances[64];
+	unsigned long *distance = &distances[mfn >> 9 & (ARRAY_SIZE(distances) - 1)];
+	const mfn_t *p2m = (const mfn_t *)start_info->mfn_list;
+	pfn_t pfn = mfn - READ_ONCE(*distance);
+
 	if (pfn < start_info->nr_pages && p2m[pfn] == mfn)
 		return pfn;
 	for (pfn = 0; pfn < start_info->nr_pages; pfn++) {
 		if (p2m[pfn] == mfn) {
-			delta = mfn - pfn;
+			WRITE_ONCE(*distance, mfn - pfn);
 			return pfn;
 		}
 	}

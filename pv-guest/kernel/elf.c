@@ -33,7 +33,7 @@ static long load_segments(struct space *s, const char *file, size_t size)
 
 	if (size < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) || e->e_machine != EM_X86_64 ||
 	    e->e_type != ET_EXEC || e->e_phentsize != sizeof(Elf64_Phdr) || e->e_phoff > size ||
-	    e->e_phnum > (size - e->e_phoff) / sizeof(Elf64_Phdr))
+	    !is_user(e->e_entry, 1) || e->e_phnum > (size - e->e_phoff) / sizeof(Elf64_Phdr))
 		return -ENOEXEC;
 	for (unsigned int i = 0; i < e->e_phnum; i++) {
 		const Elf64_Phdr *p = (const Elf64_Phdr *)(file + e->e_phoff) + i;

@@ -55,7 +55,7 @@ void *page_try_alloc(void)
 		nr_free--;
 	}
 	unlock(&free_lock, enabled);
-	return f ? memset(f, 0, PAGE_SIZE) : NULL;
+	return f ? page_clear(f) : NULL;
 }
 
 void *page_alloc(void)

@@ -126,30 +126,21 @@ struct space *space_create(void)
 	return s;
 }
 
-/* Its tables, from `first` on, counting the L1s behind the upper four; returns how many. */
-static unsigned int tables_of(const struct space *s, unsigned int first, void **tables)
-{
-	void *upper[] = {s->kernel_root, s->user_root, s->l3, s->l2};
-	unsigned int n = 0, index = 0;
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(upper) + ENTRIES; i++) {
-		void *table = i < ARRAY_SIZE(upper) ? upper[i] : NULL;
-
-		if (!table && s->l2[i - ARRAY_SIZE(upper)] & PTE_PRESENT)
-			table = target(s->l2[i - ARRAY_SIZE(upper)]);
-		if (table && index++ >= first && n < PAGES_SET_MAX)
-			tables[n++] = table;
-	}
-	return n;
-}
-
 static void set_tables_ro(const struct space *s, bool ro)
 {
-	void *tables[PAGES_SET_MAX];
-	unsigned int n;
+	void *tables[PAGES_SET_MAX] = {s->kernel_root, s->user_root, s->l3, s->l2};
+	unsigned int n = 4;
 
-	for (unsigned int first = 0; (n = tables_of(s, first, tables)) != 0; first += n)
-		pages_set_ro(tables, n, ro);
+	for (unsigned int i = 0; i < ENTRIES; i++) {
+		if (!(s->l2[i] & PTE_PRESENT))
+			continue;
+		if (n == PAGES_SET_MAX) {
+			pages_set_ro(tables, n, ro);
+			n = 0;
+		}
+		tables[n++] = target(s->l2[i]);
+	}
+	pages_set_ro(tables, n, ro);
 }
 
 static void mmuext2(unsigned int cmd1, mfn_t mfn1, unsigned int cmd2, mfn_t mfn2)
@@ -229,7 +220,7 @@ static bool copy_on_write(struct space *s, unsigned long va, uint64_t pte)
 		page = user_page_alloc();
 		if (!page)
 			return false;
-		memcpy(page, old, PAGE_SIZE);
+		page_copy(page, old);
 	}
 	set_pte(s, va, entry_for(page, flags));
 	if (page != old)

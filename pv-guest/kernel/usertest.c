@@ -17,15 +17,12 @@ static void verdict(bool ok, const char *text)
 	printf("%s user: %s\n", ok ? "ok" : "FAIL", text);
 }
 
-static int run(const char *program, const char *arg)
+static int run(char *program, char *arg)
 {
-	char name[16], word[16], *argv[] = {name, word};
+	char *argv[] = {program, arg};
 	int status = -1;
-	long pid;
+	long pid = process_spawn(arg ? 2 : 1, argv);
 
-	strlcpy(name, program, sizeof(name));
-	strlcpy(word, arg ? arg : "", sizeof(word));
-	pid = process_spawn(arg ? 2 : 1, argv);
 	if (pid < 0 || process_wait((int)pid, &status) != pid)
 		return -1;
 	return status;
@@ -33,8 +30,8 @@ static int run(const char *program, const char *arg)
 
 void usertest_run(void)
 {
-	static const char *const programs[] = {"hello",	  "forktest",  "cowtest", "pipetest",
-					       "sigtest", "faulttest", "smptest"};
+	static char *const programs[] = {"hello",   "forktest",	 "cowtest", "pipetest",
+					 "sigtest", "faulttest", "smptest"};
 	const char *missing = process_missing();
 	unsigned long before;
 	char text[64];
@@ -51,6 +48,8 @@ void usertest_run(void)
 		verdict(!status, text);
 	}
 	verdict(run("nobody", NULL) < 0, "no program of that name");
+	verdict(!run("init", "hello quiet | count"), "a line for the shell");
+	verdict(!run("init", "hello | count"), "two programs and a pipe");
 	/* Once more, now that every thread has its stack: nothing may stay behind. */
 	before = page_free_count();
 	for (unsigned int i = 0; i < ARRAY_SIZE(programs); i++)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A shell of user mode: programs, their arguments, and a pipe between two. */
+/*
+ * A shell of user mode: programs, their arguments, and a pipe between two. Its own arguments are a
+ * line to run; without any it reads lines from the console.
+ */
 #include "user.h"
 
 #define WORDS 8
@@ -70,8 +73,15 @@ static void run(char *line)
 int main(int argc, char **argv)
 {
 	char line[128];
+	size_t len = 0;
 	long n;
 
+	for (int i = 1; i < argc && strlen(argv[i]) + 2 < sizeof(line) - len; i++)
+		len += (size_t)snprintf(line + len, sizeof(line) - len, "%s ", argv[i]);
+	if (len) {
+		run(line);
+		return 0;
+	}
 	printf("init: programs of the ramdisk, a | b, exit\n");
 	while ((n = read(0, line, sizeof(line) - 1)) > 0) {
 		line[n - 1] = 0; /* instead of the line's end */

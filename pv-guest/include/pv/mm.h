@@ -55,6 +55,22 @@ bool pt_find(unsigned long va, unsigned int level, uint64_t *maddr, uint64_t *va
 /* ---- with the page allocator (not needed by guests that only boot) ---- */
 
 void mm_init(void);
+static inline void *page_clear(void *page)
+{
+	void *at = page;
+	unsigned long n = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep stosq" : "+D"(at), "+c"(n) : "a"(0) : "memory");
+	return page;
+}
+
+static inline void page_copy(void *to, const void *from)
+{
+	unsigned long n = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(n)::"memory");
+}
+
 /* A zeroed page. NULL, or a panic, when there is none: nobody could be asked to give one back. */
 void *page_try_alloc(void);
 void *page_alloc(void);
