@@ -14,6 +14,7 @@
 
 #define THREADS 64
 #define SLICE	(10 * MSEC)
+#define STACKS	0x1800000000ul /* 96 GiB */
 
 void thread_switch(struct thread *from, struct thread *to);
 void thread_main(void);
@@ -243,9 +244,9 @@ void thread_main(void)
 }
 
 /* Pages of its own, with an unmapped one below: an overflow ends the domain, not its neighbour. */
-static unsigned long stack_create(void)
+static unsigned long stack_create(unsigned int slot)
 {
-	unsigned long va = va_alloc(1 + THREAD_STACK / PAGE_SIZE) + PAGE_SIZE;
+	unsigned long va = STACKS + slot * (PAGE_SIZE + THREAD_STACK) + PAGE_SIZE;
 
 	for (unsigned long at = va; at < va + THREAD_STACK; at += PAGE_SIZE)
 		if (map_mfn(at, va_to_mfn(page_alloc()), PTE_KERN))
@@ -268,7 +269,7 @@ static struct thread *create(struct process *p, const char *name, void (*fn)(voi
 		return NULL;
 	}
 	slots += t == threads + slots;
-	stack = t->stack ? t->stack : stack_create();
+	stack = t->stack ? t->stack : stack_create((unsigned int)(t - threads));
 	sp = (uint64_t *)(stack + THREAD_STACK);
 	*--sp = 0;
 	*--sp = (unsigned long)thread_entry;
