@@ -27,9 +27,13 @@ $(B)/pv-guest-smp/%.o: pv-guest/%.c pv-guest/module.mk
 	@mkdir -p $(@D)
 	$(CC) $(PVG_CFLAGS) -DPV_SMP -c -o $@ $<
 
-$(B)/pv-guest/%.o $(B)/pv-guest-smp/%.o: pv-guest/%.S pv-guest/module.mk
+$(B)/pv-guest/%.o: pv-guest/%.S pv-guest/module.mk
 	@mkdir -p $(@D)
 	$(CC) $(PVG_CFLAGS) -c -o $@ $<
+
+$(B)/pv-guest-smp/%.o: pv-guest/%.S pv-guest/module.mk
+	@mkdir -p $(@D)
+	$(CC) $(PVG_CFLAGS) -DPV_SMP -c -o $@ $<
 
 $(PVG_LIB): $(PVG_LIB_OBJ)
 	@mkdir -p $(@D)
