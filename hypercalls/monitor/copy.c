@@ -30,9 +30,9 @@ void *frame_ptr(struct domain *d, uint64_t mfn)
 	return d->ram && mfn < d->nr_frames ? d->ram + (mfn << PAGE_SHIFT) : NULL;
 }
 
-uint64_t walk(struct vcpu *v, uint64_t va)
+static uint64_t walk_root(struct vcpu *v, uint64_t mfn, uint64_t va)
 {
-	uint64_t mfn = v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, e = 0, rw = PTE_RW, nx = 0;
+	uint64_t e = 0, rw = PTE_RW, nx = 0;
 
 	if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
 	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))
@@ -52,14 +52,26 @@ uint64_t walk(struct vcpu *v, uint64_t va)
 	return mfn < v->d->nr_frames ? (e & ~(PTE_RW | PTE_NX)) | rw | nx : 0;
 }
 
-enum direction { READ, WRITE, CLEAR };
+uint64_t walk(struct vcpu *v, uint64_t va)
+{
+	return walk_root(v, v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, va);
+}
 
-static int access_guest(struct vcpu *v, uint8_t *buf, uint64_t va, size_t n, enum direction dir)
+uint64_t walk_kernel(struct vcpu *v, uint64_t va)
+{
+	return walk_root(v, v->cr3_mfn, va);
+}
+
+enum direction { READ, WRITE, CLEAR };
+typedef uint64_t (*walk_fn)(struct vcpu *v, uint64_t va);
+
+static inline int access_by(walk_fn by, struct vcpu *v, uint8_t *buf, uint64_t va, size_t n,
+			    enum direction dir)
 {
 	if (n && va + (n - 1) < va) /* a buffer does not go round the end of the address space */
 		return -EFAULT;
 	while (n) {
-		uint64_t e = walk(v, va), off = va & (PAGE_SIZE - 1);
+		uint64_t e = by(v, va), off = va & (PAGE_SIZE - 1);
 		size_t len = PAGE_SIZE - off < n ? PAGE_SIZE - off : n;
 		uint8_t *p;
 
@@ -81,15 +93,20 @@ static int access_guest(struct vcpu *v, uint8_t *buf, uint64_t va, size_t n, enu
 
 int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n)
 {
-	return access_guest(v, dst, va, n, READ);
+	return access_by(walk, v, dst, va, n, READ);
 }
 
 int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 {
-	return access_guest(v, (void *)src, va, n, WRITE);
+	return access_by(walk, v, (void *)src, va, n, WRITE);
+}
+
+int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n)
+{
+	return access_by(walk_kernel, v, (void *)src, va, n, WRITE);
 }
 
 int clear_guest(struct vcpu *v, uint64_t va, size_t n)
 {
-	return access_guest(v, NULL, va, n, CLEAR);
+	return access_by(walk, v, NULL, va, n, CLEAR);
 }

@@ -237,9 +237,12 @@ long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a
 int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n);
 int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n);
 int clear_guest(struct vcpu *v, uint64_t va, size_t n);
+/* By the kernel's root, whatever mode v is in: for areas that its kernel registered. */
+int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n);
 /* Walk v's current root: the leaf PTE of va with the rights of all levels ANDed in (P, RW, NX),
  * or 0. Frame number checked against d->nr_frames. */
 uint64_t walk(struct vcpu *v, uint64_t va);
+uint64_t walk_kernel(struct vcpu *v, uint64_t va); /* the same of the kernel's root */
 /* The monitor's own pointer to a frame, or NULL when mfn is outside the memfd. */
 void *frame_ptr(struct domain *d, uint64_t mfn);
 void *memcpy(void *dst, const void *src, size_t n); /* own, general registers only */

@@ -73,10 +73,8 @@ static int validate_table(struct domain *d, uint64_t *table, enum frame_type lev
 		uint64_t e;
 		int rc;
 
-		if (level == FT_L4 && l4_slot_is_xens(i)) {
-			table[i] = d->l4_slot[i - 256]; /* whatever the guest left there */
+		if (level == FT_L4 && l4_slot_is_xens(i))
 			continue;
-		}
 		e = entry_adjust(__atomic_load_n(&table[i], __ATOMIC_RELAXED), level, &rc);
 		if (!rc)
 			rc = entry_get(d, e, level);
@@ -86,6 +84,8 @@ static int validate_table(struct domain *d, uint64_t *table, enum frame_type lev
 		}
 		table[i] = e;
 	}
+	if (level == FT_L4) /* whatever the guest left there */
+		memcpy(&table[256], d->l4_slot, sizeof(d->l4_slot));
 	return 0;
 }
 
@@ -113,6 +113,11 @@ int frame_validate(struct domain *d, uint64_t mfn, enum frame_type type)
 
 void frame_invalidate(struct domain *d, uint64_t mfn, enum frame_type type)
 {
+	uint64_t *p = frame_ptr(d, mfn);
+
 	if (type >= FT_L1 && type <= FT_L4)
-		drop_entries(d, frame_ptr(d, mfn), 512, type);
+		drop_entries(d, p, 512, type);
+	if (type ==
+	    FT_L4) /* the guest's page again, and the provider's tables are not its business */
+		memset(&p[256], 0, sizeof(d->l4_slot));
 }

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "hypercalls/monitor/monitor.h"
+#include "hypercalls/monitor/mm.h"
 
 #define FAKE_RAM    16
 #define FAKE_FRAMES (PVDOM_MFN_RAM + FAKE_RAM)
@@ -77,6 +77,15 @@ int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 		return -EFAULT;
 	memcpy((void *)va, src, n);
 	return 0;
+}
+
+int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n)
+{
+	return copy_to_guest(v, va, src, n);
+}
+
+void ldt_drop(struct vcpu *v)
+{
 }
 
 void *frame_ptr(struct domain *d, uint64_t mfn)
