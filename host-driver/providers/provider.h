@@ -54,6 +54,8 @@ struct provider {
 	void (*toggle)(struct vcpu *v);
 	/* v->gdt_*, v->ldt_* or v->fpu_ts changed. Any thread while v rests. NULL: no effect. */
 	void (*load_tables)(struct vcpu *v);
+	/* v->debugreg[] changed. Any thread while v rests. NULL: breakpoints are never met. */
+	void (*load_debug)(struct vcpu *v);
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
 };

@@ -270,5 +270,9 @@ bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error)
 		return false;
 	v->regs.rip += skip + insn.length;
 	v->regs.rflags &= ~0x10000UL; /* RF */
+	if (v->regs.rflags & 0x100) { /* TF */
+		v->debugreg[6] |= DR6_BS;
+		trap_deliver(v, 1, -1);
+	}
 	return true;
 }

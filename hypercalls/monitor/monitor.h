@@ -382,7 +382,12 @@ long do_physdev_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_
 long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t, uint64_t, uint64_t);
 
 /* ---- exception.c: what the CPU raised in guest code; acts on v->regs ---- */
-/* All but page faults: emulated, or delivered to the guest. `error`: as the CPU pushed it, or 0. */
+/*
+ * All but page faults: emulated, or delivered to the guest. `error`: as the CPU pushed it, or 0;
+ * of #DB, what DR6 says.
+ */
+#define DR6_BS	 0x4000 /* a single step */
+#define DR6_BITS 0xe00f
 void guest_exception(struct vcpu *v, unsigned vector, uint64_t error);
 /* A page fault that is the guest's. `error` (Intel SDM vol. 3, 4.7) by the guest's own tables. */
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error);

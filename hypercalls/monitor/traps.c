@@ -348,6 +348,8 @@ long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t val, uint64_t a3, ui
 	default: return -ENODEV;
 	}
 	v->debugreg[reg] = val;
+	if (v->d->provider->load_debug)
+		v->d->provider->load_debug(v);
 	return 0;
 }
 

@@ -11,12 +11,12 @@ static char stack[STACK_SIZE] __attribute__((aligned(16)));
 extern uint64_t trap_catch_sp;
 extern char trap_catch_resume[], user_return[];
 
-__asm__("user_return: movl $0x726574, %eax\n"
+__asm__(".globl user_return\nuser_return: movl $0x726574, %eax\n"
 	"	syscall\n"
 	"	ud2");
 
 /* Out of user mode for good: the kernel goes on where user_run() waits. */
-static void back(struct trap_regs *regs)
+void user_back(struct trap_regs *regs)
 {
 	extern struct trap_regs *trap_catch_regs;
 
@@ -39,7 +39,7 @@ void user_init(void)
 	if (rc == -XEN_EOPNOTSUPP)
 		skip("there is no user mode");
 	check_eq("a user root", rc, 0);
-	trap_from_user = syscall_from_user = back;
+	trap_from_user = syscall_from_user = user_back;
 	trap_init_syscall();
 	HYPERVISOR_stack_switch(FLAT_KERNEL_SS, (unsigned long)entry_stack + STACK_SIZE);
 }

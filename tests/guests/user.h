@@ -24,4 +24,7 @@ void user_run(void (*fn)(void *), void *arg, struct trap_regs *regs);
 /* The same with flags (TF) of the first instruction. */
 void user_run_flags(void (*fn)(void *), void *arg, uint64_t rflags, struct trap_regs *regs);
 
+/* What trap_from_user and syscall_from_user are; for a hook that has seen enough. */
+void user_back(struct trap_regs *regs);
+
 #endif

@@ -12,10 +12,11 @@
 #include "host-driver/providers/vtx/vtx.h"
 #include "hypercalls/monitor/mm.h"
 
-#define VECTOR_PF 14
-#define FLAG_TF	  0x100UL
-#define FLAG_RF	  0x10000UL
-#define CR0_TS	  8UL
+#define VECTOR_PF   14
+#define FLAG_TF	    0x100UL
+#define FLAG_RF	    0x10000UL
+#define CR0_TS	    8UL
+#define DR7_ENABLED 0xff
 
 #define MAX_NO_MEMORY 1000 /* times in a row that the host refuses the same page */
 
@@ -66,6 +67,33 @@ static void work(struct vcpu *v)
 	event_deliver(v);
 }
 
+/* Port breakpoints are not for the CPU: no port is. */
+static void debug_load(const struct vcpu *v, struct vtx_state *s)
+{
+	const uint64_t *dr = v->debugreg;
+	uint64_t dr7 = dr[7];
+
+	for (unsigned i = 0; i < 4; i++)
+		if ((dr7 >> (16 + 4 * i) & 3) == 2)
+			dr7 &= ~(3UL << (2 * i));
+	s->debug = !!(dr7 & DR7_ENABLED);
+	asm volatile("mov %0, %%dr7" : : "r"(0UL));
+	asm volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3"
+		     :
+		     : "r"(dr[0]), "r"(dr[1]), "r"(dr[2]), "r"(dr[3]));
+	if (s->debug)
+		asm volatile("mov %0, %%dr7" : : "r"(dr7));
+}
+
+static uint64_t debug_status(void)
+{
+	uint64_t dr6;
+
+	asm volatile("mov %%dr6, %0" : "=r"(dr6));
+	asm volatile("mov %0, %%dr6" : : "r"((uint64_t)DR6_NONE));
+	return dr6;
+}
+
 static void tables_load(const struct vcpu *v, struct vtx_state *s)
 {
 	const uint16_t ldt = v->ldt_entries ? SEL_LDT : 0;
@@ -74,6 +102,8 @@ static void tables_load(const struct vcpu *v, struct vtx_state *s)
 	asm volatile("lldt %0" : : "r"(ldt));
 	if (s->ts != v->fpu_ts)
 		set_ts(s, v->fpu_ts);
+	if (s->debug || v->debugreg[7] & DR7_ENABLED)
+		debug_load(v, s);
 }
 
 /* True: sysret leaves the same as iret, and cannot fault. */
@@ -188,6 +218,7 @@ bool vtx_trap(struct vcpu *v)
 		v->regs.rip -= 2; /* after the instruction, unlike a fault */
 		guest_soft_interrupt(v, VECTOR_INT80);
 		break;
+	case VECTOR_DB: guest_exception(v, vector, debug_status()); break;
 	case 6:
 	case 13: exception(v, s, vector, error); break;
 	default: guest_exception(v, vector, error);

@@ -14,6 +14,7 @@
 #define ASSERT_S(offset, member) \
 	_Static_assert(offsetof(struct vtx_state, member) == (offset), "state: " #member)
 ASSERT_S(S_IN_GUEST, in_guest);
+ASSERT_S(S_DIRTY, dirty);
 ASSERT_S(S_FLUSH, flush);
 ASSERT_S(S_CR3, cr3);
 ASSERT_S(S_KEEP, keep);
@@ -126,6 +127,11 @@ static void toggle(struct vcpu *v)
 	__builtin_ia32_wrgsbase64(v->kernel_mode ? v->gs_base_user : v->gs_base_kernel);
 }
 
+static void load_debug(struct vcpu *v)
+{
+	state_of(v)->dirty = 1;
+}
+
 /* Stubs as Xen's: 32 bytes each, `syscall` with the number in eax (PITFALLS C 6). */
 static void fill_hypercall_page(struct domain *d, uint8_t *page)
 {
@@ -158,5 +164,6 @@ const struct provider provider_vtx = {
 	.save_segments = save_segments,
 	.toggle = toggle,
 	.load_tables = area_tables,
+	.load_debug = load_debug,
 	.fill_hypercall_page = fill_hypercall_page,
 };

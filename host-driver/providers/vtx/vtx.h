@@ -37,6 +37,7 @@
 
 /* struct vtx_state; asserted in vtx.c. */
 #define S_IN_GUEST    0x00
+#define S_DIRTY	      0x01
 #define S_FLUSH	      0x04
 #define S_CR3	      0x08 /* [0] user, [1] kernel */
 #define S_KEEP	      0x18
@@ -79,7 +80,9 @@
 #define SEL_TSS	       0xe040
 #define SEL_LDT	       0xe050
 
+#define DR6_NONE	 0xffff0ff0
 #define VECTOR_STUB_SIZE 32
+#define VECTOR_DB	 1
 #define VECTOR_INT80	 0x80
 #define VECTOR_KICK	 0xf0
 #define VECTOR_TIMER	 0xf1
@@ -92,6 +95,7 @@ struct vtx_state {
 	volatile uint8_t in_guest; /* ring 3 runs, or is about to */
 	uint8_t dirty;		   /* own thread: load_tables' work is to be done before it does */
 	uint8_t ts;		   /* CR0.TS as it is */
+	uint8_t debug;		   /* DR7 has breakpoints, or had them when the guest last ran */
 	volatile uint32_t flush;   /* whoever sets it wants the next entry to start without a TLB */
 	uint64_t cr3[2];	   /* with `keep` once loaded */
 	uint64_t keep;		   /* CR3 bit 63, do not flush, where there are PCIDs */
