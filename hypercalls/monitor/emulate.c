@@ -158,10 +158,19 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t val)
 	}
 }
 
-/* The guest runs in ring 1 as far as IOPL is concerned. */
+/* As far as IOPL is concerned a guest kernel runs in ring 1, or 0 if it asked for that. */
 static bool iopl_ok(const struct vcpu *v)
 {
-	return v->d->iopl >= 1;
+	const bool ring0 = v->d->vm_assist >> VMASST_TYPE_architectural_iopl & 1;
+
+	return v->iopl >= (v->kernel_mode ? !ring0 : 3);
+}
+
+/* What a user program may do as well. */
+static bool by_iopl(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_IN || m == ZYDIS_MNEMONIC_OUT || m == ZYDIS_MNEMONIC_CLI ||
+	       m == ZYDIS_MNEMONIC_STI;
 }
 
 /* A port that no one gave the domain: reads are all ones, writes vanish. */
@@ -248,8 +257,8 @@ bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error)
 	uint8_t buf[15];
 	size_t n, skip = 0;
 
-	if (vector == 13 && (error || !v->kernel_mode))
-		return false; /* in user mode only the forced CPUID */
+	if (vector == 13 && error)
+		return false;
 	if (v->d->provider->save_segments)
 		v->d->provider->save_segments(v);
 	n = fetch(v, buf);
@@ -265,6 +274,8 @@ bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error)
 		return false;
 	/* The prefix asks for CPUID alone. */
 	if (skip && insn.mnemonic != ZYDIS_MNEMONIC_CPUID)
+		return false;
+	if (vector == 13 && !v->kernel_mode && !by_iopl(insn.mnemonic))
 		return false;
 	if (!emulate_one(v, &insn, ops))
 		return false;

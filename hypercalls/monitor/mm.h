@@ -29,6 +29,15 @@ uint64_t entry_adjust(uint64_t e, enum frame_type level, int *rc);
 int entry_get(struct domain *d, uint64_t e, enum frame_type level);
 void entry_put(struct domain *d, uint64_t e, enum frame_type level);
 
+/* The machine-to-physical table is for kernels: only with this assist no user root shows it. */
+static inline bool m2p_strict(const struct domain *d)
+{
+	return d->vm_assist >> VMASST_TYPE_m2p_strict & 1;
+}
+/* As an L4 becomes v's kernel or user root: does it show the table? mmuext.c */
+void m2p_for_kernel(struct domain *d, uint64_t l4);
+void m2p_for_user(struct domain *d, uint64_t l4);
+
 /*
  * tlb.c. What a provider that mirrors page tables, or a CPU that caches them, may still have of
  * the page `va` (FLUSH_ALL: of any).

@@ -157,6 +157,7 @@ struct vcpu {
 	bool nmi_masked;	   /* from its delivery to the next iret */
 	uint16_t virq_port[24];	   /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
+	uint8_t iopl;	     /* the guest's, 0 to 3; the CPU's is always 0 */
 	uint64_t flushed_at; /* the clock of tlb.c at its last full flush */
 	pthread_t thread;
 	int tid;
@@ -186,7 +187,6 @@ struct domain {
 	uint32_t max_ports;
 	uint32_t grant_frames; /* in use */
 	uint64_t vm_assist;
-	uint32_t iopl;
 
 	uint64_t boot_tsc; /* guest system time 0 */
 	uint64_t boot_ns;  /* CLOCK_MONOTONIC at boot_tsc */
@@ -370,6 +370,13 @@ void syscall_deliver(struct vcpu *v);
 void failsafe_deliver(struct vcpu *v);
 /* Deliver an NMI if nmi_deliverable() and the event upcall if event_deliverable(). */
 void event_deliver(struct vcpu *v);
+
+/* The types that vm_assist takes, a bit each. */
+#define VM_ASSISTS                                                                         \
+	(1UL << VMASST_TYPE_4gb_segments | 1UL << VMASST_TYPE_4gb_segments_notify |        \
+	 1UL << VMASST_TYPE_writable_pagetables | 1UL << VMASST_TYPE_pae_extended_cr3 |    \
+	 1UL << VMASST_TYPE_architectural_iopl | 1UL << VMASST_TYPE_runstate_update_flag | \
+	 1UL << VMASST_TYPE_m2p_strict)
 
 /* ---- grant.c, version.c, console.c, misc.c (vm_assist, physdev, multicall) ---- */
 long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t count, uint64_t,

@@ -84,8 +84,11 @@ static int validate_table(struct domain *d, uint64_t *table, enum frame_type lev
 		}
 		table[i] = e;
 	}
-	if (level == FT_L4) /* whatever the guest left there */
+	if (level == FT_L4) { /* whatever the guest left there */
 		memcpy(&table[256], d->l4_slot, sizeof(d->l4_slot));
+		if (!m2p_strict(d)) /* with its first use as a kernel's root */
+			table[256] = 0;
+	}
 	return 0;
 }
 

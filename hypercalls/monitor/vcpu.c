@@ -153,6 +153,8 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 		return -EINVAL;
 	}
 	v->user_cr3_mfn = c->ctrlreg[1] ? user : 0;
+	if (v->user_cr3_mfn)
+		m2p_for_user(d, v->user_cr3_mfn);
 
 	v->regs = c->user_regs;
 	v->regs.cs |= 3;
@@ -184,7 +186,7 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	v->gs_base_kernel = c->gs_base_kernel;
 	v->gs_base_user = c->gs_base_user;
 	if (!v->id)
-		d->vm_assist = c->vm_assist;
+		d->vm_assist = c->vm_assist & VM_ASSISTS;
 	v->initialised = true;
 	d->provider->root_changed(v);
 	if (d->provider->load_tables)

@@ -28,7 +28,7 @@ void user_back(struct trap_regs *regs)
 	regs->rflags = 0;
 }
 
-void user_init(void)
+bool user_try(void)
 {
 	long rc;
 
@@ -37,11 +37,18 @@ void user_init(void)
 	page_set_ro(user_root, true);
 	rc = mmuext(MMUEXT_NEW_USER_BASEPTR, va_to_mfn(user_root));
 	if (rc == -XEN_EOPNOTSUPP)
-		skip("there is no user mode");
+		return false;
 	check_eq("a user root", rc, 0);
 	trap_from_user = syscall_from_user = user_back;
 	trap_init_syscall();
 	HYPERVISOR_stack_switch(FLAT_KERNEL_SS, (unsigned long)entry_stack + STACK_SIZE);
+	return true;
+}
+
+void user_init(void)
+{
+	if (!user_try())
+		skip("there is no user mode");
 }
 
 /* The frame lies at the entry stack's end, where the next entry finds it used up. */

@@ -13,6 +13,7 @@
 
 /* Makes the root and loads it; skips the test where there is no user mode. */
 void user_init(void);
+bool user_try(void); /* false where there is none */
 extern uint64_t *user_root;
 /*
  * fn(arg) in user mode, until it returns, makes a system call or takes a trap. Which of these,

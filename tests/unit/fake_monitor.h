@@ -84,6 +84,10 @@ int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n)
 	return copy_to_guest(v, va, src, n);
 }
 
+void m2p_for_user(struct domain *d, uint64_t l4)
+{
+}
+
 void ldt_drop(struct vcpu *v)
 {
 }

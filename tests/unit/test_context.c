@@ -182,7 +182,7 @@ static void the_slots_of_a_root_that_is_none_are_empty(void **state)
 {
 	static const uint64_t empty[16];
 
-	assert_memory_equal(&table(user)[256], dom.l4_slot, sizeof(dom.l4_slot));
+	assert_memory_equal(&table(user)[257], &dom.l4_slot[1], 15 * sizeof(dom.l4_slot[0]));
 	assert_int_equal(toolstack_mmuext(&dom, MMUEXT_UNPIN_TABLE, user), 0);
 	assert_memory_equal(&table(user)[256], empty, sizeof(empty));
 	/* What is refused stays as it was. */
@@ -191,6 +191,26 @@ static void the_slots_of_a_root_that_is_none_are_empty(void **state)
 	assert_int_not_equal(toolstack_mmuext(&dom, MMUEXT_PIN_L4_TABLE, user), 0);
 	assert_int_equal(table(user)[256], 0x1234000);
 	assert_int_equal(table(user)[260], 0);
+}
+
+/* The table is shown by a kernel's root, or with m2p_strict by all that are no user's. */
+static void the_machine_to_physical_table_is_the_kernels(void **state)
+{
+	struct vcpu_guest_context *c = context(VGCF_in_kernel);
+
+	assert_int_equal(table(user)[256], 0);
+	c->ctrlreg[1] = xen_pfn_to_cr3(user);
+	assert_int_equal(vcpu_set_context(&vcpu, c), 0);
+	assert_int_equal(table(l4)[256], dom.l4_slot[0]);
+	assert_int_equal(table(user)[256], 0);
+	assert_int_equal(root_load(&vcpu, user), 0);
+	assert_int_equal(table(user)[256], dom.l4_slot[0]);
+	dom.vm_assist = 1UL << VMASST_TYPE_m2p_strict;
+	c->vm_assist = dom.vm_assist | 1UL << 40;
+	assert_int_equal(vcpu_set_context(&vcpu, c), 0);
+	assert_int_equal(table(user)[256], 0);
+	assert_int_equal(dom.vm_assist, 1UL << VMASST_TYPE_m2p_strict);
+	toolstack_mmuext(&dom, MMUEXT_UNPIN_TABLE, user);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -202,6 +222,7 @@ int main(void)
 		TEST(user_mode_needs_a_root),
 		TEST(another_ldt_at_the_same_root_is_not_the_old_one),
 		TEST(the_ldt_is_in_the_kernels_tables),
+		TEST(the_machine_to_physical_table_is_the_kernels),
 		TEST(the_slots_of_a_root_that_is_none_are_empty),
 	};
 
