@@ -25,9 +25,9 @@ int frame_validate(struct domain *d, uint64_t mfn, enum frame_type type);
 void frame_invalidate(struct domain *d, uint64_t mfn, enum frame_type type);
 /* The entry as Xen would store it, or -EINVAL in *rc for bits no guest may set. */
 uint64_t entry_adjust(uint64_t e, enum frame_type level, int *rc);
-/* References of one present entry of a table of this level. */
-int entry_get(struct domain *d, uint64_t e, enum frame_type level);
-void entry_put(struct domain *d, uint64_t e, enum frame_type level);
+/* References of one present entry of the table `table`, which has this level. */
+int entry_get(struct domain *d, uint64_t table, uint64_t e, enum frame_type level);
+void entry_put(struct domain *d, uint64_t table, uint64_t e, enum frame_type level);
 
 /* The machine-to-physical table is for kernels: only with this assist no user root shows it. */
 static inline bool m2p_strict(const struct domain *d)

@@ -47,12 +47,12 @@ int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new,
 		return rc;
 	if (preserve_ad)
 		new |= old &(PTE_A | PTE_D);
-	rc = entry_get(d, new, f->type);
+	rc = entry_get(d, table_mfn, new, f->type);
 	if (rc)
 		return rc;
 	__atomic_store_n(slot, new, __ATOMIC_SEQ_CST);
 	changed(d, table_mfn, index, old);
-	entry_put(d, old, f->type);
+	entry_put(d, table_mfn, old, f->type);
 	return 0;
 }
 

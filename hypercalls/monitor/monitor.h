@@ -82,7 +82,8 @@ struct frame {
 	uint8_t last_type; /* what it was when type_count fell to 0 */
 	uint32_t type_count;
 	uint32_t ref_count; /* all references: mappings, pins, roots */
-	uint32_t elsewhere; /* its memory is not in the memfd: see lend.c */
+	uint16_t elsewhere; /* its memory is not in the memfd: see lend.c */
+	int16_t linear;	    /* > 0: entries for tables of its level; < 0: such entries for it */
 	uint64_t lost_at;   /* the clock of tlb.c when type_count last fell to 0 */
 	uint64_t va_hint;   /* L1 only: linear base the mirror reached this table by, or ~0 */
 };

@@ -213,6 +213,31 @@ static void the_machine_to_physical_table_is_the_kernels(void **state)
 	toolstack_mmuext(&dom, MMUEXT_UNPIN_TABLE, user);
 }
 
+static int entry(uint64_t mfn, unsigned i, uint64_t e)
+{
+	return pte_update(&vcpu, mfn, i, e, false);
+}
+
+/* Linear tables: no cycle, and no reference left, whichever of them goes first. */
+static void a_root_may_name_roots_read_only(void **state)
+{
+	assert_int_equal(entry(l4, 5, pte(l4, PTE_RW)), -EINVAL);
+	assert_int_equal(entry(l4, 5, pte(l4, 0)), 0);
+	assert_int_equal(dom.frame[l4].type_count, 1);
+	assert_int_equal(entry(l4, 6, pte(user, 0)), 0);
+	assert_int_equal(entry(user, 6, pte(l4, 0)), -EINVAL);
+	assert_int_equal(entry(user, 7, pte(user, 0)), 0);
+	assert_int_equal(dom.frame[user].linear, -1);
+	assert_int_equal(dom.frame[l4].linear, 1);
+	assert_int_equal(toolstack_mmuext(&dom, MMUEXT_UNPIN_TABLE, user), 0);
+	assert_int_equal(dom.frame[user].type, FT_L4);
+	assert_int_equal(toolstack_mmuext(&dom, MMUEXT_UNPIN_TABLE, l4), 0);
+	for (uint64_t mfn = data; mfn <= user; mfn++) {
+		assert_int_equal(dom.frame[mfn].ref_count, 0);
+		assert_int_equal(dom.frame[mfn].linear, 0);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -223,6 +248,7 @@ int main(void)
 		TEST(another_ldt_at_the_same_root_is_not_the_old_one),
 		TEST(the_ldt_is_in_the_kernels_tables),
 		TEST(the_machine_to_physical_table_is_the_kernels),
+		TEST(a_root_may_name_roots_read_only),
 		TEST(the_slots_of_a_root_that_is_none_are_empty),
 	};
 
