@@ -33,6 +33,8 @@ void guest_soft_interrupt(struct vcpu *v, unsigned vector)
 
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 {
+	if (pt_write_wanted(v, error) && pt_write(v, va))
+		return;
 	v->cr2 = va;
 	/* Ring 3 is the guest's kernel mode as well, which the CPU does not know. */
 	trap_deliver(v, VECTOR_PF, (error & ~PF_USER) | (v->kernel_mode ? 0 : PF_USER));

@@ -55,6 +55,11 @@ bool descriptor_check(uint64_t *desc);
 bool ldt_map(struct vcpu *v, unsigned page);
 void ldt_drop(struct vcpu *v);
 
+/* mmu.c: the L1 table that maps va in the kernel's root, or INVALID_MFN. */
+uint64_t l1_of(struct vcpu *v, uint64_t va);
+/* Of a page table: one entry, if it is `old` still; -EAGAIN if not, else as pte_update(). */
+int pte_exchange(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old, uint64_t new);
+
 /*
  * mmu.c: the guest's list of `count` requests of `size` bytes, one after the other until one
  * fails. How many were done goes to `pdone`. -E2BIG beyond `max`.

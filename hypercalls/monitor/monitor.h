@@ -401,6 +401,12 @@ void guest_exception(struct vcpu *v, unsigned vector, uint64_t error);
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error);
 void guest_soft_interrupt(struct vcpu *v, unsigned vector); /* `int n` at rip */
 
+/* ---- pt_write.c: stores to page tables (Zydis) ---- */
+/* May a page fault with this error code be one? Then pt_write() has to have vector registers. */
+bool pt_write_wanted(const struct vcpu *v, uint64_t error);
+/* The store at v->regs.rip, to va. True: done, v->regs moved on; false: the guest's page fault. */
+bool pt_write(struct vcpu *v, uint64_t va);
+
 /* ---- emulate.c: privileged instructions (Zydis) ---- */
 /* The instruction at v->regs.rip raised #GP (`error`) or #UD. True: done, v->regs moved on (or a
  * different trap delivered); false: the caller delivers the trap. */

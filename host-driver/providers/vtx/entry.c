@@ -13,6 +13,7 @@
 #include "hypercalls/monitor/mm.h"
 
 #define VECTOR_PF   14
+#define PF_PRESENT  1
 #define FLAG_TF	    0x100UL
 #define FLAG_RF	    0x10000UL
 #define CR0_TS	    8UL
@@ -167,6 +168,23 @@ static void no_memory(struct vcpu *v, struct vtx_state *s, uint64_t va)
 		domain_crash(v, "the host has no memory for a page of the guest's");
 }
 
+/* An instruction to carry out, perhaps, by a decoder that uses vector registers. */
+static void exception(struct vcpu *v, struct vtx_state *s, unsigned vector, uint64_t error)
+{
+	uint8_t area[2688 + 64], *fpu = (uint8_t *)(((uintptr_t)area + 63) & -64UL);
+
+	if (s->ts)
+		set_ts(s, false);
+	memset(fpu + 512, 0, 64);
+	asm volatile("xsave64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
+	if (vector == VECTOR_PF)
+		guest_page_fault(v, s->cr2, error);
+	else
+		guest_exception(v, vector, error);
+	asm volatile("xrstor64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
+	s->dirty = 1; /* CR0.TS again */
+}
+
 static void page_fault(struct vcpu *v, struct vtx_state *s, uint64_t va, uint64_t error)
 {
 	const uint64_t ldt = va - (area_of(v) + AREA_LDT);
@@ -176,7 +194,7 @@ static void page_fault(struct vcpu *v, struct vtx_state *s, uint64_t va, uint64_
 		no_memory(v, s, va);
 		return;
 	}
-	if (ldt < 16 * PAGE_SIZE) {
+	if (ldt < 16 * PAGE_SIZE && !(error & PF_PRESENT)) {
 		pthread_mutex_lock(&v->d->lock);
 		done = ldt_map(v, ldt / PAGE_SIZE);
 		pthread_mutex_unlock(&v->d->lock);
@@ -184,21 +202,10 @@ static void page_fault(struct vcpu *v, struct vtx_state *s, uint64_t va, uint64_
 			return;
 		va = v->ldt_base + ldt;
 	}
-	guest_page_fault(v, va, error & 0xff);
-}
-
-/* #GP and #UD may be an instruction to carry out, by a decoder that uses vector registers. */
-static void exception(struct vcpu *v, struct vtx_state *s, unsigned vector, uint64_t error)
-{
-	uint8_t area[2688 + 64], *fpu = (uint8_t *)(((uintptr_t)area + 63) & -64UL);
-
-	if (s->ts)
-		set_ts(s, false);
-	memset(fpu + 512, 0, 64);
-	asm volatile("xsave64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
-	guest_exception(v, vector, error);
-	asm volatile("xrstor64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
-	s->dirty = 1; /* CR0.TS again */
+	if (pt_write_wanted(v, error))
+		exception(v, s, VECTOR_PF, error);
+	else
+		guest_page_fault(v, va, error & 0xff);
 }
 
 bool vtx_trap(struct vcpu *v)
