@@ -9,92 +9,62 @@
  */
 #include <cpuid.h>
 
+#include "hypercalls/monitor/cpuid.h"
 #include "hypercalls/monitor/decode.h"
 
-#define MSR_EFER	   0xc0000080
-#define MSR_FS_BASE	   0xc0000100
-#define MSR_GS_BASE	   0xc0000101
-#define MSR_KERNEL_GS_BASE 0xc0000102
-#define MSR_PAT		   0x277
-#define EFER_PV		   0xd01 /* SCE, LME, LMA, NXE: what a 64-bit PV kernel runs under */
-#define XEN_PAT		   0x050100070406UL /* Xen's fixed PAT layout */
-
-#define CR0_TS 8UL
+#define CR0_TS	    8UL
+#define CR4_OSXSAVE (1UL << 18)
+#define VECTOR_UD   6
 
 static const uint8_t forced_prefix[5] = {0x0f, 0x0b, 'x', 'e', 'n'};
 
-/* Leaves as a PV guest of this machine sees them: Xen's own at 0x40000000, no VMX, no MONITOR. */
-static void emulate_cpuid(regs_t *r)
+static void cpuid_host(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-	uint32_t leaf = r->rax, sub = r->rcx, a = 0, b = 0, c = 0, d = 0;
+	__cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
+}
 
-	switch (leaf) {
-	case 0x40000000:
-		a = 0x40000002;
-		b = 0x566e6558; /* "XenVMMXenVMM" */
-		c = 0x65584d4d;
-		d = 0x4d4d566e;
-		break;
-	case 0x40000001: a = 4 << 16 | 17; break;
-	case 0x40000002:
-		a = 1; /* hypercall pages */
-		b = 0x40000000;
-		break;
-	default:
-		if (leaf >= 0x40000000 && leaf < 0x40010000)
-			break;
-		__cpuid_count(leaf, sub, a, b, c, d);
-		if (leaf == 1) {
-			/* MONITOR, VMX, SMX, PCID, TSC-deadline; it is a guest */
-			c &= ~(1U << 3 | 1U << 5 | 1U << 6 | 1U << 17 | 1U << 24);
-			c |= 1U << 31;
-			/* VME, PSE, MTRR, PGE, PSE36: Xen has these only for HVM */
-			d &= ~(1U << 1 | 1U << 3 | 1U << 12 | 1U << 13 | 1U << 17);
-		}
-		if (leaf == 7 && !sub) {
-			b &= ~(1U << 7 | 1U << 10 | 1U << 20); /* SMEP, INVPCID, SMAP */
-			c &= ~(1U << 2 | 1U << 3 | 1U << 4);   /* UMIP, PKU, OSPKE */
-		}
-		if (leaf == 0x80000001)
-			c &= ~(1U << 2); /* SVM */
-		break;
-	}
-	r->rax = a;
-	r->rbx = b;
-	r->rcx = c;
-	r->rdx = d;
+/* The bare instruction knows what the guest's CR4 says; the prefixed one says what could be on. */
+void guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+	cpuid_guest(cpuid_host, v->id, v->xcr0, leaf, sub, r);
+	if (leaf == 1 && !(v->cr4 & CR4_OSXSAVE))
+		r[2] &= ~CPUID_OSXSAVE;
+}
+
+static void emulate_cpuid(struct vcpu *v)
+{
+	uint32_t r[4];
+
+	cpuid_guest(cpuid_host, v->id, v->xcr0, v->regs.rax, v->regs.rcx, r);
+	v->regs.rax = r[0];
+	v->regs.rbx = r[1];
+	v->regs.rcx = r[2];
+	v->regs.rdx = r[3];
+}
+
+/*
+ * The CPU keeps all states the host has on; the guest's choice is what it is told the areas'
+ * sizes for.
+ */
+static bool emulate_xsetbv(struct vcpu *v)
+{
+	const uint64_t val = (uint32_t)v->regs.rax | v->regs.rdx << 32;
+
+	if ((uint32_t)v->regs.rcx || !xcr0_valid(cpuid_host, val))
+		return false;
+	v->xcr0 = val;
+	return true;
 }
 
 static bool emulate_rdmsr(struct vcpu *v)
 {
 	uint64_t val;
 
-	switch ((uint32_t)v->regs.rcx) {
-	case MSR_EFER: val = EFER_PV; break;
-	case MSR_PAT: val = XEN_PAT; break;
-	case MSR_FS_BASE: val = v->fs_base; break;
-	case MSR_GS_BASE: val = v->gs_base_kernel; break;
-	case MSR_KERNEL_GS_BASE: val = v->gs_base_user; break;
-	default: return false;
-	}
+	if (!msr_read(v, v->regs.rcx, &val))
+		return false;
 	v->regs.rax = (uint32_t)val;
 	v->regs.rdx = val >> 32;
 	return true;
-}
-
-static bool emulate_wrmsr(struct vcpu *v)
-{
-	uint64_t val = (uint32_t)v->regs.rax | v->regs.rdx << 32;
-	unsigned which;
-
-	switch ((uint32_t)v->regs.rcx) {
-	case MSR_FS_BASE: which = SEGBASE_FS; break;
-	case MSR_GS_BASE: which = SEGBASE_GS_KERNEL; break;
-	case MSR_KERNEL_GS_BASE: which = SEGBASE_GS_USER; break;
-	case MSR_EFER: return val == EFER_PV;
-	default: return false;
-	}
-	return do_set_segment_base(v, which, val, 0, 0, 0) == 0;
 }
 
 static bool read_cr(struct vcpu *v, unsigned cr, uint64_t *val)
@@ -128,7 +98,7 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t val)
 		rc = root_load(v, val >> PAGE_SHIFT);
 		pthread_mutex_unlock(&v->d->lock);
 		return rc == 0;
-	case 4: return val == v->cr4;
+	case 4: v->cr4 = cr4_guest(val); return true;
 	default: return false;
 	}
 }
@@ -198,8 +168,10 @@ static bool emulate_one(struct vcpu *v, const ZydisDecodedInstruction *i,
 	switch (i->mnemonic) {
 	case ZYDIS_MNEMONIC_MOV: return emulate_mov(v, ops);
 	case ZYDIS_MNEMONIC_RDMSR: return emulate_rdmsr(v);
-	case ZYDIS_MNEMONIC_WRMSR: return emulate_wrmsr(v);
-	case ZYDIS_MNEMONIC_CPUID: emulate_cpuid(&v->regs); return true;
+	case ZYDIS_MNEMONIC_WRMSR:
+		return msr_write(v, v->regs.rcx, (uint32_t)v->regs.rax | v->regs.rdx << 32);
+	case ZYDIS_MNEMONIC_CPUID: emulate_cpuid(v); return true;
+	case ZYDIS_MNEMONIC_XSETBV: return emulate_xsetbv(v);
 	case ZYDIS_MNEMONIC_CLTS: do_fpu_taskswitch(v, 0, 0, 0, 0, 0); return true;
 	case ZYDIS_MNEMONIC_CLI:
 	case ZYDIS_MNEMONIC_STI: /* the virtual flag is upcall_mask: with IOPL, no effect */
@@ -234,6 +206,10 @@ bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error)
 		return false;
 	if (vector == 13 && !v->kernel_mode && !by_iopl(n.i.mnemonic))
 		return false;
+	if (n.i.mnemonic == ZYDIS_MNEMONIC_XSETBV && !(v->cr4 & CR4_OSXSAVE)) {
+		trap_deliver(v, VECTOR_UD, -1);
+		return true;
+	}
 	if (!emulate_one(v, &n.i, n.op))
 		return false;
 	insn_done(v, skip + n.i.length);

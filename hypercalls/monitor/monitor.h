@@ -140,7 +140,7 @@ struct vcpu {
 	uint64_t event_callback, failsafe_callback, syscall_callback;
 	uint32_t callback_flags;
 	uint64_t kernel_sp, kernel_ss;
-	uint64_t cr0, cr2, cr3_mfn, user_cr3_mfn, cr4;
+	uint64_t cr0, cr2, cr3_mfn, user_cr3_mfn, cr4, xcr0;
 	uint64_t debugreg[8];
 	uint64_t gs_base_kernel, gs_base_user;
 	uint64_t gdt_mfn[14];
@@ -326,6 +326,7 @@ long do_vcpu_op(struct vcpu *v, uint64_t cmd, uint64_t id, uint64_t arg, uint64_
 long do_set_timer_op(struct vcpu *v, uint64_t deadline, uint64_t, uint64_t, uint64_t, uint64_t);
 int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c); /* d->lock held */
 void vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c);
+uint64_t cr4_guest(uint64_t val);	      /* what CR4 reads as once a guest has written val */
 void vcpu_wake(struct vcpu *v);		      /* any thread; wakes block/poll, kicks the guest */
 void time_init(struct domain *d);	      /* measures TSC against CLOCK_MONOTONIC */
 uint64_t system_time(const struct domain *d); /* ns since boot */
@@ -407,10 +408,16 @@ bool pt_write_wanted(const struct vcpu *v, uint64_t error);
 /* The store at v->regs.rip, to va. True: done, v->regs moved on; false: the guest's page fault. */
 bool pt_write(struct vcpu *v, uint64_t va);
 
+/* ---- msr.c: RDMSR and WRMSR; false: #GP. ---- */
+bool msr_read(struct vcpu *v, uint32_t msr, uint64_t *val);
+bool msr_write(struct vcpu *v, uint32_t msr, uint64_t val);
+
 /* ---- emulate.c: privileged instructions (Zydis) ---- */
 /* The instruction at v->regs.rip raised #GP (`error`) or #UD. True: done, v->regs moved on (or a
  * different trap delivered); false: the caller delivers the trap. */
 bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error);
+/* CPUID without the forced-emulation prefix, where it can be caught. No libc. */
+void guest_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4]);
 
 /* ---- hypercalls/pvdom: the broker's side ---- */
 /* One request to the broker and its answer; -errno. Never with d->lock held. fds: up to 2 in. */

@@ -12,7 +12,8 @@
 #define EFLAGS_CLEAR  0x1a7000UL /* IOPL, NT, VM, VIF, VIP */
 #define CR0_TS	      0x8UL
 #define CR0_PV	      0x80050033UL /* PE MP ET NE WP AM PG */
-#define CR4_PV	      0x2660UL	   /* PAE MCE OSFXSR OSXMMEXCPT, as Xen shows a PV guest */
+#define CR4_PV	      0x660UL	   /* PAE MCE OSFXSR OSXMMEXCPT, as Xen shows a PV guest */
+#define CR4_OWN	      0x5000cUL	   /* TSD DE FSGSBASE OSXSAVE: the guest's own choice */
 #define ASSIST_UPDATE (1UL << VMASST_TYPE_runstate_update_flag)
 
 static bool canonical(uint64_t va)
@@ -103,6 +104,11 @@ static int take_gdt(struct vcpu *v, const unsigned long *mfn, uint64_t entries)
 	return 0;
 }
 
+uint64_t cr4_guest(uint64_t val)
+{
+	return (val & CR4_OWN) | CR4_PV;
+}
+
 static bool context_ok(const struct vcpu *v, const struct vcpu_guest_context *c)
 {
 	/* User mode needs a root for it, and a provider that has that mode. */
@@ -171,7 +177,8 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	v->kernel_sp = c->kernel_sp;
 	/* As on Xen: TS is the guest's, the rest what the machine has; builders leave both zero. */
 	v->cr0 = (c->ctrlreg[0] & CR0_TS) | CR0_PV;
-	v->cr4 = c->ctrlreg[4] ? c->ctrlreg[4] : CR4_PV;
+	v->cr4 = cr4_guest(c->ctrlreg[4]);
+	v->xcr0 = 1; /* x87 alone, as from a reset */
 	/* Debug registers by the same rules as the hypercall; a bad one is dropped. */
 	for (int i = 0; i < 8; i++)
 		if (i != 4 && i != 5)

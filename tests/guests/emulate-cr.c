@@ -57,6 +57,26 @@ static int wrmsr(uint32_t msr, uint64_t value)
 	return vector_of(forbidden_wrmsr, (void *)(unsigned long)msr);
 }
 
+#define OWN_CR4 0x5000cul /* TSD DE FSGSBASE OSXSAVE, as far as the CPU has them */
+
+/* A guest may choose four bits; what it wants of others is ignored, and no fault. */
+static void cr4_bits(uint64_t cr4)
+{
+	for (unsigned int i = 0; i < 32; i++) {
+		const uint64_t bit = 1ul << i;
+
+		check_eq("cr4: write a bit", vector_of(forbidden_write_cr4, (void *)(cr4 ^ bit)),
+			 -1);
+		if (bit & OWN_CR4)
+			continue;
+		check_eq("cr4: one that is not the guest's", (long)forbidden_read_cr4(), (long)cr4);
+	}
+	check_eq("cr4: DE", vector_of(forbidden_write_cr4, (void *)(cr4 | 8)), -1);
+	check_eq("cr4: DE is set", (long)forbidden_read_cr4(), (long)(cr4 | 8));
+	check_eq("cr4: write back", vector_of(forbidden_write_cr4, (void *)cr4), -1);
+	check_eq("cr4: as before", (long)forbidden_read_cr4(), (long)cr4);
+}
+
 static void control(void)
 {
 	uint64_t cr0 = forbidden_read_cr0(), cr4 = forbidden_read_cr4();
@@ -75,6 +95,7 @@ static void control(void)
 	check_eq("fpu_taskswitch", HYPERVISOR_fpu_taskswitch(0), 0);
 	check_eq("cr0: PG stays", vector_of(forbidden_write_cr0, (void *)(cr0 & ~(1ul << 31))), 13);
 	check_eq("cr4: write back", vector_of(forbidden_write_cr4, (void *)cr4), -1);
+	cr4_bits(cr4);
 	check_eq("cr2: write", vector_of(forbidden_write_cr2, (void *)0x123456), -1);
 	check_eq("cr2: reads back", (long)forbidden_read_cr2(), 0x123456);
 	check_eq("cr2: is the one in memory", (long)this_vcpu->arch.cr2, 0x123456);
