@@ -137,23 +137,37 @@ static void on_ept_violation(struct thread *t)
 	inject_fault(t, VECTOR_PF, write << 1 | (run->cs & 3 ? 4 : 0) | fetch << 4 | PV_FAULT_HOST);
 }
 
+static void (*cpuid_of_user)(uint32_t leaf, uint32_t sub, uint32_t r[4]);
+
+void pv_user_cpuid(void (*answer)(uint32_t leaf, uint32_t sub, uint32_t r[4]))
+{
+	cpuid_of_user = answer;
+}
+
+static void on_cpuid(struct pvhost_run *run)
+{
+	uint32_t r[4];
+
+	if (cpuid_of_user && run->cs & 3)
+		cpuid_of_user(run->rax, run->rcx, r);
+	else
+		__cpuid_count(run->rax, run->rcx, r[0], r[1], r[2], r[3]);
+	run->rax = r[0];
+	run->rbx = r[1];
+	run->rcx = r[2];
+	run->rdx = r[3];
+	run->rip += run->instruction_length;
+}
+
 static void handle_exit(struct thread *t)
 {
 	struct pvhost_run *run = t->run;
-	unsigned a, b, c, d;
 
 	switch (run->exit_reason) {
 	case PVHOST_EXIT_VMCALL: on_vmcall(t); break;
 	case PVHOST_EXIT_EPT_VIOLATION: on_ept_violation(t); break;
 	case PVHOST_EXIT_IRQ_WINDOW: break;
-	case PVHOST_EXIT_CPUID:
-		__cpuid_count(run->rax, run->rcx, a, b, c, d);
-		run->rax = a;
-		run->rbx = b;
-		run->rcx = c;
-		run->rdx = d;
-		run->rip += run->instruction_length;
-		break;
+	case PVHOST_EXIT_CPUID: on_cpuid(run); break;
 	case PVHOST_EXIT_HLT:
 		run->rip += run->instruction_length;
 		run->shadow = 0;

@@ -148,6 +148,11 @@ static inline bool pv_from_user(const struct pv_frame *f)
 /* FS base of ring 3: thread-local storage. `base` must be canonical, whoever asks for it. */
 uint64_t pv_user_fs(void);
 void pv_user_set_fs(uint64_t base);
+/*
+ * Who answers CPUID in ring 3 (eax to edx in r), instead of the CPU. Called by the thread's other
+ * half, outside; it may use CPUID itself, but no libc.
+ */
+void pv_user_cpuid(void (*answer)(uint32_t leaf, uint32_t sub, uint32_t r[4]));
 /* A system call of the host. Returns -errno like the kernel. From inside and outside. */
 long pv_host_call(long nr, long a1, long a2, long a3, long a4, long a5, long a6);
 

@@ -48,6 +48,12 @@ _Static_assert(sizeof(struct vtx_state) <= S_STACK_TOP - 512, "room for a frame"
 
 #define MAX_RAM (1UL << 38)
 
+/* Ring 3 is the guest. */
+static void user_cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+	guest_cpuid(current, leaf, sub, r);
+}
+
 /* Here, before anything depends on it: who asked for the best that works gets another provider. */
 static int domain_init(struct domain *d)
 {
@@ -63,6 +69,7 @@ static int domain_init(struct domain *d)
 	vtx_process = getpid();
 	pv_physical_reserve(MAX_RAM);
 	vtx_monitor_faults();
+	pv_user_cpuid(user_cpuid);
 	return 0;
 }
 
