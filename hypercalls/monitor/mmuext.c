@@ -120,9 +120,9 @@ static int set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
 {
 	if (entries > 8192 || base & (PAGE_SIZE - 1) || !addr_ok(base))
 		return -EINVAL;
-	ldt_drop(v);
 	v->ldt_base = base;
 	v->ldt_entries = entries;
+	ldt_drop(v); /* tells the provider, also of the new size */
 	return 0;
 }
 

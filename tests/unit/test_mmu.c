@@ -277,6 +277,29 @@ static void roots_and_the_ldt(void **state)
 	assert_int_equal(mmuext(99, 0), -ENOSYS);
 }
 
+static uint32_t loaded_entries;
+static uint64_t loaded_base;
+
+static void load_tables(struct vcpu *v)
+{
+	loaded_entries = v->ldt_entries;
+	loaded_base = v->ldt_base;
+}
+
+static void the_provider_learns_the_size_of_a_new_ldt(void **state)
+{
+	static const struct provider cpu = {.load_tables = load_tables};
+	struct mmuext_op op = {.cmd = MMUEXT_SET_LDT, .arg1.linear_addr = VA};
+
+	dom.provider = &cpu;
+	for (op.arg2.nr_ents = 1; op.arg2.nr_ents < 4; op.arg2.nr_ents++) {
+		memcpy(args(0), &op, sizeof(op));
+		assert_int_equal(do_mmuext_op(&vcpu, VA, 1, 0, DOMID_SELF, 0), 0);
+		assert_int_equal(loaded_entries, op.arg2.nr_ents);
+		assert_int_equal(loaded_base, VA);
+	}
+}
+
 static void vcpus_share_a_root_where_the_provider_shows_one(void **state)
 {
 	static const struct provider one = {
@@ -497,6 +520,7 @@ int main(void)
 		T(entries_get_the_bits_xen_gives_them),
 		T(a_change_above_the_l1_forgets_every_mapping),
 		T(roots_and_the_ldt),
+		T(the_provider_learns_the_size_of_a_new_ldt),
 		T(vcpus_share_a_root_where_the_provider_shows_one),
 		T(what_was_a_table_is_written_after_a_flush),
 		T(no_user_root_where_the_provider_shows_one_root),
