@@ -9,6 +9,7 @@
 #define MAX_PERIOD    (NS * 60 * 60 * 24 * 365)
 #define EFLAGS_IF     0x200UL
 #define EFLAGS_ONE    0x002UL
+#define IOPL_SHIFT    12
 #define EFLAGS_CLEAR  0x1a7000UL /* IOPL, NT, VM, VIF, VIP */
 #define CR0_TS	      0x8UL
 #define CR0_PV	      0x80050033UL /* PE MP ET NE WP AM PG */
@@ -165,6 +166,7 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	v->regs = c->user_regs;
 	v->regs.cs |= 3;
 	v->regs.ss |= 3;
+	v->iopl = v->regs.rflags >> IOPL_SHIFT & 3;
 	v->regs.rflags = (v->regs.rflags & ~EFLAGS_CLEAR) | EFLAGS_IF | EFLAGS_ONE;
 	for (int i = 0; i < 256; i++) {
 		v->traps[i].address = c->trap_ctxt[i].address;
@@ -210,6 +212,7 @@ void vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c)
 		    (VGCF_failsafe_disables_events | VGCF_syscall_disables_events)) |
 		   (v->kernel_mode ? VGCF_in_kernel : 0) | (v->online ? VGCF_online : 0);
 	c->user_regs = v->regs;
+	c->user_regs.rflags |= (uint64_t)v->iopl << IOPL_SHIFT;
 	for (int i = 0; i < 256; i++) {
 		c->trap_ctxt[i].vector = i;
 		c->trap_ctxt[i].address = v->traps[i].address;

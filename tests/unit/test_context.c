@@ -120,6 +120,18 @@ static struct vcpu_guest_context *context(uint32_t flags)
 	return &c;
 }
 
+static void io_privilege_is_in_the_flags(void **state)
+{
+	struct vcpu_guest_context *c = context(VGCF_in_kernel);
+
+	c->user_regs.rflags = 0x2000;
+	assert_int_equal(vcpu_set_context(&vcpu, c), 0);
+	assert_int_equal(vcpu.iopl, 2);
+	assert_int_equal(vcpu.regs.rflags & 0x3000, 0);
+	vcpu_get_context(&vcpu, c);
+	assert_int_equal(c->user_regs.rflags & 0x3000, 0x2000);
+}
+
 static void areas_are_in_the_kernels_tables_in_user_mode_too(void **state)
 {
 	const struct vcpu_runstate_info *area =
@@ -243,6 +255,7 @@ static void a_root_may_name_roots_read_only(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(io_privilege_is_in_the_flags),
 		TEST(areas_are_in_the_kernels_tables_in_user_mode_too),
 		TEST(user_mode_needs_a_root),
 		TEST(another_ldt_at_the_same_root_is_not_the_old_one),
