@@ -148,6 +148,11 @@ static inline bool pv_from_user(const struct pv_frame *f)
 /* FS base of ring 3: thread-local storage. `base` must be canonical, whoever asks for it. */
 uint64_t pv_user_fs(void);
 void pv_user_set_fs(uint64_t base);
+/*
+ * VM exits of this thread's vCPU so far, and how many of them were for the host's own interrupts,
+ * which is to say none of the thread's doing. 0 and 0 outside.
+ */
+void pv_exits(uint64_t *all, uint64_t *interrupts);
 /* A system call of the host. Returns -errno like the kernel. From inside and outside. */
 long pv_host_call(long nr, long a1, long a2, long a3, long a4, long a5, long a6);
 

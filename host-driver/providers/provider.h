@@ -54,6 +54,8 @@ struct provider {
 	void (*toggle)(struct vcpu *v);
 	/* v->gdt_*, v->ldt_* or v->fpu_ts changed. Any thread while v rests. NULL: no effect. */
 	void (*load_tables)(struct vcpu *v);
+	/* VM exits of v's so far, and those of them for the host's interrupts. NULL: there are none. */
+	void (*exits)(uint64_t *all, uint64_t *interrupts);
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
 };

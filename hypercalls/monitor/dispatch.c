@@ -89,6 +89,7 @@ const struct hypercall hypercall_table[NR_HYPERCALLS] = {
 	[__HYPERVISOR_xenpmu_op] = {do_xenpmu_op, false},
 	[__HYPERVISOR_hypfs_op] = {do_denied, false},
 	[__HYPERVISOR_arch_0] = {do_denied, false}, /* machine checks */
+	[__HYPERVISOR_arch_7] = {do_extension, false},
 };
 
 long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,

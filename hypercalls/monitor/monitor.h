@@ -368,6 +368,9 @@ void failsafe_deliver(struct vcpu *v);
 /* Deliver an NMI if nmi_deliverable() and the event upcall if event_deliverable(). */
 void event_deliver(struct vcpu *v);
 
+/* ---- extension.c: what Xen does not have (abi/pavane/extension.h) ---- */
+long do_extension(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+
 /* ---- grant.c, version.c, console.c, misc.c (vm_assist, physdev, multicall) ---- */
 long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t count, uint64_t,
 		       uint64_t);

@@ -158,5 +158,6 @@ const struct provider provider_vtx = {
 	.save_segments = save_segments,
 	.toggle = toggle,
 	.load_tables = area_tables,
+	.exits = pv_exits,
 	.fill_hypercall_page = fill_hypercall_page,
 };
