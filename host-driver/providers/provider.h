@@ -52,7 +52,7 @@ struct provider {
 	void (*save_segments)(struct vcpu *v);
 	/* v->kernel_mode is about to change. */
 	void (*toggle)(struct vcpu *v);
-	/* v->gdt_*, v->ldt_* or v->fpu_ts changed. Any thread while v rests. NULL: no effect. */
+	/* v->gdt_*, v->ldt_*, v->info or v->fpu_ts changed. Any thread while v rests. NULL: no effect. */
 	void (*load_tables)(struct vcpu *v);
 	/* VM exits of v's so far, and those of them for the host's interrupts. NULL: there are none. */
 	void (*exits)(uint64_t *all, uint64_t *interrupts);

@@ -114,6 +114,12 @@ struct vcpu {
 	regs_t regs;
 	uint64_t fs_base;
 	bool kernel_mode; /* the direct provider knows no other */
+	bool nmi_masked;  /* from its delivery to the next iret */
+	uint32_t callback_flags;
+	uint64_t kernel_sp, syscall_callback;
+	uint64_t gs_base_kernel, gs_base_user;
+	uint64_t user_cr3_mfn, cr2;
+	struct guest_trap traps[256];
 
 	struct domain *d;
 	uint32_t id;
@@ -135,13 +141,10 @@ struct vcpu {
 	int8_t time_shift;
 	volatile bool time_busy; /* in time_publish: a signal handler stays out */
 
-	struct guest_trap traps[256];
-	uint64_t event_callback, failsafe_callback, syscall_callback;
-	uint32_t callback_flags;
-	uint64_t kernel_sp, kernel_ss;
-	uint64_t cr0, cr2, cr3_mfn, user_cr3_mfn, cr4;
+	uint64_t event_callback, failsafe_callback;
+	uint64_t kernel_ss;
+	uint64_t cr0, cr3_mfn, cr4;
 	uint64_t debugreg[8];
-	uint64_t gs_base_kernel, gs_base_user;
 	uint64_t gdt_mfn[14];
 	uint32_t gdt_entries;
 	uint64_t ldt_base;
@@ -154,7 +157,6 @@ struct vcpu {
 	volatile uint64_t timer_armed; /* the system time it is set for, 0: it is not */
 	bool in_multicall;
 	volatile bool nmi_pending; /* VCPUOP_send_nmi: deliver vector 2 at the next look */
-	bool nmi_masked;	   /* from its delivery to the next iret */
 	uint16_t virq_port[24];	   /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
 	uint64_t flushed_at; /* the clock of tlb.c at its last full flush */

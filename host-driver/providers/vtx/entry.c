@@ -12,10 +12,9 @@
 #include "host-driver/providers/vtx/vtx.h"
 #include "hypercalls/monitor/mm.h"
 
-#define VECTOR_PF 14
-#define FLAG_TF	  0x100UL
-#define FLAG_RF	  0x10000UL
-#define CR0_TS	  8UL
+#define FLAG_TF 0x100UL
+#define FLAG_RF 0x10000UL
+#define CR0_TS	8UL
 
 #define MAX_NO_MEMORY 1000 /* times in a row that the host refuses the same page */
 

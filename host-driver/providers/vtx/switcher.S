@@ -10,12 +10,15 @@
 #define S(field) (switcher + AREA_STATE + (field))(%rip)
 #define V(field) (switcher + AREA_VCPU + VCPU_SHIFT + (field))(%rip)
 
-	.macro	push_regs
+	.macro	push_first
 	push	%rdi
 	push	%rsi
 	push	%rdx
 	push	%rcx
 	push	%rax
+	.endm
+
+	.macro	push_rest
 	push	%r8
 	push	%r9
 	push	%r10
@@ -73,8 +76,12 @@ switcher:
 	.endif
 	testb	$3, 16(%rsp)
 	jz	1f
+	.if	\nr == VECTOR_PF
+	jmp	fast_page_fault
+	.else
 	movl	$\nr, 4(%rsp)
 	jmp	from_guest
+	.endif
 1:	push	$\nr
 	jmp	from_ring0
 	.endm
@@ -99,6 +106,11 @@ from_ring0:
 
 /* Its frame lies where that of the guest was, which is gone: `before` has it. */
 from_return:
+	mov	16(%rsp), %rax
+	lea	fast_begin(%rip), %rcx
+	sub	%rcx, %rax
+	cmp	$(fast_end - fast_begin), %rax
+	jb	fast_fault
 	lea	return_insn(%rip), %rax
 	cmp	%rax, 16(%rsp)
 	jne	dead
@@ -116,9 +128,11 @@ dead:
 
 /* rsp is at error code and vector in v->regs, what the CPU pushed above them. */
 from_guest:
-	push_regs
-	cld
+	push_first
 	mov	%cr2, %rax
+slow_trap:
+	push_rest
+	cld
 	mov	%rax, S(S_CR2)
 	become_monitor
 	mov	S(S_MONITOR_RSP), %rsp
@@ -135,8 +149,14 @@ switcher_syscall:
 	push	$SEL_GUEST_CS
 	push	%rcx
 	push	$0
-	push_regs
+	push_first
 	movq	$SEL_GUEST_SS, V(V_SS)
+	cmpb	$0, V(V_KERNEL_MODE)
+	je	fast_syscall
+	cmp	$HYPERCALL_IRET, %rax
+	je	fast_iret
+slow_syscall:
+	push_rest
 	become_monitor
 	mov	S(S_MONITOR_RSP), %rsp
 	call	*S(S_SYSCALL)
@@ -176,6 +196,8 @@ flush:
 	btrq	$63, S(S_CR3)
 	btrq	$63, S(S_CR3 + 8)
 	jmp	2b
+
+#include "host-driver/providers/vtx/fast.S"
 
 	.org	switcher + CODE_PAGES * 4096 /* an error if there is more */
 
