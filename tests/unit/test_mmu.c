@@ -335,7 +335,7 @@ static void what_was_a_table_is_written_after_a_flush(void **state)
 static void no_user_root_where_the_provider_shows_one_root(void **state)
 {
 	static const struct provider one = {
-		.one_root = true, .invalidate = invalidate, .invalidate_all = invalidate_all};
+		.one_root = true, .invalidate = invalidate, .root_changed = root_changed};
 	const uint64_t other = frame_alloc(&dom, 0, 40);
 
 	dom.provider = &one;
