@@ -37,6 +37,7 @@ uint64_t walk(struct vcpu *v, uint64_t va)
 	if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
 	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))
 		return 0;
+#pragma GCC unroll 4
 	for (int shift = 39; shift >= 12; shift -= 9) {
 		const uint64_t *table = frame_ptr(v->d, mfn);
 
@@ -52,20 +53,43 @@ uint64_t walk(struct vcpu *v, uint64_t va)
 	return mfn < v->d->nr_frames ? (e & ~(PTE_RW | PTE_NX)) | rw | nx : 0;
 }
 
+/*
+ * The page of va, or NULL. What walk() said lately is remembered for as long as no page table
+ * changes: most accesses are to the guest kernel's stack, again and again.
+ */
+static inline uint8_t *guest_page(struct vcpu *v, uint64_t va, bool write)
+{
+	const uint64_t root = v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, page = va & PAGE_MASK;
+	const uint64_t clock = __atomic_load_n(&v->d->map_clock, __ATOMIC_ACQUIRE);
+	struct known_page *k = &v->known[va >> PAGE_SHIFT & (KNOWN_PAGES - 1)];
+	uint64_t e;
+
+	if ((write ? k->va == (page | KNOWN_WRITABLE) : (k->va & PAGE_MASK) == page) &&
+	    k->root == root && k->clock == clock)
+		return k->p;
+	e = walk(v, va);
+	if (!(e & PTE_P) || (write && !(e & PTE_RW)))
+		return NULL;
+	*k = (struct known_page){page | (e & PTE_RW ? KNOWN_WRITABLE : 0), root, clock,
+				 frame_ptr(v->d, pte_mfn(e))};
+	return k->p;
+}
+
 enum direction { READ, WRITE, CLEAR };
 
+/* Page by page. */
 static int access_guest(struct vcpu *v, uint8_t *buf, uint64_t va, size_t n, enum direction dir)
 {
 	if (n && va + (n - 1) < va) /* a buffer does not go round the end of the address space */
 		return -EFAULT;
 	while (n) {
-		uint64_t e = walk(v, va), off = va & (PAGE_SIZE - 1);
+		uint64_t off = va & (PAGE_SIZE - 1);
 		size_t len = PAGE_SIZE - off < n ? PAGE_SIZE - off : n;
-		uint8_t *p;
+		uint8_t *p = guest_page(v, va, dir != READ);
 
-		if (!(e & PTE_P) || (dir != READ && !(e & PTE_RW)))
+		if (!p)
 			return -EFAULT;
-		p = (uint8_t *)frame_ptr(v->d, pte_mfn(e)) + off;
+		p += off;
 		if (dir == READ)
 			memcpy(buf, p, len);
 		else if (dir == WRITE)
@@ -79,14 +103,46 @@ static int access_guest(struct vcpu *v, uint8_t *buf, uint64_t va, size_t n, enu
 	return 0;
 }
 
+/* Within one page, as nearly all are; and not empty. */
+static inline bool in_one_page(uint64_t va, size_t n)
+{
+	return n - 1 < PAGE_SIZE - (va & (PAGE_SIZE - 1));
+}
+
+void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write)
+{
+	uint8_t *p;
+
+	if (!in_one_page(va, n))
+		return NULL;
+	p = write ? guest_page(v, va, true) : guest_page(v, va, false);
+	return p ? p + (va & (PAGE_SIZE - 1)) : NULL;
+}
+
 int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n)
 {
-	return access_guest(v, dst, va, n, READ);
+	const uint8_t *p;
+
+	if (!in_one_page(va, n))
+		return access_guest(v, dst, va, n, READ);
+	p = guest_page(v, va, false);
+	if (!p)
+		return -EFAULT;
+	memcpy(dst, p + (va & (PAGE_SIZE - 1)), n);
+	return 0;
 }
 
 int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 {
-	return access_guest(v, (void *)src, va, n, WRITE);
+	uint8_t *p;
+
+	if (!in_one_page(va, n))
+		return access_guest(v, (void *)src, va, n, WRITE);
+	p = guest_page(v, va, true);
+	if (!p)
+		return -EFAULT;
+	memcpy(p + (va & (PAGE_SIZE - 1)), src, n);
+	return 0;
 }
 
 int clear_guest(struct vcpu *v, uint64_t va, size_t n)

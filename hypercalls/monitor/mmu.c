@@ -51,6 +51,8 @@ int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new,
 	if (rc)
 		return rc;
 	__atomic_store_n(slot, new, __ATOMIC_SEQ_CST);
+	if (old & PTE_P)
+		map_changed(d);
 	changed(d, table_mfn, index, old);
 	entry_put(d, old, f->type);
 	return 0;

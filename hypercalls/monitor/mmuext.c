@@ -100,9 +100,7 @@ static int set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
 {
 	if (entries > 8192 || base & (PAGE_SIZE - 1) || !addr_ok(base))
 		return -EINVAL;
-	ldt_drop(v);
-	v->ldt_base = base;
-	v->ldt_entries = entries;
+	ldt_set(v, base, entries);
 	return 0;
 }
 

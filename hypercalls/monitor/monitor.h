@@ -106,6 +106,14 @@ struct guest_trap {
 	uint8_t flags; /* bits 0-1 DPL, bit 2 mask events */
 };
 
+/* A page of guest memory as copy.c last found it; right while root and clock are the same. */
+#define KNOWN_PAGES    4
+#define KNOWN_WRITABLE 1 /* in `va` */
+struct known_page {
+	uint64_t va, root, clock;
+	uint8_t *p;
+};
+
 /* Guest registers in the order of Xen's public struct vcpu_guest_context.user_regs. */
 typedef struct cpu_user_regs regs_t;
 
@@ -160,6 +168,7 @@ struct vcpu {
 	uint16_t virq_port[24];	   /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
 	uint64_t flushed_at; /* the clock of tlb.c at its last full flush */
+	struct known_page known[KNOWN_PAGES];
 	pthread_t thread;
 	int tid;
 	void *provider; /* the provider's own */
@@ -181,6 +190,7 @@ struct domain {
 	uint64_t *m2p;	      /* machine to physical, nr_frames entries, for the guest to read */
 	uint64_t l4_slot[16]; /* the provider's entries of every L4 table, slots 256 to 271 */
 	uint64_t tlb_clock;
+	uint64_t map_clock; /* moves on when any page table changes; never 0 */
 	uint64_t alloc_hint;
 
 	struct shared_info *shared;
@@ -239,6 +249,11 @@ long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a
 int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n);
 int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n);
 int clear_guest(struct vcpu *v, uint64_t va, size_t n);
+/*
+ * Guest memory itself, where [va, va + n) is within one page; else, or if there is none, NULL.
+ * For loads and stores at once: no longer after any call that may change a page table.
+ */
+void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write);
 /* Walk v's current root: the leaf PTE of va with the rights of all levels ANDed in (P, RW, NX),
  * or 0. Frame number checked against d->nr_frames. */
 uint64_t walk(struct vcpu *v, uint64_t va);
@@ -339,7 +354,10 @@ void domain_unpause(struct domain *d);
 void runstate_set(struct vcpu *v, int state);
 void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out); /* any thread */
 void runstate_publish(struct vcpu *v);
-bool vcpu_must_park(const struct vcpu *v);
+static inline bool vcpu_must_park(const struct vcpu *v)
+{
+	return v->d->pause || v->d->shutdown != -1 || !v->online;
+}
 void domain_shutdown(struct domain *d, int reason, const char *why); /* tells the broker */
 /* From a vCPU's thread: the broker is told when that vCPU parks; from ctl: it is not told. */
 /* A guest broke the ABI's last rule: shut the domain down as crashed. d->lock may be held or not.
