@@ -3,9 +3,9 @@
  * The benchmark guest: what the hypervisor's work for a guest costs, in ticks of the TSC, which
  * in Bochs counts the instructions of the whole machine. The same image runs on Pavane and on Xen.
  *
- * For each row a line "bench ROW TICKS EXITS INTERRUPTS OPS ROUNDS": ticks of the median round of
- * OPS operations; VM exits in all ROUNDS together, those for the host's interrupts apart ("-"
- * where the hypervisor does not count any).
+ * For each row a line "bench ROW TICKS OPS ROUNDS TOTAL EXITS INTERRUPTS": ticks of the median
+ * round, which is OPS operations; and of all ROUNDS together the ticks, the VM exits, and those of
+ * them for the host's interrupts ("-" where the hypervisor counts no exits).
  */
 #include <pavane/extension.h>
 #include <pv/event.h>
@@ -113,7 +113,7 @@ static uint64_t median(uint64_t *samples)
 static void row(const char *name, long (*loop)(unsigned int n), const char *user)
 {
 	struct pavane_vm_exits before, after;
-	uint64_t samples[ROUNDS], mid;
+	uint64_t samples[ROUNDS], total;
 	bool failed = false;
 
 	/* What is touched for the first time has its own price. */
@@ -122,19 +122,20 @@ static void row(const char *name, long (*loop)(unsigned int n), const char *user
 	else
 		in_user(user);
 	before = exits();
+	total = rdtsc();
 	for (unsigned int i = 0; i < ROUNDS; i++)
 		samples[i] = loop ? in_kernel(loop, &failed) : in_user(user);
+	total = rdtsc() - total;
 	after = exits();
 	if (failed) {
 		printf("not ok bench %s: the operation failed\n", name);
 		return;
 	}
-	mid = median(samples);
+	printf("bench %s %lu %u %u %lu ", name, median(samples), OPS, ROUNDS, total);
 	if (exits_counted)
-		printf("bench %s %lu %lu %lu %u %u\n", name, mid, after.all - before.all,
-		       after.interrupts - before.interrupts, OPS, ROUNDS);
+		printf("%lu %lu\n", after.all - before.all, after.interrupts - before.interrupts);
 	else
-		printf("bench %s %lu - - %u %u\n", name, mid, OPS, ROUNDS);
+		printf("- -\n");
 }
 
 /* Only the one event comes up: the console's and the like wait. */
@@ -185,7 +186,7 @@ static void ticks_print(void)
 	const uint64_t since = rdtsc();
 
 	__asm__ volatile(".rept %c0; nop; .endr" : : "i"(NOPS));
-	printf("bench nops %lu - - %u 1\n", rdtsc() - since, NOPS);
+	printf("bench nops %lu %u\n", rdtsc() - since, NOPS);
 }
 
 int guest_main(void)
