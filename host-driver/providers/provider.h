@@ -52,9 +52,12 @@ struct provider {
 	void (*save_segments)(struct vcpu *v);
 	/* v->kernel_mode is about to change. */
 	void (*toggle)(struct vcpu *v);
-	/* v->gdt_*, v->ldt_*, v->info or v->fpu_ts changed. Any thread while v rests. NULL: no effect. */
+	/*
+	 * v->gdt_*, v->ldt_*, v->info or v->fpu_ts changed (any thread while v rests), or
+	 * d->vm_assist (any thread). NULL: no effect.
+	 */
 	void (*load_tables)(struct vcpu *v);
-	/* VM exits of v's so far, and those of them for the host's interrupts. NULL: there are none. */
+	/* The calling vCPU's VM exits so far, and those for the host's interrupts. NULL: none. */
 	void (*exits)(uint64_t *all, uint64_t *interrupts);
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);

@@ -20,10 +20,15 @@ long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint
 	if (type >= 64 || !(ASSISTS >> type & 1))
 		return -EINVAL;
 	switch ((uint32_t)cmd) {
-	case VMASST_CMD_enable: v->d->vm_assist |= 1UL << type; return 0;
-	case VMASST_CMD_disable: v->d->vm_assist &= ~(1UL << type); return 0;
+	case VMASST_CMD_enable: v->d->vm_assist |= 1UL << type; break;
+	case VMASST_CMD_disable: v->d->vm_assist &= ~(1UL << type); break;
 	default: return -ENOSYS;
 	}
+	/* A provider may have a short way for those without. */
+	for (uint32_t i = 0; i < v->d->nr_vcpus && v->d->provider->load_tables; i++)
+		if (v->d->vcpu[i])
+			v->d->provider->load_tables(v->d->vcpu[i]);
+	return 0;
 }
 
 /*

@@ -155,15 +155,16 @@ static uint64_t descriptor_page(uint64_t mfn, bool used)
 		    : pv_physical_of(no_descriptors) | READONLY;
 }
 
-/* For the switcher: an event that waits sends it to the monitor. */
+/* For fast.S, which knows nothing of an IOPL: frames with one are the monitor's. */
 static void info_map(struct vcpu *v)
 {
+	const bool simple = !(v->d->vm_assist >> VMASST_TYPE_architectural_iopl & 1);
 	struct vtx_state *s = state_of(v);
 	const uint64_t at = (uint64_t)((uint8_t *)v->info - v->d->ram);
 
 	s->no_info[0] = 1;
 	s->info = area_of(v) + AREA_STATE + offsetof(struct vtx_state, no_info);
-	if (!v->info)
+	if (!v->info || !simple)
 		return;
 	*entry(v, AREA_INFO) = (at & PAGE_MASK) | DATA;
 	s->info = area_of(v) + AREA_INFO + at % PAGE_SIZE;

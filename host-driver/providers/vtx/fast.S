@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The part of the switcher that finishes the commonest entries by itself, in the guest's own address
- * space and without the monitor: a user's system call, a page fault, the iret hypercall. What each
- * does is what traps.c does; where anything is out of the ordinary it leaves all as it was and goes
- * the slow way, to traps.c.
+ * The part of the switcher that finishes the commonest entries by itself, in the guest's own
+ * address space and without the monitor: a user's system call, a page fault, the iret hypercall.
+ * What each does is what traps.c does; where anything is out of the ordinary it leaves all as it
+ * was and goes the slow way, to traps.c. So it does wherever area.c says that an event waits.
  *
  * To other threads the vCPU has not left the guest: whoever changes something that it must see
  * kicks it, and the interrupt comes with its next instruction. Guest memory is written and read
@@ -66,6 +66,8 @@ fast_begin:
 
 /* rcx and r11 are the frame's rip and flags, and lost to the user. */
 fast_syscall:
+	cmpb	$0, S(S_DIRTY)
+	jne	slow_syscall
 	mov	S(S_INFO), %rdx
 	cmpw	$0, INFO_PENDING(%rdx)	/* nor masked: a user's flag IF is always set */
 	jne	slow_syscall
@@ -101,6 +103,8 @@ fast_syscall:
  * waits, or selectors that might not load, are for the slow way, which reads all of it again.
  */
 fast_iret:
+	cmpb	$0, S(S_DIRTY)
+	jne	slow_syscall
 	cmpb	$0, V(V_NMI_MASKED)
 	jne	slow_syscall
 	mov	V(V_RSP), %rsi
@@ -116,12 +120,12 @@ fast_iret:
 	cmp	$1, %edi
 	ja	slow_iret		/* not canonical */
 	mov	S(S_INFO), %rdi
+	cmpb	$0, INFO_PENDING(%rdi)
+	jne	slow_iret
 	test	$FLAG_TF, %r11d
 	jnz	slow_iret
 	test	$FLAG_IF, %r11d
 	jz	4f
-	cmpb	$0, INFO_PENDING(%rdi)
-	jne	slow_iret
 	movb	$0, INFO_MASK(%rdi)
 1:	and	$~FLAGS_IRET, %r11d
 	testb	$IN_SYSCALL, 25(%rsi)
@@ -263,6 +267,8 @@ slow_iret:
  */
 fast_page_fault:
 	push_first
+	cmpb	$0, S(S_DIRTY)
+	jne	slow_page_fault
 	mov	S(S_INFO), %rdx
 	cmpb	$0, INFO_PENDING(%rdx)
 	jne	slow_page_fault

@@ -14,6 +14,7 @@
 #define ASSERT_S(offset, member) \
 	_Static_assert(offsetof(struct vtx_state, member) == (offset), "state: " #member)
 ASSERT_S(S_IN_GUEST, in_guest);
+ASSERT_S(S_DIRTY, dirty);
 ASSERT_S(S_FLUSH, flush);
 ASSERT_S(S_CR3, cr3);
 ASSERT_S(S_KEEP, keep);

@@ -38,6 +38,7 @@
 
 /* struct vtx_state; asserted in vtx.c. */
 #define S_IN_GUEST    0x00
+#define S_DIRTY	      0x01
 #define S_FLUSH	      0x04
 #define S_CR3	      0x08 /* [0] user, [1] kernel */
 #define S_KEEP	      0x18
