@@ -294,7 +294,7 @@ static int stay(struct vcpu *v, const struct event *event, struct fault *fault)
 			break;
 		action = EXIT_INTERRUPT;
 	}
-	if (action == EXIT_INTERRUPT)
+	if (action == EXIT_INTERRUPT || action == EXIT_EPT)
 		tell_interrupted(v);
 	vcpu_leave(v);
 	return action;

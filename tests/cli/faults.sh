@@ -1,12 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # kill -9 of every process there is: the others answer with an error or go on, nothing is left.
+#   faults.sh [--provider process|vtx]   of the guests; auto
 set -u
 cd "$(dirname "$0")/../.."
 BIN=$PWD/build/bin
 GUEST=$PWD/build/guest/pv-guest
 PAVANE_RUNDIR=$(mktemp -d)
 export PAVANE_RUNDIR
+command -v pgrep >/dev/null || { echo "not ok faults: pgrep is missing (procps)"; exit 1; }
+provider=auto
+[ "${1:-}" != --provider ] || provider=$2
 passed=0 failed=0
 
 check() { # description, command...
@@ -37,7 +41,7 @@ none() { # no process by these names, within two seconds
 	return 1
 }
 pvctl() { timeout 20 "$BIN/pvctl" "$@"; }
-create() { pvctl create --kernel "$GUEST" --memory 16 --name "$@"; }
+create() { pvctl create --kernel "$GUEST" --provider "$provider" --memory 16 --name "$@"; }
 fails_soon() { # an error, not a hang (124) and not a signal
 	"$@"
 	local rc=$?
@@ -83,7 +87,7 @@ check "its domain goes away" gone one
 check "the other is still there" listed two
 check "kill -9 of xenconsoled" kill_ours xenconsoled
 sleep 1
-check "the console answers again" bash -c "printf 'help\nhalt\n' | timeout 20 $BIN/pvctl create --kernel $GUEST --memory 16 --name three -c"
+check "the console answers again" bash -c "printf 'help\nhalt\n' | timeout 20 $BIN/pvctl create --kernel $GUEST --provider $provider --memory 16 --name three -c"
 check "kill -9 of xenstored" kill_ours xenstored
 check "list still answers, with or without the store" bash -c "timeout 10 $BIN/pvctl list; [ \$? -lt 124 ]"
 check "destroy by number works without the store" bash -c "timeout 10 $BIN/pvctl destroy two || timeout 10 $BIN/pvctl destroy 2"

@@ -63,7 +63,8 @@ static void exceptions(void)
 	*(volatile uint8_t *)page = 9;
 	check(faulted == (uint64_t)page && page[0] == 9, "a page fault and its repair", "%lx",
 	      faulted);
-	check(fault_error == 2, "it was a write", "error %lx", fault_error);
+	check(fault_error == (2 | PV_FAULT_HOST), "it was a write, which the host refused",
+	      "error %lx", fault_error);
 	pv_on(PV_VECTOR_PAGE_FAULT, NULL, 0);
 	pv_on(PV_VECTOR_BREAKPOINT, on_breakpoint, PV_NO_FPU);
 	__asm__ volatile("int3" : "=a"(rax));
@@ -101,6 +102,37 @@ static void interrupts(void)
 	before = ticks;
 	raise(SIGUSR1);
 	check(ticks == before + 1, "a signal is an interrupt", "%u", ticks - before);
+}
+
+#define FRESH (8u << 20)
+
+static volatile unsigned served;
+static volatile bool nested;
+
+static void on_tick_touching(struct pv_frame *f)
+{
+	static unsigned at;
+
+	nested |= !(f->rflags & 0x200);
+	for (unsigned i = 0; i < 16; i++, at = (at + 4096) % FRESH)
+		page[at]++;
+	served++;
+}
+
+/* A signal while the host finds a page must not bring back the interrupt of before it. */
+static void interrupts_and_memory(void)
+{
+	page = mmap(NULL, FRESH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	madvise(page, FRESH, MADV_NOHUGEPAGE);
+	served = 0;
+	pv_on(40, on_tick_touching, PV_NO_FPU);
+	pv_timer(1000000, 200000, 40);
+	while (served < 2000)
+		if (served % 128 == 127)
+			madvise(page, FRESH, MADV_DONTNEED);
+	pv_timer(0, 0, 40);
+	check(!nested, "handlers that touch new memory, under a fast timer", "one inside another");
+	munmap(page, FRESH);
 }
 
 static void *second(void *arg)
@@ -180,6 +212,7 @@ int main(void)
 	memory();
 	exceptions();
 	interrupts();
+	interrupts_and_memory();
 	processes();
 	pv_leave();
 	check(ring() == 3 && !pv_inside(), "leave", "ring %u", ring());

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Programs that try the driver without a library, for the lab.
 PVHOST_TESTS := $(addprefix $(B)/tests/pvhost/,exits exit fuzz hotplug kill leak many memory others \
-	pressure refused share suspend unload)
+	poweroff pressure refused share suspend unload)
 
 $(PVHOST_TESTS): $(B)/tests/pvhost/%: tests/pvhost/%.c tests/pvhost/raw.c tests/pvhost/raw.h \
 		host-driver/abi/pvhost.h
