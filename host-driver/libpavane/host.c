@@ -160,7 +160,6 @@ static void handle_exit(struct thread *t)
 		signal_wait(t);
 		break;
 	case PVHOST_EXIT_CR:
-	case PVHOST_EXIT_DR:
 	case PVHOST_EXIT_IO:
 	case PVHOST_EXIT_RDMSR:
 	case PVHOST_EXIT_WRMSR:

@@ -38,8 +38,9 @@ const char *controls_choose(const struct vmx_msrs *m, struct controls *c)
 		    &c->pin))
 		return "exits for interrupts and NMIs";
 	/*
-	 * Exits for what would reach past the process: ports, debug registers, CR8 (the host's
-	 * TPR), MSRs but those of the bitmap; and for what would stop the CPU: hlt, mwait.
+	 * Exits for what would reach past the process: ports, debug registers (until they are
+	 * switched), CR8 (the host's TPR), MSRs but those of the bitmap; and for what would stop
+	 * the CPU: hlt, mwait.
 	 * No exits for what is the process's own: CR3, invlpg, rdtsc, pause.
 	 */
 	if (!choose(m->proc,
@@ -63,7 +64,7 @@ const char *controls_choose(const struct vmx_msrs *m, struct controls *c)
 	if (!choose(m->proc2, SECONDARY_EXEC_ENABLE_EPT, like2, SECONDARY_EXEC_ENABLE_XSAVES,
 		    &c->proc2))
 		return "EPT";
-	if (!choose(m->exit, VM_EXIT_HOST_ADDR_SPACE_SIZE, 0,
+	if (!choose(m->exit, VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS, 0,
 		    VM_EXIT_ACK_INTR_ON_EXIT | VM_EXIT_SAVE_IA32_EFER | VM_EXIT_LOAD_IA32_EFER,
 		    &c->exit))
 		return "a 64-bit host";

@@ -104,6 +104,7 @@ enum exit_action {
 	EXIT_MCE,
 	EXIT_REFLECT, /* an exception that only passes by: inject it again */
 	EXIT_EPT,
+	EXIT_DEBUG, /* its first use of the debug registers */
 	EXIT_NOP,
 	EXIT_USER,
 };
@@ -166,6 +167,8 @@ struct vcpu {
 	int cpu;  /* whose host state the VMCS has; -1: none yet */
 	u64 rip;  /* as last told to the process */
 	u64 lstar, star, sfmask, kernel_gs_base;
+	bool debug; /* it uses the debug registers: they are switched at each entry and exit */
+	u64 dr[4];  /* DR6 is in the run page, DR7 in the VMCS */
 	u64 host_lstar, host_star, host_sfmask, host_kernel_gs_base, host_debugctl;
 };
 

@@ -16,6 +16,7 @@ enum exit_action exit_action(u32 reason, u32 intr_info, u64 rax)
 	switch (reason & 0xffff) {
 	case EXIT_REASON_EXTERNAL_INTERRUPT: return EXIT_INTERRUPT;
 	case EXIT_REASON_EPT_VIOLATION: return EXIT_EPT;
+	case EXIT_REASON_DR_ACCESS: return EXIT_DEBUG;
 	case EXIT_REASON_VMCALL: return rax == PVHOST_NOP ? EXIT_NOP : EXIT_USER;
 	case EXIT_REASON_EXCEPTION_NMI: break;
 	default: return EXIT_USER;

@@ -26,6 +26,9 @@
 
 static DEFINE_IDA(vpids);
 
+#define DR6_BITS    0xe00f /* DR6: what happened; the others are constant here */
+#define DR7_ENABLED 0xff   /* DR7: any breakpoint is on */
+
 /* What user mode must see to before the thread may go on (as KVM has it). */
 #define WORK (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME)
 
@@ -99,11 +102,51 @@ static void vcpu_arrive(struct vcpu *v)
 		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 }
 
+static void debug_use(struct vcpu *v, bool on)
+{
+	const u32 proc = vmcs_read(CPU_BASED_VM_EXEC_CONTROL) & ~CPU_BASED_MOV_DR_EXITING;
+
+	v->debug = on;
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, proc | (on ? 0 : CPU_BASED_MOV_DR_EXITING));
+}
+
+/*
+ * Of the debug registers VMX switches DR7 alone. With that off, here and after an exit, the others
+ * are out of use; but the host's, if it has any, must be back before its interrupts are on.
+ */
+static void debug_in(const struct vcpu *v)
+{
+	set_debugreg(0, 7);
+	set_debugreg(v->dr[0], 0);
+	set_debugreg(v->dr[1], 1);
+	set_debugreg(v->dr[2], 2);
+	set_debugreg(v->dr[3], 3);
+	set_debugreg((READ_ONCE(v->run->dr6) & DR6_BITS) | DR6_RESERVED, 6);
+}
+
+static void debug_out(struct vcpu *v)
+{
+	unsigned long dr6;
+
+	get_debugreg(v->dr[0], 0);
+	get_debugreg(v->dr[1], 1);
+	get_debugreg(v->dr[2], 2);
+	get_debugreg(v->dr[3], 3);
+	get_debugreg(dr6, 6);
+	v->run->dr6 = dr6 & DR6_BITS;
+	set_debugreg(DR6_RESERVED, 6);
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+}
+
 static void vcpu_leave(struct vcpu *v)
 {
 	swap_msrs_out(v);
-	if (vtx_on()) /* not while the machine reboots */
+	if (vtx_on()) { /* not while the machine reboots */
+		if (v->debug && !(vmcs_read(GUEST_DR7) & DR7_ENABLED))
+			debug_use(v, false);
 		vmcs_clear(v);
+	}
 	/* An exit leaves the GDT 64 KiB long and the TSS without its I/O bitmap. */
 	load_fixmap_gdt(smp_processor_id());
 	invalidate_tss_limit();
@@ -152,7 +195,7 @@ static void take_inputs(struct vcpu *v, const struct event *event)
 {
 	const struct pvhost_run *run = v->run;
 	const u64 rip = READ_ONCE(run->rip);
-	const u32 proc = vmx.proc |
+	const u32 proc = (v->debug ? vmx.proc & ~CPU_BASED_MOV_DR_EXITING : vmx.proc) |
 			 (READ_ONCE(run->irq_window) ? CPU_BASED_INTR_WINDOW_EXITING : 0);
 
 	vmcs_write(GUEST_RIP, rip);
@@ -203,7 +246,7 @@ static void reinject(struct pvhost_run *run, enum exit_action action)
 		event = exit_reinject(vmcs_read(VM_EXIT_INTR_INFO));
 		error = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
 		if ((event & INTR_INFO_VECTOR_MASK) == 1)
-			run->dr6 |= vmcs_read(EXIT_QUALIFICATION);
+			run->dr6 |= vmcs_read(EXIT_QUALIFICATION) & DR6_BITS;
 	}
 	if (event)
 		inject(event, error, vmcs_read(VM_EXIT_INSTRUCTION_LEN));
@@ -245,6 +288,7 @@ static enum exit_action handle(struct vcpu *v, struct fault *fault)
 
 	switch (action) {
 	case EXIT_USER: tell(v, reason); break;
+	case EXIT_DEBUG: debug_use(v, true); break; /* and again */
 	case EXIT_NOP:
 		vmcs_write(GUEST_RIP, vmcs_read(GUEST_RIP) + vmcs_read(VM_EXIT_INSTRUCTION_LEN));
 		break;
@@ -265,7 +309,7 @@ static enum exit_action handle(struct vcpu *v, struct fault *fault)
 static int stay(struct vcpu *v, const struct event *event, struct fault *fault)
 {
 	int action = EXIT_INTERRUPT;
-	bool resume = false;
+	bool resume = false, failed;
 
 	vcpu_arrive(v);
 	if (event)
@@ -274,7 +318,12 @@ static int stay(struct vcpu *v, const struct event *event, struct fault *fault)
 		if (test_thread_flag(TIF_NEED_FPU_LOAD))
 			switch_fpu_return();
 		guest_timing_enter_irqoff();
-		if (enter(v->run, resume)) {
+		if (v->debug)
+			debug_in(v);
+		failed = enter(v->run, resume);
+		if (v->debug)
+			debug_out(v);
+		if (failed) {
 			WARN_ONCE(1, "pvhost: VM entry refused: error %llu\n",
 				  vmcs_read(VM_INSTRUCTION_ERROR));
 			take_interrupts();

@@ -59,6 +59,8 @@ struct provider {
 	void (*load_tables)(struct vcpu *v);
 	/* The calling vCPU's VM exits so far, and those for the host's interrupts. NULL: none. */
 	void (*exits)(uint64_t *all, uint64_t *interrupts);
+	/* v->debugreg[] changed. Any thread while v rests. NULL: breakpoints are never met. */
+	void (*load_debug)(struct vcpu *v);
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
 };

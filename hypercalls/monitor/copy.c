@@ -30,9 +30,14 @@ void *frame_ptr(struct domain *d, uint64_t mfn)
 	return d->ram && mfn < d->nr_frames ? d->ram + (mfn << PAGE_SHIFT) : NULL;
 }
 
-uint64_t walk(struct vcpu *v, uint64_t va)
+static inline uint64_t root_of(const struct vcpu *v)
 {
-	uint64_t mfn = v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, e = 0, rw = PTE_RW, nx = 0;
+	return v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn;
+}
+
+static uint64_t walk_root(struct vcpu *v, uint64_t mfn, uint64_t va)
+{
+	uint64_t e = 0, rw = PTE_RW, nx = 0;
 
 	if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
 	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))
@@ -53,13 +58,23 @@ uint64_t walk(struct vcpu *v, uint64_t va)
 	return mfn < v->d->nr_frames ? (e & ~(PTE_RW | PTE_NX)) | rw | nx : 0;
 }
 
+uint64_t walk(struct vcpu *v, uint64_t va)
+{
+	return walk_root(v, root_of(v), va);
+}
+
+uint64_t walk_kernel(struct vcpu *v, uint64_t va)
+{
+	return walk_root(v, v->cr3_mfn, va);
+}
+
 /*
  * The page of va, or NULL. What walk() said lately is remembered for as long as no page table
  * changes: most accesses are to the guest kernel's stack, again and again.
  */
-static inline uint8_t *guest_page(struct vcpu *v, uint64_t va, bool write)
+static inline uint8_t *guest_page(struct vcpu *v, uint64_t root, uint64_t va, bool write)
 {
-	const uint64_t root = v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, page = va & PAGE_MASK;
+	const uint64_t page = va & PAGE_MASK;
 	const uint64_t clock = __atomic_load_n(&v->d->map_clock, __ATOMIC_ACQUIRE);
 	struct known_page *k = &v->known[va >> PAGE_SHIFT & (KNOWN_PAGES - 1)];
 	uint64_t e;
@@ -67,7 +82,7 @@ static inline uint8_t *guest_page(struct vcpu *v, uint64_t va, bool write)
 	if ((write ? k->va == (page | KNOWN_WRITABLE) : (k->va & PAGE_MASK) == page) &&
 	    k->root == root && k->clock == clock)
 		return k->p;
-	e = walk(v, va);
+	e = walk_root(v, root, va);
 	if (!(e & PTE_P) || (write && !(e & PTE_RW)))
 		return NULL;
 	*k = (struct known_page){page | (e & PTE_RW ? KNOWN_WRITABLE : 0), root, clock,
@@ -78,14 +93,15 @@ static inline uint8_t *guest_page(struct vcpu *v, uint64_t va, bool write)
 enum direction { READ, WRITE, CLEAR };
 
 /* Page by page. */
-static int access_guest(struct vcpu *v, uint8_t *buf, uint64_t va, size_t n, enum direction dir)
+static int access_guest(struct vcpu *v, uint64_t root, uint8_t *buf, uint64_t va, size_t n,
+			enum direction dir)
 {
 	if (n && va + (n - 1) < va) /* a buffer does not go round the end of the address space */
 		return -EFAULT;
 	while (n) {
 		uint64_t off = va & (PAGE_SIZE - 1);
 		size_t len = PAGE_SIZE - off < n ? PAGE_SIZE - off : n;
-		uint8_t *p = guest_page(v, va, dir != READ);
+		uint8_t *p = guest_page(v, root, va, dir != READ);
 
 		if (!p)
 			return -EFAULT;
@@ -115,7 +131,7 @@ void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write)
 
 	if (!in_one_page(va, n))
 		return NULL;
-	p = write ? guest_page(v, va, true) : guest_page(v, va, false);
+	p = write ? guest_page(v, root_of(v), va, true) : guest_page(v, root_of(v), va, false);
 	return p ? p + (va & (PAGE_SIZE - 1)) : NULL;
 }
 
@@ -124,8 +140,8 @@ int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n)
 	const uint8_t *p;
 
 	if (!in_one_page(va, n))
-		return access_guest(v, dst, va, n, READ);
-	p = guest_page(v, va, false);
+		return access_guest(v, root_of(v), dst, va, n, READ);
+	p = guest_page(v, root_of(v), va, false);
 	if (!p)
 		return -EFAULT;
 	memcpy(dst, p + (va & (PAGE_SIZE - 1)), n);
@@ -137,15 +153,20 @@ int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 	uint8_t *p;
 
 	if (!in_one_page(va, n))
-		return access_guest(v, (void *)src, va, n, WRITE);
-	p = guest_page(v, va, true);
+		return access_guest(v, root_of(v), (void *)src, va, n, WRITE);
+	p = guest_page(v, root_of(v), va, true);
 	if (!p)
 		return -EFAULT;
 	memcpy(p + (va & (PAGE_SIZE - 1)), src, n);
 	return 0;
 }
 
+int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n)
+{
+	return access_guest(v, v->cr3_mfn, (void *)src, va, n, WRITE);
+}
+
 int clear_guest(struct vcpu *v, uint64_t va, size_t n)
 {
-	return access_guest(v, NULL, va, n, CLEAR);
+	return access_guest(v, root_of(v), NULL, va, n, CLEAR);
 }

@@ -73,7 +73,7 @@ bool ldt_map(struct vcpu *v, unsigned page)
 
 	if (page >= 16 || page * 512 >= v->ldt_entries || v->ldt_mfn[page])
 		return false;
-	e = walk(v, v->ldt_base + page * PAGE_SIZE);
+	e = walk_kernel(v, v->ldt_base + page * PAGE_SIZE);
 	if (!(e & PTE_P) || frame_get_type(v->d, pte_mfn(e), FT_SEGDESC))
 		return false;
 	v->ldt_mfn[page] = pte_mfn(e);

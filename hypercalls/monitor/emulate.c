@@ -8,9 +8,8 @@
  * so Zydis may use them.
  */
 #include <cpuid.h>
-#include <Zydis/Zydis.h>
 
-#include "hypercalls/monitor/monitor.h"
+#include "hypercalls/monitor/decode.h"
 
 #define MSR_EFER	   0xc0000080
 #define MSR_FS_BASE	   0xc0000100
@@ -23,30 +22,6 @@
 #define CR0_TS 8UL
 
 static const uint8_t forced_prefix[5] = {0x0f, 0x0b, 'x', 'e', 'n'};
-
-/* The user_regs member that a 64-bit general register lives in, or NULL. */
-static uint64_t *gpr(regs_t *r, ZydisRegister reg)
-{
-	switch (ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg)) {
-	case ZYDIS_REGISTER_RAX: return &r->rax;
-	case ZYDIS_REGISTER_RCX: return &r->rcx;
-	case ZYDIS_REGISTER_RDX: return &r->rdx;
-	case ZYDIS_REGISTER_RBX: return &r->rbx;
-	case ZYDIS_REGISTER_RSP: return &r->rsp;
-	case ZYDIS_REGISTER_RBP: return &r->rbp;
-	case ZYDIS_REGISTER_RSI: return &r->rsi;
-	case ZYDIS_REGISTER_RDI: return &r->rdi;
-	case ZYDIS_REGISTER_R8: return &r->r8;
-	case ZYDIS_REGISTER_R9: return &r->r9;
-	case ZYDIS_REGISTER_R10: return &r->r10;
-	case ZYDIS_REGISTER_R11: return &r->r11;
-	case ZYDIS_REGISTER_R12: return &r->r12;
-	case ZYDIS_REGISTER_R13: return &r->r13;
-	case ZYDIS_REGISTER_R14: return &r->r14;
-	case ZYDIS_REGISTER_R15: return &r->r15;
-	default: return NULL;
-	}
-}
 
 /* Leaves as a PV guest of this machine sees them: Xen's own at 0x40000000, no VMX, no MONITOR. */
 static void emulate_cpuid(regs_t *r)
@@ -158,10 +133,19 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t val)
 	}
 }
 
-/* The guest runs in ring 1 as far as IOPL is concerned. */
+/* As far as IOPL is concerned a guest kernel runs in ring 1, or 0 if it asked for that. */
 static bool iopl_ok(const struct vcpu *v)
 {
-	return v->d->iopl >= 1;
+	const bool ring0 = v->d->vm_assist >> VMASST_TYPE_architectural_iopl & 1;
+
+	return v->iopl >= (v->kernel_mode ? !ring0 : 3);
+}
+
+/* What a user program may do as well. */
+static bool by_iopl(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_IN || m == ZYDIS_MNEMONIC_OUT || m == ZYDIS_MNEMONIC_CLI ||
+	       m == ZYDIS_MNEMONIC_STI;
 }
 
 /* A port that no one gave the domain: reads are all ones, writes vanish. */
@@ -184,25 +168,25 @@ static bool emulate_mov(struct vcpu *v, const ZydisDecodedOperand *ops)
 	uint64_t *reg, val = 0;
 
 	if (src >= ZYDIS_REGISTER_CR0 && src <= ZYDIS_REGISTER_CR15) {
-		reg = gpr(&v->regs, dst);
+		reg = insn_gpr(&v->regs, dst);
 		if (!reg || !read_cr(v, src - ZYDIS_REGISTER_CR0, &val))
 			return false;
 		*reg = val;
 		return true;
 	}
 	if (dst >= ZYDIS_REGISTER_CR0 && dst <= ZYDIS_REGISTER_CR15) {
-		reg = gpr(&v->regs, src);
+		reg = insn_gpr(&v->regs, src);
 		return reg && write_cr(v, dst - ZYDIS_REGISTER_CR0, *reg);
 	}
 	if (src >= ZYDIS_REGISTER_DR0 && src <= ZYDIS_REGISTER_DR15) {
-		reg = gpr(&v->regs, dst);
+		reg = insn_gpr(&v->regs, dst);
 		if (!reg || src > ZYDIS_REGISTER_DR7)
 			return false;
 		*reg = do_get_debugreg(v, src - ZYDIS_REGISTER_DR0, 0, 0, 0, 0);
 		return true;
 	}
 	if (dst >= ZYDIS_REGISTER_DR0 && dst <= ZYDIS_REGISTER_DR7) {
-		reg = gpr(&v->regs, src);
+		reg = insn_gpr(&v->regs, src);
 		return reg && !do_set_debugreg(v, dst - ZYDIS_REGISTER_DR0, *reg, 0, 0, 0);
 	}
 	return false;
@@ -227,48 +211,31 @@ static bool emulate_one(struct vcpu *v, const ZydisDecodedInstruction *i,
 	}
 }
 
-/* Up to 15 bytes at rip; fewer when the next page is not mapped. Returns how many. */
-static size_t fetch(struct vcpu *v, uint8_t buf[15])
-{
-	uint64_t rip = v->regs.rip;
-	size_t n = PAGE_SIZE - (rip & (PAGE_SIZE - 1));
-
-	if (!copy_from_guest(v, buf, rip, 15))
-		return 15;
-	if (n > 15 || copy_from_guest(v, buf, rip, n))
-		return 0;
-	return n;
-}
-
 bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error)
 {
-	ZydisDecoder decoder;
-	ZydisDecodedInstruction insn;
-	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-	uint8_t buf[15];
-	size_t n, skip = 0;
+	struct insn n;
+	size_t skip = 0;
 
-	if (vector == 13 && (error || !v->kernel_mode))
-		return false; /* in user mode only the forced CPUID */
+	if (vector == 13 && error)
+		return false;
 	if (v->d->provider->save_segments)
 		v->d->provider->save_segments(v);
-	n = fetch(v, buf);
+	insn_fetch(v, &n);
 	if (vector == 6) {
 		for (unsigned i = 0; i < sizeof(forced_prefix); i++)
-			if (n < sizeof(forced_prefix) + 2 || buf[i] != forced_prefix[i])
+			if (n.bytes < sizeof(forced_prefix) + 2 || n.byte[i] != forced_prefix[i])
 				return false;
 		skip = sizeof(forced_prefix);
 	}
-	if (!ZYAN_SUCCESS(
-		    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)) ||
-	    !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, buf + skip, n - skip, &insn, ops)))
+	if (!insn_decode(&n, skip))
 		return false;
 	/* The prefix asks for CPUID alone. */
-	if (skip && insn.mnemonic != ZYDIS_MNEMONIC_CPUID)
+	if (skip && n.i.mnemonic != ZYDIS_MNEMONIC_CPUID)
 		return false;
-	if (!emulate_one(v, &insn, ops))
+	if (vector == 13 && !v->kernel_mode && !by_iopl(n.i.mnemonic))
 		return false;
-	v->regs.rip += skip + insn.length;
-	v->regs.rflags &= ~0x10000UL; /* RF */
+	if (!emulate_one(v, &n.i, n.op))
+		return false;
+	insn_done(v, skip + n.i.length);
 	return true;
 }

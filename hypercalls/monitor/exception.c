@@ -13,7 +13,6 @@
 
 #define GP_IDT	  2	   /* the error code names an IDT entry: `int n` */
 #define PF_USER	  4	   /* Intel SDM vol. 3, 4.7 */
-#define DR6_BS	  0x4000   /* a single step */
 #define HAS_ERROR 0x27d00U /* vectors 8, 10-14, 17 push an error code */
 
 /*
@@ -34,6 +33,8 @@ void guest_soft_interrupt(struct vcpu *v, unsigned vector)
 
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 {
+	if (pt_write_wanted(v, error) && pt_write(v, va))
+		return;
 	v->cr2 = va;
 	/* Ring 3 is the guest's kernel mode as well, which the CPU does not know. */
 	trap_deliver(v, VECTOR_PF, (error & ~PF_USER) | (v->kernel_mode ? 0 : PF_USER));
@@ -48,7 +49,7 @@ void guest_exception(struct vcpu *v, unsigned vector, uint64_t error)
 	if ((vector == VECTOR_GP || vector == VECTOR_UD) && emulate_privileged(v, vector, error))
 		return;
 	if (vector == VECTOR_DB)
-		v->debugreg[6] |= DR6_BS; /* nothing but single steps gets here */
+		v->debugreg[6] |= error & DR6_BITS;
 	if (vector == VECTOR_NM)
 		do_fpu_taskswitch(v, 0, 0, 0, 0, 0); /* as Xen: the guest need not ask for it */
 	trap_deliver(v, vector, HAS_ERROR >> vector & 1 ? (int64_t)error : -1);

@@ -6,18 +6,12 @@
 
 #include <xen/physdev.h>
 
-#define ASSISTS                                                                            \
-	(1UL << VMASST_TYPE_4gb_segments | 1UL << VMASST_TYPE_4gb_segments_notify |        \
-	 1UL << VMASST_TYPE_writable_pagetables | 1UL << VMASST_TYPE_pae_extended_cr3 |    \
-	 1UL << VMASST_TYPE_architectural_iopl | 1UL << VMASST_TYPE_runstate_update_flag | \
-	 1UL << VMASST_TYPE_m2p_strict)
-
 /* Locked. */
 long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint64_t a4,
 		  uint64_t a5)
 {
 	type = (uint32_t)type;
-	if (type >= 64 || !(ASSISTS >> type & 1))
+	if (type >= 64 || !(VM_ASSISTS >> type & 1))
 		return -EINVAL;
 	switch ((uint32_t)cmd) {
 	case VMASST_CMD_enable: v->d->vm_assist |= 1UL << type; break;
@@ -48,7 +42,7 @@ long do_physdev_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint
 			return -EFAULT;
 		if (iopl.iopl > 3)
 			return -EINVAL;
-		v->d->iopl = iopl.iopl;
+		v->iopl = iopl.iopl;
 		return 0;
 	case PHYSDEVOP_set_iobitmap:
 		if (copy_from_guest(v, &map, arg, sizeof(map)))

@@ -31,9 +31,18 @@ int frame_validate(struct domain *d, uint64_t mfn, enum frame_type type);
 void frame_invalidate(struct domain *d, uint64_t mfn, enum frame_type type);
 /* The entry as Xen would store it, or -EINVAL in *rc for bits no guest may set. */
 uint64_t entry_adjust(uint64_t e, enum frame_type level, int *rc);
-/* References of one present entry of a table of this level. */
-int entry_get(struct domain *d, uint64_t e, enum frame_type level);
-void entry_put(struct domain *d, uint64_t e, enum frame_type level);
+/* References of one present entry of the table `table`, which has this level. */
+int entry_get(struct domain *d, uint64_t table, uint64_t e, enum frame_type level);
+void entry_put(struct domain *d, uint64_t table, uint64_t e, enum frame_type level);
+
+/* The machine-to-physical table is for kernels: only with this assist no user root shows it. */
+static inline bool m2p_strict(const struct domain *d)
+{
+	return d->vm_assist >> VMASST_TYPE_m2p_strict & 1;
+}
+/* As an L4 becomes v's kernel or user root: does it show the table? mmuext.c */
+void m2p_for_kernel(struct domain *d, uint64_t l4);
+void m2p_for_user(struct domain *d, uint64_t l4);
 
 /*
  * tlb.c. What a provider that mirrors page tables, or a CPU that caches them, may still have of
@@ -52,6 +61,11 @@ bool descriptor_check(uint64_t *desc);
 bool ldt_map(struct vcpu *v, unsigned page);
 void ldt_drop(struct vcpu *v);
 void ldt_set(struct vcpu *v, uint64_t base, uint32_t entries);
+
+/* mmu.c: the L1 table that maps va in the kernel's root, or INVALID_MFN. */
+uint64_t l1_of(struct vcpu *v, uint64_t va);
+/* Of a page table: one entry, if it is `old` still; -EAGAIN if not, else as pte_update(). */
+int pte_exchange(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old, uint64_t new);
 
 /*
  * mmu.c: the guest's list of `count` requests of `size` bytes, one after the other until one

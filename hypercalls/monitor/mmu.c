@@ -20,6 +20,29 @@ static void changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64
 		mirror_invalidate(d, f->va_hint + index * PAGE_SIZE);
 }
 
+int pte_exchange(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old, uint64_t new)
+{
+	const enum frame_type level = d->frame[table_mfn].type;
+	uint64_t *slot = (uint64_t *)frame_ptr(d, table_mfn) + index, now = old;
+	int rc;
+
+	new = entry_adjust(new, level, &rc);
+	if (!rc)
+		rc = entry_get(d, table_mfn, new, level);
+	if (rc)
+		return rc;
+	if (!__atomic_compare_exchange_n(slot, &now, new, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_RELAXED)) {
+		entry_put(d, table_mfn, new, level);
+		return -EAGAIN;
+	}
+	if (old & PTE_P)
+		map_changed(d);
+	changed(d, table_mfn, index, old);
+	entry_put(d, table_mfn, old, level);
+	return 0;
+}
+
 int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new, bool preserve_ad)
 {
 	struct domain *d = v->d;
@@ -41,21 +64,12 @@ int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new,
 	}
 	if (f->type == FT_SEGDESC || (f->type == FT_L4 && l4_slot_is_xens(index)))
 		return -EINVAL;
-	old = __atomic_load_n(slot, __ATOMIC_RELAXED);
-	new = entry_adjust(new, f->type, &rc);
-	if (rc)
-		return rc;
-	if (preserve_ad)
-		new |= old &(PTE_A | PTE_D);
-	rc = entry_get(d, new, f->type);
-	if (rc)
-		return rc;
-	__atomic_store_n(slot, new, __ATOMIC_SEQ_CST);
-	if (old & PTE_P)
-		map_changed(d);
-	changed(d, table_mfn, index, old);
-	entry_put(d, old, f->type);
-	return 0;
+	do { /* the CPU may set A and D meanwhile */
+		old = __atomic_load_n(slot, __ATOMIC_RELAXED);
+		rc = pte_exchange(d, table_mfn, index, old,
+				  preserve_ad ? new | (old & (PTE_A | PTE_D)) : new);
+	} while (rc == -EAGAIN);
+	return rc;
 }
 
 static int one_update(struct vcpu *v, const union mmu_request *r)
@@ -121,8 +135,7 @@ long do_mmu_update(struct vcpu *v, uint64_t ureqs, uint64_t count, uint64_t pdon
 			    one_update);
 }
 
-/* The L1 table that maps va in the kernel's root, or INVALID_MFN. */
-static uint64_t l1_of(struct vcpu *v, uint64_t va)
+uint64_t l1_of(struct vcpu *v, uint64_t va)
 {
 	uint64_t mfn = v->cr3_mfn;
 

@@ -38,6 +38,23 @@ static int root_allowed(const struct vcpu *v, uint64_t mfn)
 	return 0;
 }
 
+void m2p_for_kernel(struct domain *d, uint64_t l4)
+{
+	uint64_t *table = frame_ptr(d, l4);
+
+	if (!m2p_strict(d))
+		table[256] = d->l4_slot[0];
+}
+
+/* What a CPU has cached of it may stay: the guest may know all that is in there. */
+void m2p_for_user(struct domain *d, uint64_t l4)
+{
+	uint64_t *table = frame_ptr(d, l4);
+
+	if (m2p_strict(d))
+		table[256] = 0;
+}
+
 int root_load(struct vcpu *v, uint64_t mfn)
 {
 	struct domain *d = v->d;
@@ -52,6 +69,7 @@ int root_load(struct vcpu *v, uint64_t mfn)
 	if (rc)
 		return rc;
 	ldt_drop(v); /* it was there by the old tables */
+	m2p_for_kernel(d, mfn);
 	v->cr3_mfn = mfn;
 	d->provider->root_changed(v);
 	if (old)
@@ -74,6 +92,8 @@ static int user_root_load(struct vcpu *v, uint64_t mfn)
 		frame_put_type(v->d, mfn, FT_L4);
 		return -EOPNOTSUPP;
 	}
+	if (mfn)
+		m2p_for_user(v->d, mfn);
 	v->user_cr3_mfn = mfn;
 	v->d->provider->root_changed(v);
 	if (old)

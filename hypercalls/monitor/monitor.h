@@ -82,7 +82,8 @@ struct frame {
 	uint8_t last_type; /* what it was when type_count fell to 0 */
 	uint32_t type_count;
 	uint32_t ref_count; /* all references: mappings, pins, roots */
-	uint32_t elsewhere; /* its memory is not in the memfd: see lend.c */
+	uint16_t elsewhere; /* its memory is not in the memfd: see lend.c */
+	int16_t linear;	    /* > 0: entries for tables of its level; < 0: such entries for it */
 	uint64_t lost_at;   /* the clock of tlb.c when type_count last fell to 0 */
 	uint64_t va_hint;   /* L1 only: linear base the mirror reached this table by, or ~0 */
 };
@@ -167,6 +168,7 @@ struct vcpu {
 	volatile bool nmi_pending; /* VCPUOP_send_nmi: deliver vector 2 at the next look */
 	uint16_t virq_port[24];	   /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
+	uint8_t iopl;	     /* the guest's, 0 to 3; the CPU's is always 0 */
 	uint64_t flushed_at; /* the clock of tlb.c at its last full flush */
 	struct known_page known[KNOWN_PAGES];
 	pthread_t thread;
@@ -198,7 +200,6 @@ struct domain {
 	uint32_t max_ports;
 	uint32_t grant_frames; /* in use */
 	uint64_t vm_assist;
-	uint32_t iopl;
 
 	uint64_t boot_tsc; /* guest system time 0 */
 	uint64_t boot_ns;  /* CLOCK_MONOTONIC at boot_tsc */
@@ -254,9 +255,12 @@ int clear_guest(struct vcpu *v, uint64_t va, size_t n);
  * For loads and stores at once: no longer after any call that may change a page table.
  */
 void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write);
+/* By the kernel's root, whatever mode v is in: for areas that its kernel registered. */
+int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n);
 /* Walk v's current root: the leaf PTE of va with the rights of all levels ANDed in (P, RW, NX),
  * or 0. Frame number checked against d->nr_frames. */
 uint64_t walk(struct vcpu *v, uint64_t va);
+uint64_t walk_kernel(struct vcpu *v, uint64_t va); /* the same of the kernel's root */
 /* The monitor's own pointer to a frame, or NULL when mfn is outside the memfd. */
 void *frame_ptr(struct domain *d, uint64_t mfn);
 void *memcpy(void *dst, const void *src, size_t n); /* own, general registers only */
@@ -390,6 +394,12 @@ void event_deliver(struct vcpu *v);
 
 /* ---- extension.c: what Xen does not have (abi/pavane/extension.h) ---- */
 long do_extension(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
+/* The types that vm_assist takes, a bit each. */
+#define VM_ASSISTS                                                                         \
+	(1UL << VMASST_TYPE_4gb_segments | 1UL << VMASST_TYPE_4gb_segments_notify |        \
+	 1UL << VMASST_TYPE_writable_pagetables | 1UL << VMASST_TYPE_pae_extended_cr3 |    \
+	 1UL << VMASST_TYPE_architectural_iopl | 1UL << VMASST_TYPE_runstate_update_flag | \
+	 1UL << VMASST_TYPE_m2p_strict)
 
 /* ---- grant.c, version.c, console.c, misc.c (vm_assist, physdev, multicall) ---- */
 long do_grant_table_op(struct vcpu *v, uint64_t cmd, uint64_t uop, uint64_t count, uint64_t,
@@ -402,11 +412,22 @@ long do_physdev_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_
 long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t, uint64_t, uint64_t);
 
 /* ---- exception.c: what the CPU raised in guest code; acts on v->regs ---- */
-/* All but page faults: emulated, or delivered to the guest. `error`: as the CPU pushed it, or 0. */
+/*
+ * All but page faults: emulated, or delivered to the guest. `error`: as the CPU pushed it, or 0;
+ * of #DB, what DR6 says.
+ */
+#define DR6_BS	 0x4000 /* a single step */
+#define DR6_BITS 0xe00f
 void guest_exception(struct vcpu *v, unsigned vector, uint64_t error);
 /* A page fault that is the guest's. `error` (Intel SDM vol. 3, 4.7) by the guest's own tables. */
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error);
 void guest_soft_interrupt(struct vcpu *v, unsigned vector); /* `int n` at rip */
+
+/* ---- pt_write.c: stores to page tables (Zydis) ---- */
+/* May a page fault with this error code be one? Then pt_write() has to have vector registers. */
+bool pt_write_wanted(const struct vcpu *v, uint64_t error);
+/* The store at v->regs.rip, to va. True: done, v->regs moved on; false: the guest's page fault. */
+bool pt_write(struct vcpu *v, uint64_t va);
 
 /* ---- emulate.c: privileged instructions (Zydis) ---- */
 /* The instruction at v->regs.rip raised #GP (`error`) or #UD. True: done, v->regs moved on (or a

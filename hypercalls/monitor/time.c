@@ -222,10 +222,10 @@ void time_publish(struct vcpu *v)
 	if (v->time_va) {
 		uint32_t odd = t.version - 1;
 
-		if (!copy_to_guest(v, v->time_va, &odd, sizeof(odd)) &&
-		    !copy_to_guest(v, v->time_va + sizeof(odd), (uint8_t *)&t + sizeof(odd),
-				   sizeof(t) - sizeof(odd)))
-			copy_to_guest(v, v->time_va, &t.version, sizeof(t.version));
+		if (!copy_to_kernel(v, v->time_va, &odd, sizeof(odd)) &&
+		    !copy_to_kernel(v, v->time_va + sizeof(odd), (uint8_t *)&t + sizeof(odd),
+				    sizeof(t) - sizeof(odd)))
+			copy_to_kernel(v, v->time_va, &t.version, sizeof(t.version));
 	}
 	publish_wallclock(d);
 	v->time_busy = false;

@@ -10,13 +10,14 @@
 #include <xen/callback.h>
 #include <xen/nmi.h>
 
-#define FLAG_TF	  0x000100UL
-#define FLAG_IF	  0x000200UL
-#define FLAG_IOPL 0x003000UL
-#define FLAG_NT	  0x004000UL
-#define FLAG_RF	  0x010000UL
-#define FLAG_VM	  0x020000UL
-#define FLAG_AC	  0x040000UL
+#define FLAG_TF	   0x000100UL
+#define FLAG_IF	   0x000200UL
+#define FLAG_IOPL  0x003000UL
+#define IOPL_SHIFT 12
+#define FLAG_NT	   0x004000UL
+#define FLAG_RF	   0x010000UL
+#define FLAG_VM	   0x020000UL
+#define FLAG_AC	   0x040000UL
 
 #define VECTOR_NMI	 2
 #define TRAP_MASK_EVENTS 4 /* trap_info.flags bit 2 */
@@ -37,6 +38,12 @@ static bool canonical(uint64_t va)
  */
 #define NO_ERROR  (-1)
 #define SELECTORS (-2)
+
+/* Does the guest see its IOPL in frames, and set it by iret? */
+static bool shows_iopl(const struct domain *d)
+{
+	return d->vm_assist >> VMASST_TYPE_architectural_iopl & 1;
+}
 
 static void bounce(struct vcpu *v, uint64_t handler, bool mask_events, int64_t error)
 {
@@ -62,7 +69,8 @@ static void bounce(struct vcpu *v, uint64_t handler, bool mask_events, int64_t e
 	frame[n++] = r->rip;
 	/* The guest tells kernel from user by the low bits: Xen clears the RPL for its kernel. */
 	frame[n++] = (v->kernel_mode ? r->cs & 0xfffc : r->cs) | (uint64_t)saved_mask << 32;
-	frame[n++] = (r->rflags & ~(FLAG_IF | FLAG_IOPL)) | (saved_mask ? 0 : FLAG_IF);
+	frame[n++] = (r->rflags & ~(FLAG_IF | FLAG_IOPL)) | (saved_mask ? 0 : FLAG_IF) |
+		     (shows_iopl(v->d) ? (uint64_t)v->iopl << IOPL_SHIFT : 0);
 	frame[n++] = r->rsp;
 	frame[n++] = r->ss;
 
@@ -154,6 +162,8 @@ long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 	r->ss = c.ss | 3;
 	r->rsp = c.rsp;
 	r->rflags = (c.rflags & ~(FLAG_IOPL | FLAG_VM)) | FLAG_IF;
+	if (shows_iopl(v->d))
+		v->iopl = c.rflags >> IOPL_SHIFT & 3;
 	r->rax = c.rax;
 	if (c.flags & VGCF_in_syscall) { /* as SYSRET leaves them */
 		r->rcx = r->rip;
@@ -348,6 +358,8 @@ long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t val, uint64_t a3, ui
 	default: return -ENODEV;
 	}
 	v->debugreg[reg] = val;
+	if (v->d->provider->load_debug)
+		v->d->provider->load_debug(v);
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 /*
  * A vCPU's context, its state over time, and vcpu_op (public vcpu.h, arch-x86/xen.h).
  */
-#include "hypercalls/monitor/monitor.h"
+#include "hypercalls/monitor/mm.h"
 
 #define NS	      1000000000ULL
 #define MIN_PERIOD    1000000ULL
@@ -35,15 +35,15 @@ void runstate_publish(struct vcpu *v)
 		return;
 	if (v->d->vm_assist & ASSIST_UPDATE) {
 		r.state_entry_time |= XEN_RUNSTATE_UPDATE;
-		if (copy_to_guest(v, at, &r.state_entry_time, sizeof(r.state_entry_time)))
+		if (copy_to_kernel(v, at, &r.state_entry_time, sizeof(r.state_entry_time)))
 			return;
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	}
-	copy_to_guest(v, v->runstate_va, &r, sizeof(r));
+	copy_to_kernel(v, v->runstate_va, &r, sizeof(r));
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (v->d->vm_assist & ASSIST_UPDATE) {
 		r.state_entry_time &= ~XEN_RUNSTATE_UPDATE;
-		copy_to_guest(v, at, &r.state_entry_time, sizeof(r.state_entry_time));
+		copy_to_kernel(v, at, &r.state_entry_time, sizeof(r.state_entry_time));
 	}
 }
 
@@ -103,8 +103,11 @@ static int take_gdt(struct vcpu *v, const unsigned long *mfn, uint64_t entries)
 	return 0;
 }
 
-static bool context_ok(const struct vcpu_guest_context *c)
+static bool context_ok(const struct vcpu *v, const struct vcpu_guest_context *c)
 {
+	/* User mode needs a root for it, and a provider that has that mode. */
+	if (!(c->flags & VGCF_in_kernel) && (!c->ctrlreg[1] || v->d->provider->one_root))
+		return false;
 	if (!canonical(c->user_regs.rip) || !canonical(c->event_callback_eip) ||
 	    !canonical(c->failsafe_callback_eip) || !canonical(c->syscall_callback_eip) ||
 	    !canonical(c->fs_base) || !canonical(c->gs_base_kernel) ||
@@ -127,9 +130,10 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	struct domain *d = v->d;
 	uint64_t user = xen_cr3_to_pfn(c->ctrlreg[1]);
 
-	if (!context_ok(c))
+	if (!context_ok(v, c))
 		return -EINVAL;
 	if (v->initialised) {
+		ldt_drop(v); /* a root that stays does not */
 		drop_gdt(v);
 		if (v->user_cr3_mfn && v->user_cr3_mfn != INVALID_MFN)
 			frame_put_type(d, v->user_cr3_mfn, FT_L4);
@@ -149,6 +153,8 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 		return -EINVAL;
 	}
 	v->user_cr3_mfn = c->ctrlreg[1] ? user : 0;
+	if (v->user_cr3_mfn)
+		m2p_for_user(d, v->user_cr3_mfn);
 
 	v->regs = c->user_regs;
 	v->regs.cs |= 3;
@@ -180,7 +186,7 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	v->gs_base_kernel = c->gs_base_kernel;
 	v->gs_base_user = c->gs_base_user;
 	if (!v->id)
-		d->vm_assist = c->vm_assist;
+		d->vm_assist = c->vm_assist & VM_ASSISTS;
 	v->initialised = true;
 	d->provider->root_changed(v);
 	if (d->provider->load_tables)

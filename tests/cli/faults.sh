@@ -55,6 +55,22 @@ gone() {
 	done
 	return 1
 }
+cpu_ms() { pvctl list --json "$1" | sed -nE 's/.*"cpu_seconds": ([0-9]*)\.([0-9]*).*/\1\2/p'; }
+uses_cpu() {
+	local from
+	from=$(cpu_ms "$1")
+	for _ in $(seq 100); do
+		[ "$(cpu_ms "$1")" -gt "$from" ] && return 0
+		sleep 0.05
+	done
+	return 1
+}
+stands_still() {
+	local from
+	from=$(cpu_ms "$1")
+	sleep 0.3
+	[ "$(cpu_ms "$1")" -eq "$from" ]
+}
 kill_ours() { kill -9 $(ours "$1"); }
 cleanup() {
 	"$BIN/pvd" --stop >/dev/null 2>&1
@@ -94,6 +110,15 @@ check "destroy by number works without the store" bash -c "timeout 10 $BIN/pvctl
 check "guests can be created again" create four
 check "what a guest prints does not fill the disk either" \
 	bash -c "for i in \$(seq 80); do [ \$(stat -c %s $PAVANE_RUNDIR/console/guest-one.log) -lt 20000000 ] && exit; sleep 0.1; done; exit 1"
+check "a guest that spins on three vCPUs is created" pvctl create \
+	--kernel build/guests/spin --provider "$provider" --memory 16 --vcpus 3 --cmdline spin --name spin
+check "it spins" uses_cpu spin
+check "it is paused" pvctl pause spin
+check "and stands still" stands_still spin
+check "it goes on" pvctl unpause spin
+check "and spins again" uses_cpu spin
+check "it is destroyed" pvctl destroy spin
+check "at once" gone spin
 check "kill -9 of pvd" kill_ours pvd
 check "no process outlives pvd" none pvdom xenstored xenconsoled pvd
 check "the next command starts over" create five

@@ -17,6 +17,7 @@
 #define ARGS	  VA
 #define LIST	  (VA + 0x800)
 #define MIRRORED  32
+#define NR_TABLES 6
 
 #define CHECK(x)                          \
 	do {                              \
@@ -126,6 +127,7 @@ static void check_mirror(void)
 /* ---- the references, counted again ---- */
 static uint32_t types[NR_FRAMES], refs[NR_FRAMES];
 static uint8_t type_of[NR_FRAMES];
+static unsigned entries[NR_FRAMES], uses[NR_FRAMES]; /* linear ones */
 
 static void count_type(uint64_t mfn, uint8_t type)
 {
@@ -134,6 +136,17 @@ static void count_type(uint64_t mfn, uint8_t type)
 	type_of[mfn] = type;
 	types[mfn]++;
 	refs[mfn]++;
+}
+
+/* An entry for a table of its own table's level, which may also be that one. */
+static void count_linear(uint64_t from, uint64_t to, uint8_t type, uint64_t e)
+{
+	CHECK(!(e & PTE_RW));
+	if (from == to)
+		return;
+	count_type(to, type);
+	entries[from]++;
+	uses[to]++;
 }
 
 static void count_table(uint64_t mfn, uint8_t type)
@@ -150,7 +163,9 @@ static void count_table(uint64_t mfn, uint8_t type)
 		if (!(e & PTE_P))
 			continue;
 		CHECK(to < NR_FRAMES && e & PTE_US);
-		if (type != FT_L1)
+		if (type != FT_L1 && dom.frame[to].type_count && dom.frame[to].type == type)
+			count_linear(mfn, to, type, e);
+		else if (type != FT_L1)
 			count_type(to, type - 1);
 		else if (to < PVDOM_MFN_RAM)
 			CHECK(to == PVDOM_MFN_SHARED_INFO || to == PVDOM_MFN_GRANT);
@@ -167,6 +182,8 @@ static void check_counts(void)
 
 	memset(types, 0, sizeof(types));
 	memset(refs, 0, sizeof(refs));
+	memset(entries, 0, sizeof(entries));
+	memset(uses, 0, sizeof(uses));
 	count_type(vcpu.cr3_mfn, FT_L4);
 	if (vcpu.user_cr3_mfn)
 		count_type(vcpu.user_cr3_mfn, FT_L4);
@@ -185,6 +202,8 @@ static void check_counts(void)
 
 		CHECK(f->type_count == types[mfn] && f->ref_count == refs[mfn]);
 		CHECK(!types[mfn] || f->type == type_of[mfn]);
+		CHECK(f->linear == (int)entries[mfn] - (int)uses[mfn]);
+		CHECK(!entries[mfn] || !uses[mfn]); /* so no cycles */
 		CHECK(f->kind != FRAME_HEAP && (f->kind != FRAME_FREE || !f->ref_count));
 		CHECK(f->kind != FRAME_DYING || f->ref_count);
 		pages += f->kind != FRAME_FREE;
@@ -225,10 +244,15 @@ static uint64_t a_pte(void)
 static uint64_t a_va(void)
 {
 	uint8_t b = byte();
+	uint64_t v;
 
 	switch (b >> 5) {
 	case 7: return any();
 	case 6: return HYPERVISOR_START + (b & 31) * PAGE_SIZE;
+	case 4: /* where a linear table may show one of the tables */
+		for (v = 0; b & 7; b--)
+			v += 1UL << 39 | 1UL << 30 | 1UL << 21 | 1UL << 12;
+		return b & 16 ? v & ((1UL << 39) - 1) : b & 8 ? v & ((1UL << 30) - 1) : v;
 	case 5: /* by a second entry of the L2 */ return 2 * VA + (b & 31) * PAGE_SIZE;
 	default: return VA + b * PAGE_SIZE;
 	}
@@ -257,6 +281,18 @@ static void mmu_update(void)
 		store(ARGS + i * 16 + 8, a_pte());
 	}
 	do_mmu_update(&vcpu, ARGS, byte() & 1 ? n : n | MMU_UPDATE_PREEMPTED, done, a_domid(), 0);
+}
+
+/* A table, mostly one of the first ones, names a table, where a_va() will look for it. */
+static void linear(void)
+{
+	static const uint64_t flags[] = {5, 5, 5, 7};
+	const uint64_t from = byte() & 1 ? a_frame() : PVDOM_MFN_RAM + byte() % NR_TABLES;
+	const uint64_t to = byte() & 1 ? a_frame() : PVDOM_MFN_RAM + byte() % NR_TABLES;
+
+	store(ARGS, from << PAGE_SHIFT | (byte() & 7) << 3);
+	store(ARGS + 8, to << PAGE_SHIFT | flags[byte() & 3]);
+	do_mmu_update(&vcpu, ARGS, 1, 0, DOMID_SELF, 0);
 }
 
 static void mmuext_op(void)
@@ -329,7 +365,7 @@ static void step(void)
 {
 	uint64_t n;
 
-	switch (byte() % 11) {
+	switch (byte() % 12) {
 	case 0: /* the guest's own store */
 		n = a_va() + byte() * 8;
 		store(n, a_pte());
@@ -350,6 +386,7 @@ static void step(void)
 	case 7: memory_op(); break;
 	case 8: descriptors(); break;
 	case 9: toolstack(); break;
+	case 10: linear(); break;
 	default: n = a_va(); mirror_fault(n, byte());
 	}
 }
@@ -376,7 +413,7 @@ static void setup(void)
 	for (unsigned i = 0; i < 4; i++)
 		t[i] = frame_ptr(&dom, base + i);
 	for (unsigned i = 0; i < 64; i++) /* page i of VA is frame i; the last ones nowhere */
-		t[0][i] = i < 56 ? (base + i) << PAGE_SHIFT | (i < 4 ? 5 : 7) : 0;
+		t[0][i] = i < 56 ? (base + i) << PAGE_SHIFT | (i < NR_TABLES ? 5 : 7) : 0;
 	t[0][0] = (base + 40) << PAGE_SHIFT | 7; /* the arguments' */
 	t[1][VA >> 21] = base << PAGE_SHIFT | 7;
 	t[1][2 * VA >> 21] = base << PAGE_SHIFT | 7;
@@ -384,6 +421,8 @@ static void setup(void)
 	t[3][0] = (base + 2) << PAGE_SHIFT | 7;
 	CHECK(!toolstack_mmuext(&dom, MMUEXT_PIN_L4_TABLE, base + 3));
 	CHECK(!root_load(&vcpu, base + 3));
+	for (unsigned i = 4; i < NR_TABLES; i++) /* empty ones beside it */
+		CHECK(!toolstack_mmuext(&dom, MMUEXT_PIN_L4_TABLE, base + i));
 	dom.alloc_hint = base + 64 + 20; /* of the two free runs of 16, leave one */
 	frame_alloc(&dom, 2, 0);
 	check_counts();

@@ -2,9 +2,13 @@
 /* Every kind of exit arrives with what the SDM says it carries; nothing else arrives. */
 #include <errno.h>
 #include <signal.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/perf_event.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "tests/pvhost/raw.h"
 
@@ -34,7 +38,6 @@ static void instructions(void)
 	expect("cpuid", RUN(0x0f, 0xa2), PVHOST_EXIT_CPUID);
 	expect("in", RUN(0xec), PVHOST_EXIT_IO);
 	expect("mov to cr8", RUN(0x44, 0x0f, 0x22, 0xc0), PVHOST_EXIT_CR);
-	expect("mov to dr7", RUN(0x0f, 0x23, 0xf8), PVHOST_EXIT_DR);
 	r.run->rcx = 0x1b;
 	expect("rdmsr of APIC_BASE", RUN(0x0f, 0x32), PVHOST_EXIT_RDMSR);
 	expect("wrmsr of APIC_BASE", RUN(0x0f, 0x30), PVHOST_EXIT_WRMSR);
@@ -56,6 +59,75 @@ static void instructions(void)
 	check(r.run->rax == 0x1000, "cr3 has its value", "%lx", (long)r.run->rax);
 	expect("vmxon is no way out", RUN(0xf3, 0x0f, 0xc7, 0x37), 27);
 	expect("xsetbv", RUN(0x0f, 0x01, 0xd1), 55);
+}
+
+static volatile uint64_t watched;
+
+/* A breakpoint of Linux's on `watched`, and how often it was met. */
+static int host_breakpoint(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_BREAKPOINT,
+		.size = sizeof(attr),
+		.bp_type = HW_BREAKPOINT_W,
+		.bp_addr = (uint64_t)&watched,
+		.bp_len = HW_BREAKPOINT_LEN_8,
+	};
+
+	return syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+}
+
+static uint64_t host_hits(int fd)
+{
+	uint64_t n = ~0UL;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : ~0UL;
+}
+
+/* They are the guest's own from its first use on, and the host's are as they were. */
+static void debug_registers(void)
+{
+	static const uint8_t get[] = {0x0f, 0x21, 0xc0,		 /* mov %dr0, %rax */
+				      0x0f, 0x21, 0xd9,		 /* mov %dr3, %rcx */
+				      0x0f, 0x21, 0xfb,		 /* mov %dr7, %rbx */
+				      0x0f, 0x21, 0xf2, VMCALL}; /* mov %dr6, %rdx */
+	static const uint8_t set[] = {0x0f, 0x23, 0xc0, 0x0f, 0x23, 0xfb, VMCALL};
+	static const uint8_t store[] = {0x48, 0x89, 0x07, VMCALL}; /* mov %rax, (%rdi) */
+	const int fd = host_breakpoint();
+
+	check(fd >= 0, "a breakpoint of the host's", "errno %d", errno);
+	watched = 1;
+	check(host_hits(fd) == 1, "is met", "%lu", (long)host_hits(fd));
+	expect("debug registers", run_code(get, sizeof(get)), PVHOST_EXIT_VMCALL);
+	check(!r.run->rax && !r.run->rcx && r.run->rbx == 0x400 && r.run->rdx == 0xffff0ff0,
+	      "are a guest's own", "%lx, %lx, %lx, %lx", (long)r.run->rax, (long)r.run->rcx,
+	      (long)r.run->rbx, (long)r.run->rdx);
+	watched = 2;
+	check(host_hits(fd) == 2, "the host's is still there", "%lu", (long)host_hits(fd));
+	r.run->rax = 0x202000;
+	r.run->rbx = 0x90001; /* dr0: writes of 8 bytes */
+	expect("a guest's breakpoint", run_code(set, sizeof(set)), PVHOST_EXIT_VMCALL);
+	watched = 3;
+	check(host_hits(fd) == 3, "the host's is met instead", "%lu", (long)host_hits(fd));
+	r.run->rax = r.run->rbx = 0;
+	expect("later", run_code(get, sizeof(get)), PVHOST_EXIT_VMCALL);
+	check(r.run->rax == 0x202000 && r.run->rbx == 0x90401, "it is there", "%lx, %lx",
+	      (long)r.run->rax, (long)r.run->rbx);
+	r.run->rdi = 0x202008;
+	expect("a store beside it", run_code(store, sizeof(store)), PVHOST_EXIT_VMCALL);
+	check(!r.run->dr6, "no trap", "%x", r.run->dr6);
+	r.run->rdi = 0x202000;
+	expect("a store there, no IDT", run_code(store, sizeof(store)), PVHOST_EXIT_TRIPLE_FAULT);
+	check(r.run->dr6 == 1, "told in dr6", "%x", r.run->dr6);
+	r.run->rbx = 0;
+	expect("off", run_code(set, sizeof(set)), PVHOST_EXIT_VMCALL);
+	expect("dr6 for the guest", run_code(get, sizeof(get)), PVHOST_EXIT_VMCALL);
+	check(r.run->rdx == 0xffff0ff1, "says the same", "%lx", (long)r.run->rdx);
+	r.run->dr6 = 0;
+	expect("a store there", run_code(store, sizeof(store)), PVHOST_EXIT_VMCALL);
+	watched = 4;
+	check(host_hits(fd) == 4, "the host's at last", "%lu", (long)host_hits(fd));
+	close(fd);
 }
 
 static void nop(void)
@@ -182,6 +254,7 @@ int main(void)
 	      "errno %d", errno);
 	printf("# %u bits of guest-physical address, features %x\n", info.gpa_bits, info.features);
 	instructions();
+	debug_registers();
 	nop();
 	interrupted();
 	refused();

@@ -206,7 +206,7 @@ static bool killed(pid_t pid, double *seconds)
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
 	*seconds = now() - before;
-	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && *seconds < 1;
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && *seconds < 5;
 }
 
 static void dies(const char *name, void (*state)(void))

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "hypercalls/monitor/monitor.h"
+#include "hypercalls/monitor/mm.h"
 
 #define FAKE_RAM    16
 #define FAKE_FRAMES (PVDOM_MFN_RAM + FAKE_RAM)
@@ -82,6 +82,19 @@ int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write)
 {
 	return in_guest(va, n) && va / PAGE_SIZE == (va + n - 1) / PAGE_SIZE ? (void *)va : NULL;
+}
+
+int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n)
+{
+	return copy_to_guest(v, va, src, n);
+}
+
+void m2p_for_user(struct domain *d, uint64_t l4)
+{
+}
+
+void ldt_drop(struct vcpu *v)
+{
 }
 
 void *frame_ptr(struct domain *d, uint64_t mfn)

@@ -303,7 +303,7 @@ static void assists_and_physdev_follow_xen(void **state)
 	assert_int_equal(do_physdev_op(current, PHYSDEVOP_set_iopl, (uint64_t)i, 0, 0, 0), -EINVAL);
 	i->iopl = 1;
 	assert_int_equal(do_physdev_op(current, PHYSDEVOP_set_iopl, (uint64_t)i, 0, 0, 0), 0);
-	assert_int_equal(dom.iopl, 1);
+	assert_int_equal(current->iopl, 1);
 	assert_int_equal(do_physdev_op(current, PHYSDEVOP_map_pirq, (uint64_t)i, 0, 0, 0), -EPERM);
 }
 

@@ -24,6 +24,7 @@
 
 #define SIGSTACK_SIZE (64 * 1024)
 
+#define VECTOR_DB 1
 #define VECTOR_PF 14
 
 /* #PF error code bits (Intel SDM vol. 3, 4.7). */
@@ -83,7 +84,7 @@ static void exception(struct vcpu *v, unsigned vector, uint64_t error, uint64_t 
 	if (vector == VECTOR_PF)
 		page_fault(v, cr2, error);
 	else
-		guest_exception(v, vector, error);
+		guest_exception(v, vector, vector == VECTOR_DB ? DR6_BS : error);
 }
 
 /* A fault of the monitor's own: nothing to save, say where and die with the signal. */

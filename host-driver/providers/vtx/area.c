@@ -12,7 +12,7 @@
 #define NR_L1	   (PVDOM_MAX_VCPUS * AREA_PAGES / 512)
 #define M2P_LARGE  512 /* of 2 MiB: for 1 TiB of guest RAM */
 
-#define TABLE	 (PTE_P | PTE_RW | PTE_US | PTE_A)
+#define TABLE	 (PTE_P | PTE_RW | PTE_A)
 #define DATA	 (PTE_P | PTE_RW | PTE_A | PTE_D | PTE_NX)
 #define READONLY (PTE_P | PTE_A | PTE_NX)
 #define CODE	 (PTE_P | PTE_A)
@@ -194,10 +194,10 @@ int area_memory(struct domain *d)
 
 	if (bytes > M2P_LARGE * M2P_ALIGN || pv_physical(0, d->ram, d->nr_frames << PAGE_SHIFT))
 		return -ENOMEM;
-	m2p_l3[0] = pv_physical_of(m2p_l2) | TABLE;
+	m2p_l3[0] = pv_physical_of(m2p_l2) | TABLE | PTE_US;
 	for (uint64_t i = 0; i * M2P_ALIGN < bytes; i++)
 		m2p_l2[i] = pv_physical_of((uint8_t *)d->m2p + i * M2P_ALIGN) | PTE_P | PTE_US |
 			    PTE_A | PTE_PS | PTE_NX;
-	d->l4_slot[SLOT_M2P - 256] = pv_physical_of(m2p_l3) | (TABLE & ~PTE_RW);
+	d->l4_slot[SLOT_M2P - 256] = pv_physical_of(m2p_l3) | PTE_P | PTE_US | PTE_A;
 	return 0;
 }

@@ -12,9 +12,11 @@
 #include "host-driver/providers/vtx/vtx.h"
 #include "hypercalls/monitor/mm.h"
 
-#define FLAG_TF 0x100UL
-#define FLAG_RF 0x10000UL
-#define CR0_TS	8UL
+#define PF_PRESENT  1
+#define FLAG_TF	    0x100UL
+#define FLAG_RF	    0x10000UL
+#define CR0_TS	    8UL
+#define DR7_ENABLED 0xff
 
 #define MAX_NO_MEMORY 1000 /* times in a row that the host refuses the same page */
 
@@ -65,6 +67,33 @@ static void work(struct vcpu *v)
 	event_deliver(v);
 }
 
+/* Port breakpoints are not for the CPU: no port is. */
+static void debug_load(const struct vcpu *v, struct vtx_state *s)
+{
+	const uint64_t *dr = v->debugreg;
+	uint64_t dr7 = dr[7];
+
+	for (unsigned i = 0; i < 4; i++)
+		if ((dr7 >> (16 + 4 * i) & 3) == 2)
+			dr7 &= ~(3UL << (2 * i));
+	s->debug = !!(dr7 & DR7_ENABLED);
+	asm volatile("mov %0, %%dr7" : : "r"(0UL));
+	asm volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3"
+		     :
+		     : "r"(dr[0]), "r"(dr[1]), "r"(dr[2]), "r"(dr[3]));
+	if (s->debug)
+		asm volatile("mov %0, %%dr7" : : "r"(dr7));
+}
+
+static uint64_t debug_status(void)
+{
+	uint64_t dr6;
+
+	asm volatile("mov %%dr6, %0" : "=r"(dr6));
+	asm volatile("mov %0, %%dr6" : : "r"((uint64_t)DR6_NONE));
+	return dr6;
+}
+
 static void tables_load(const struct vcpu *v, struct vtx_state *s)
 {
 	const uint16_t ldt = v->ldt_entries ? SEL_LDT : 0;
@@ -73,6 +102,8 @@ static void tables_load(const struct vcpu *v, struct vtx_state *s)
 	asm volatile("lldt %0" : : "r"(ldt));
 	if (s->ts != v->fpu_ts)
 		set_ts(s, v->fpu_ts);
+	if (s->debug || v->debugreg[7] & DR7_ENABLED)
+		debug_load(v, s);
 }
 
 /* True: sysret leaves the same as iret, and cannot fault. */
@@ -136,6 +167,23 @@ static void no_memory(struct vcpu *v, struct vtx_state *s, uint64_t va)
 		domain_crash(v, "the host has no memory for a page of the guest's");
 }
 
+/* An instruction to carry out, perhaps, by a decoder that uses vector registers. */
+static void exception(struct vcpu *v, struct vtx_state *s, unsigned vector, uint64_t error)
+{
+	uint8_t area[2688 + 64], *fpu = (uint8_t *)(((uintptr_t)area + 63) & -64UL);
+
+	if (s->ts)
+		set_ts(s, false);
+	memset(fpu + 512, 0, 64);
+	asm volatile("xsave64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
+	if (vector == VECTOR_PF)
+		guest_page_fault(v, s->cr2, error);
+	else
+		guest_exception(v, vector, error);
+	asm volatile("xrstor64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
+	s->dirty = 1; /* CR0.TS again */
+}
+
 static void page_fault(struct vcpu *v, struct vtx_state *s, uint64_t va, uint64_t error)
 {
 	const uint64_t ldt = va - (area_of(v) + AREA_LDT);
@@ -145,7 +193,7 @@ static void page_fault(struct vcpu *v, struct vtx_state *s, uint64_t va, uint64_
 		no_memory(v, s, va);
 		return;
 	}
-	if (ldt < 16 * PAGE_SIZE) {
+	if (ldt < 16 * PAGE_SIZE && !(error & PF_PRESENT)) {
 		pthread_mutex_lock(&v->d->lock);
 		done = ldt_map(v, ldt / PAGE_SIZE);
 		pthread_mutex_unlock(&v->d->lock);
@@ -153,21 +201,10 @@ static void page_fault(struct vcpu *v, struct vtx_state *s, uint64_t va, uint64_
 			return;
 		va = v->ldt_base + ldt;
 	}
-	guest_page_fault(v, va, error & 0xff);
-}
-
-/* #GP and #UD may be an instruction to carry out, by a decoder that uses vector registers. */
-static void exception(struct vcpu *v, struct vtx_state *s, unsigned vector, uint64_t error)
-{
-	uint8_t area[2688 + 64], *fpu = (uint8_t *)(((uintptr_t)area + 63) & -64UL);
-
-	if (s->ts)
-		set_ts(s, false);
-	memset(fpu + 512, 0, 64);
-	asm volatile("xsave64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
-	guest_exception(v, vector, error);
-	asm volatile("xrstor64 (%0)" : : "r"(fpu), "a"(0xff), "d"(0) : "memory");
-	s->dirty = 1; /* CR0.TS again */
+	if (pt_write_wanted(v, error))
+		exception(v, s, VECTOR_PF, error);
+	else
+		guest_page_fault(v, va, error & 0xff);
 }
 
 bool vtx_trap(struct vcpu *v)
@@ -187,6 +224,7 @@ bool vtx_trap(struct vcpu *v)
 		v->regs.rip -= 2; /* after the instruction, unlike a fault */
 		guest_soft_interrupt(v, VECTOR_INT80);
 		break;
+	case VECTOR_DB: guest_exception(v, vector, debug_status()); break;
 	case 6:
 	case 13: exception(v, s, vector, error); break;
 	default: guest_exception(v, vector, error);

@@ -100,9 +100,34 @@ switcher_vectors_high:
 
 /* The monitor's own, or the way back to the guest failed. */
 from_ring0:
+	cmpb	$VECTOR_DB, (%rsp)
+	je	debug_trap
 	cmpb	$0, S(S_IN_GUEST)
 	jne	from_return
 	jmp	*S(S_PV_TRAP)
+
+/*
+ * The monitor came to an address where the guest has a breakpoint: all of them are off until the
+ * way back. No address of an area has one. Or a single step, which some CPUs (Bochs) tell behind a
+ * `syscall` although that clears TF. What fast.S began takes the slow way, which turns them on.
+ */
+debug_trap:
+	push	%rax
+	push	%rcx
+	xor	%eax, %eax
+	mov	%rax, %dr7
+	mov	$DR6_NONE, %eax
+	mov	%rax, %dr6
+	movb	$1, S(S_DIRTY)
+	mov	32(%rsp), %rax
+	lea	fast_begin(%rip), %rcx
+	sub	%rcx, %rax
+	pop	%rcx
+	cmp	$(fast_end - fast_begin), %rax
+	pop	%rax
+	jb	fast_fault
+	add	$16, %rsp
+	iretq
 
 /* Its frame lies where that of the guest was, which is gone: `before` has it. */
 from_return:

@@ -147,6 +147,11 @@ static void toggle(struct vcpu *v)
 	__builtin_ia32_wrgsbase64(v->kernel_mode ? v->gs_base_user : v->gs_base_kernel);
 }
 
+static void load_debug(struct vcpu *v)
+{
+	state_of(v)->dirty = 1;
+}
+
 /* Stubs as Xen's: 32 bytes each, `syscall` with the number in eax (PITFALLS C 6). */
 static void fill_hypercall_page(struct domain *d, uint8_t *page)
 {
@@ -180,5 +185,6 @@ const struct provider provider_vtx = {
 	.toggle = toggle,
 	.load_tables = area_tables,
 	.exits = pv_exits,
+	.load_debug = load_debug,
 	.fill_hypercall_page = fill_hypercall_page,
 };

@@ -99,8 +99,10 @@
 #define SEL_LDT	       0xe050
 
 #define HYPERCALL_IRET 23 /* as in xen.h */
+#define DR6_NONE       0xffff0ff0
 
 #define VECTOR_STUB_SIZE 32
+#define VECTOR_DB	 1
 #define VECTOR_PF	 14
 #define VECTOR_INT80	 0x80
 #define VECTOR_KICK	 0xf0
@@ -114,6 +116,7 @@ struct vtx_state {
 	volatile uint8_t in_guest; /* ring 3 runs, or is about to */
 	uint8_t dirty;		   /* own thread: load_tables' work is to be done before it does */
 	uint8_t ts;		   /* CR0.TS as it is */
+	uint8_t debug;		   /* DR7 has breakpoints, or had them when the guest last ran */
 	volatile uint32_t flush;   /* whoever sets it wants the next entry to start without a TLB */
 	uint64_t cr3[2];	   /* with `keep` once loaded */
 	uint64_t keep;		   /* CR3 bit 63, do not flush, where there are PCIDs */
