@@ -25,7 +25,7 @@ $(B)/host-driver/providers/process/entry.o: host-driver/providers/process/entry.
 
 # A guest's addresses lie below everything of the monitor's: it must be position-independent.
 $(B)/host-driver/providers/vtx/switcher.o: host-driver/providers/vtx/switcher.S \
-		host-driver/providers/vtx/vtx.h
+		host-driver/providers/vtx/fast.S host-driver/providers/vtx/vtx.h
 	@mkdir -p $(@D)
 	$(CC) -I. -c -o $@ $<
 

@@ -124,8 +124,9 @@ struct pvhost_run {
 	uint32_t dr6; /* in and out: #DB adds its bits, the process clears them */
 	uint16_t cs;  /* its two low bits are the ring the exit came from */
 	uint16_t reserved16[3];
-	uint64_t exits; /* VM exits so far, whoever handled them */
-	uint64_t reserved[8];
+	uint64_t exits;	     /* VM exits so far, whoever handled them */
+	uint64_t interrupts; /* of these, for the host's interrupts, NMIs and machine checks */
+	uint64_t reserved[7];
 };
 
 #define PVHOST_VALID (1u << 31) /* of inject, intr_info, vectoring */

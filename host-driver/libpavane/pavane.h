@@ -153,6 +153,11 @@ void pv_user_set_fs(uint64_t base);
  * half, outside; it may use CPUID itself, but no libc.
  */
 void pv_user_cpuid(void (*answer)(uint32_t leaf, uint32_t sub, uint32_t r[4]));
+/*
+ * VM exits of this thread's vCPU so far, and how many of them were for the host's own interrupts,
+ * which is to say none of the thread's doing. 0 and 0 outside.
+ */
+void pv_exits(uint64_t *all, uint64_t *interrupts);
 /* A system call of the host. Returns -errno like the kernel. From inside and outside. */
 long pv_host_call(long nr, long a1, long a2, long a3, long a4, long a5, long a6);
 

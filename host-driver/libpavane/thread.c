@@ -270,6 +270,19 @@ void pv_user_stop(void)
 	pv_self->stop = 1;
 }
 
+void pv_exits(uint64_t *all, uint64_t *interrupts)
+{
+	const volatile struct pvhost_run *run = pv_self ? pv_self->run : NULL;
+
+	*all = *interrupts = 0;
+	if (!run)
+		return;
+	do { /* an interrupt between the two is in neither, or in both */
+		*all = run->exits;
+		*interrupts = run->interrupts;
+	} while (run->exits != *all);
+}
+
 uint64_t pv_user_fs(void)
 {
 	return pv_self->user_fs;

@@ -333,6 +333,8 @@ static int stay(struct vcpu *v, const struct event *event, struct fault *fault)
 		resume = true;
 		v->run->exits++;
 		action = handle(v, fault);
+		if (action == EXIT_INTERRUPT || action == EXIT_NMI || action == EXIT_MCE)
+			v->run->interrupts++;
 		if (!take_interrupts()) {
 			action = -EBUSY;
 			break;

@@ -52,8 +52,13 @@ struct provider {
 	void (*save_segments)(struct vcpu *v);
 	/* v->kernel_mode is about to change. */
 	void (*toggle)(struct vcpu *v);
-	/* v->gdt_*, v->ldt_* or v->fpu_ts changed. Any thread while v rests. NULL: no effect. */
+	/*
+	 * v->gdt_*, v->ldt_*, v->info or v->fpu_ts changed (any thread while v rests), or
+	 * d->vm_assist (any thread). NULL: no effect.
+	 */
 	void (*load_tables)(struct vcpu *v);
+	/* The calling vCPU's VM exits so far, and those for the host's interrupts. NULL: none. */
+	void (*exits)(uint64_t *all, uint64_t *interrupts);
 	/* v->debugreg[] changed. Any thread while v rests. NULL: breakpoints are never met. */
 	void (*load_debug)(struct vcpu *v);
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */

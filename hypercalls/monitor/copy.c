@@ -30,6 +30,11 @@ void *frame_ptr(struct domain *d, uint64_t mfn)
 	return d->ram && mfn < d->nr_frames ? d->ram + (mfn << PAGE_SHIFT) : NULL;
 }
 
+static inline uint64_t root_of(const struct vcpu *v)
+{
+	return v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn;
+}
+
 static uint64_t walk_root(struct vcpu *v, uint64_t mfn, uint64_t va)
 {
 	uint64_t e = 0, rw = PTE_RW, nx = 0;
@@ -37,6 +42,7 @@ static uint64_t walk_root(struct vcpu *v, uint64_t mfn, uint64_t va)
 	if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
 	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))
 		return 0;
+#pragma GCC unroll 4
 	for (int shift = 39; shift >= 12; shift -= 9) {
 		const uint64_t *table = frame_ptr(v->d, mfn);
 
@@ -54,7 +60,7 @@ static uint64_t walk_root(struct vcpu *v, uint64_t mfn, uint64_t va)
 
 uint64_t walk(struct vcpu *v, uint64_t va)
 {
-	return walk_root(v, v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, va);
+	return walk_root(v, root_of(v), va);
 }
 
 uint64_t walk_kernel(struct vcpu *v, uint64_t va)
@@ -62,22 +68,44 @@ uint64_t walk_kernel(struct vcpu *v, uint64_t va)
 	return walk_root(v, v->cr3_mfn, va);
 }
 
-enum direction { READ, WRITE, CLEAR };
-typedef uint64_t (*walk_fn)(struct vcpu *v, uint64_t va);
+/*
+ * The page of va, or NULL. What walk() said lately is remembered for as long as no page table
+ * changes: most accesses are to the guest kernel's stack, again and again.
+ */
+static inline uint8_t *guest_page(struct vcpu *v, uint64_t root, uint64_t va, bool write)
+{
+	const uint64_t page = va & PAGE_MASK;
+	const uint64_t clock = __atomic_load_n(&v->d->map_clock, __ATOMIC_ACQUIRE);
+	struct known_page *k = &v->known[va >> PAGE_SHIFT & (KNOWN_PAGES - 1)];
+	uint64_t e;
 
-static inline int access_by(walk_fn by, struct vcpu *v, uint8_t *buf, uint64_t va, size_t n,
-			    enum direction dir)
+	if ((write ? k->va == (page | KNOWN_WRITABLE) : (k->va & PAGE_MASK) == page) &&
+	    k->root == root && k->clock == clock)
+		return k->p;
+	e = walk_root(v, root, va);
+	if (!(e & PTE_P) || (write && !(e & PTE_RW)))
+		return NULL;
+	*k = (struct known_page){page | (e & PTE_RW ? KNOWN_WRITABLE : 0), root, clock,
+				 frame_ptr(v->d, pte_mfn(e))};
+	return k->p;
+}
+
+enum direction { READ, WRITE, CLEAR };
+
+/* Page by page. */
+static int access_guest(struct vcpu *v, uint64_t root, uint8_t *buf, uint64_t va, size_t n,
+			enum direction dir)
 {
 	if (n && va + (n - 1) < va) /* a buffer does not go round the end of the address space */
 		return -EFAULT;
 	while (n) {
-		uint64_t e = by(v, va), off = va & (PAGE_SIZE - 1);
+		uint64_t off = va & (PAGE_SIZE - 1);
 		size_t len = PAGE_SIZE - off < n ? PAGE_SIZE - off : n;
-		uint8_t *p;
+		uint8_t *p = guest_page(v, root, va, dir != READ);
 
-		if (!(e & PTE_P) || (dir != READ && !(e & PTE_RW)))
+		if (!p)
 			return -EFAULT;
-		p = (uint8_t *)frame_ptr(v->d, pte_mfn(e)) + off;
+		p += off;
 		if (dir == READ)
 			memcpy(buf, p, len);
 		else if (dir == WRITE)
@@ -91,22 +119,54 @@ static inline int access_by(walk_fn by, struct vcpu *v, uint8_t *buf, uint64_t v
 	return 0;
 }
 
+/* Within one page, as nearly all are; and not empty. */
+static inline bool in_one_page(uint64_t va, size_t n)
+{
+	return n - 1 < PAGE_SIZE - (va & (PAGE_SIZE - 1));
+}
+
+void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write)
+{
+	uint8_t *p;
+
+	if (!in_one_page(va, n))
+		return NULL;
+	p = write ? guest_page(v, root_of(v), va, true) : guest_page(v, root_of(v), va, false);
+	return p ? p + (va & (PAGE_SIZE - 1)) : NULL;
+}
+
 int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n)
 {
-	return access_by(walk, v, dst, va, n, READ);
+	const uint8_t *p;
+
+	if (!in_one_page(va, n))
+		return access_guest(v, root_of(v), dst, va, n, READ);
+	p = guest_page(v, root_of(v), va, false);
+	if (!p)
+		return -EFAULT;
+	memcpy(dst, p + (va & (PAGE_SIZE - 1)), n);
+	return 0;
 }
 
 int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 {
-	return access_by(walk, v, (void *)src, va, n, WRITE);
+	uint8_t *p;
+
+	if (!in_one_page(va, n))
+		return access_guest(v, root_of(v), (void *)src, va, n, WRITE);
+	p = guest_page(v, root_of(v), va, true);
+	if (!p)
+		return -EFAULT;
+	memcpy(p + (va & (PAGE_SIZE - 1)), src, n);
+	return 0;
 }
 
 int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n)
 {
-	return access_by(walk_kernel, v, (void *)src, va, n, WRITE);
+	return access_guest(v, v->cr3_mfn, (void *)src, va, n, WRITE);
 }
 
 int clear_guest(struct vcpu *v, uint64_t va, size_t n)
 {
-	return access_by(walk, v, NULL, va, n, CLEAR);
+	return access_guest(v, root_of(v), NULL, va, n, CLEAR);
 }

@@ -46,11 +46,24 @@ static void tables_changed(struct vcpu *v)
 
 void ldt_drop(struct vcpu *v)
 {
-	for (unsigned i = 0; i < 16; i++) {
-		if (v->ldt_mfn[i])
-			frame_put_type(v->d, v->ldt_mfn[i], FT_SEGDESC);
+	bool any = false;
+
+	for (unsigned i = 0; i < 16 && v->ldt_entries; i++) {
+		if (!v->ldt_mfn[i])
+			continue;
+		frame_put_type(v->d, v->ldt_mfn[i], FT_SEGDESC);
 		v->ldt_mfn[i] = 0;
+		any = true;
 	}
+	if (any)
+		tables_changed(v);
+}
+
+void ldt_set(struct vcpu *v, uint64_t base, uint32_t entries)
+{
+	ldt_drop(v);
+	v->ldt_base = base;
+	v->ldt_entries = entries;
 	tables_changed(v);
 }
 

@@ -89,13 +89,26 @@ const struct hypercall hypercall_table[NR_HYPERCALLS] = {
 	[__HYPERVISOR_xenpmu_op] = {do_xenpmu_op, false},
 	[__HYPERVISOR_hypfs_op] = {do_denied, false},
 	[__HYPERVISOR_arch_0] = {do_denied, false}, /* machine checks */
+	[__HYPERVISOR_arch_7] = {do_extension, false},
 };
+
+/* Apart, so that the others need not save their arguments over the locking. */
+static __attribute__((noinline)) long locked(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3,
+					     uint64_t a4, uint64_t a5, hypercall_fn fn)
+{
+	long rc;
+
+	pthread_mutex_lock(&v->d->lock);
+	rc = fn(v, a1, a2, a3, a4, a5);
+	pthread_mutex_unlock(&v->d->lock);
+	return rc;
+}
 
 long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 	       uint64_t a5)
 {
+	const struct domain *d = v->d;
 	const struct hypercall *h;
-	struct domain *d = v->d;
 	long rc;
 
 	if (nr >= NR_HYPERCALLS)
@@ -103,13 +116,10 @@ long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a
 	h = &hypercall_table[nr];
 	if (!h->fn)
 		return -ENOSYS;
-	if (h->locked) {
-		pthread_mutex_lock(&d->lock);
+	if (h->locked)
+		rc = locked(v, a1, a2, a3, a4, a5, h->fn);
+	else
 		rc = h->fn(v, a1, a2, a3, a4, a5);
-		pthread_mutex_unlock(&d->lock);
-	} else {
-		rc = h->fn(v, a1, a2, a3, a4, a5);
-	}
 	/* The call may have ended the domain or this vCPU: then the guest runs no further. */
 	if (__builtin_expect(d->shutdown != -1 || !v->online, 0))
 		vcpu_park(v);

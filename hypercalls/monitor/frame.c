@@ -16,6 +16,7 @@ int frame_init(struct domain *d)
 
 	if (table == MAP_FAILED)
 		return -ENOMEM;
+	d->map_clock = 1;
 	d->frame = table; /* zeroed: every frame FRAME_FREE, untouched memory costs nothing */
 	/* Of whole 2 MiB, to be mapped by large pages. */
 	table = mmap(NULL, (d->nr_frames * sizeof(uint64_t) + 2 * M2P_ALIGN - 1) & -M2P_ALIGN,
@@ -174,6 +175,7 @@ void frame_put_type(struct domain *d, uint64_t mfn, enum frame_type type)
 	struct frame *f = &d->frame[mfn];
 
 	if (f->type_count == 1) {
+		map_changed(d);
 		frame_invalidate(d, mfn, type);
 		tlb_note_loss(d, f);
 		f->type = FT_NONE;

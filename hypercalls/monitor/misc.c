@@ -14,10 +14,15 @@ long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint
 	if (type >= 64 || !(VM_ASSISTS >> type & 1))
 		return -EINVAL;
 	switch ((uint32_t)cmd) {
-	case VMASST_CMD_enable: v->d->vm_assist |= 1UL << type; return 0;
-	case VMASST_CMD_disable: v->d->vm_assist &= ~(1UL << type); return 0;
+	case VMASST_CMD_enable: v->d->vm_assist |= 1UL << type; break;
+	case VMASST_CMD_disable: v->d->vm_assist &= ~(1UL << type); break;
 	default: return -ENOSYS;
 	}
+	/* A provider may have a short way for those without. */
+	for (uint32_t i = 0; i < v->d->nr_vcpus && v->d->provider->load_tables; i++)
+		if (v->d->vcpu[i])
+			v->d->provider->load_tables(v->d->vcpu[i]);
+	return 0;
 }
 
 /*
@@ -96,27 +101,34 @@ long do_physdev_op_compat(struct vcpu *v, uint64_t uop, uint64_t a2, uint64_t a3
  */
 long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-	struct multicall_entry e;
+	const volatile struct multicall_entry *e; /* the guest may change it meanwhile */
+	struct multicall_entry copy;
+	uint64_t op;
 	long rc = 0;
 
 	if (v->in_multicall)
 		return -EINVAL;
 	v->in_multicall = true;
-	for (uint32_t i = 0; i < (uint32_t)n; i++, list += sizeof(e)) {
+	for (uint32_t i = 0; i < (uint32_t)n; i++, list += sizeof(copy)) {
 		/* Pausing and shutting down do not wait for the end of a long list. */
 		if (vcpu_must_park(v))
 			vcpu_park(v);
 		rc = -EFAULT;
-		if (copy_from_guest(v, &e, list, sizeof(e)))
-			break;
-		e.result =
-			hypercall(v, e.op, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]);
-		if (e.op == __HYPERVISOR_iret) {
-			rc = e.result;
+		e = guest_ptr(v, list, sizeof(*e), false);
+		if (!e) { /* between two pages, or nowhere */
+			if (copy_from_guest(v, &copy, list, sizeof(copy)))
+				break;
+			e = &copy;
+		}
+		op = e->op;
+		copy.result = hypercall(v, op, e->args[0], e->args[1], e->args[2], e->args[3],
+					e->args[4]);
+		if (op == __HYPERVISOR_iret) {
+			rc = copy.result;
 			break;
 		}
-		if (copy_to_guest(v, list + offsetof(struct multicall_entry, result), &e.result,
-				  sizeof(e.result)))
+		if (copy_to_guest(v, list + offsetof(struct multicall_entry, result), &copy.result,
+				  sizeof(copy.result)))
 			break;
 		rc = 0;
 	}

@@ -20,6 +20,12 @@ void frame_put(struct domain *d, uint64_t mfn);
 /* Contents to zeroes, memory back to the host until touched. */
 void frame_scrub(struct domain *d, uint64_t mfn, unsigned order);
 
+/* An entry of a page table, or which frames are tables: copy.c must look again. d->lock held. */
+static inline void map_changed(struct domain *d)
+{
+	__atomic_store_n(&d->map_clock, d->map_clock + 1, __ATOMIC_RELEASE);
+}
+
 /* validate.c: take, or drop, all references that the contents of a frame of this type hold. */
 int frame_validate(struct domain *d, uint64_t mfn, enum frame_type type);
 void frame_invalidate(struct domain *d, uint64_t mfn, enum frame_type type);
@@ -54,6 +60,7 @@ bool descriptor_check(uint64_t *desc);
 /* The LDT's pages become descriptor tables when they are first used, and none at another LDT. */
 bool ldt_map(struct vcpu *v, unsigned page);
 void ldt_drop(struct vcpu *v);
+void ldt_set(struct vcpu *v, uint64_t base, uint32_t entries);
 
 /* mmu.c: the L1 table that maps va in the kernel's root, or INVALID_MFN. */
 uint64_t l1_of(struct vcpu *v, uint64_t va);

@@ -36,6 +36,8 @@ int pte_exchange(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t 
 		entry_put(d, table_mfn, new, level);
 		return -EAGAIN;
 	}
+	if (old & PTE_P)
+		map_changed(d);
 	changed(d, table_mfn, index, old);
 	entry_put(d, table_mfn, old, level);
 	return 0;

@@ -120,9 +120,7 @@ static int set_ldt(struct vcpu *v, uint64_t base, uint32_t entries)
 {
 	if (entries > 8192 || base & (PAGE_SIZE - 1) || !addr_ok(base))
 		return -EINVAL;
-	v->ldt_base = base;
-	v->ldt_entries = entries;
-	ldt_drop(v); /* tells the provider, also of the new size */
+	ldt_set(v, base, entries);
 	return 0;
 }
 

@@ -107,6 +107,14 @@ struct guest_trap {
 	uint8_t flags; /* bits 0-1 DPL, bit 2 mask events */
 };
 
+/* A page of guest memory as copy.c last found it; right while root and clock are the same. */
+#define KNOWN_PAGES    4
+#define KNOWN_WRITABLE 1 /* in `va` */
+struct known_page {
+	uint64_t va, root, clock;
+	uint8_t *p;
+};
+
 /* Guest registers in the order of Xen's public struct vcpu_guest_context.user_regs. */
 typedef struct cpu_user_regs regs_t;
 
@@ -115,6 +123,12 @@ struct vcpu {
 	regs_t regs;
 	uint64_t fs_base;
 	bool kernel_mode; /* the direct provider knows no other */
+	bool nmi_masked;  /* from its delivery to the next iret */
+	uint32_t callback_flags;
+	uint64_t kernel_sp, syscall_callback;
+	uint64_t gs_base_kernel, gs_base_user;
+	uint64_t user_cr3_mfn, cr2;
+	struct guest_trap traps[256];
 
 	struct domain *d;
 	uint32_t id;
@@ -136,13 +150,10 @@ struct vcpu {
 	int8_t time_shift;
 	volatile bool time_busy; /* in time_publish: a signal handler stays out */
 
-	struct guest_trap traps[256];
-	uint64_t event_callback, failsafe_callback, syscall_callback;
-	uint32_t callback_flags;
-	uint64_t kernel_sp, kernel_ss;
-	uint64_t cr0, cr2, cr3_mfn, user_cr3_mfn, cr4, xcr0;
+	uint64_t event_callback, failsafe_callback;
+	uint64_t kernel_ss;
+	uint64_t cr0, cr3_mfn, cr4, xcr0;
 	uint64_t debugreg[8];
-	uint64_t gs_base_kernel, gs_base_user;
 	uint64_t gdt_mfn[14];
 	uint32_t gdt_entries;
 	uint64_t ldt_base;
@@ -155,11 +166,11 @@ struct vcpu {
 	volatile uint64_t timer_armed; /* the system time it is set for, 0: it is not */
 	bool in_multicall;
 	volatile bool nmi_pending; /* VCPUOP_send_nmi: deliver vector 2 at the next look */
-	bool nmi_masked;	   /* from its delivery to the next iret */
 	uint16_t virq_port[24];	   /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
 	uint8_t iopl;	     /* the guest's, 0 to 3; the CPU's is always 0 */
 	uint64_t flushed_at; /* the clock of tlb.c at its last full flush */
+	struct known_page known[KNOWN_PAGES];
 	pthread_t thread;
 	int tid;
 	void *provider; /* the provider's own */
@@ -181,6 +192,7 @@ struct domain {
 	uint64_t *m2p;	      /* machine to physical, nr_frames entries, for the guest to read */
 	uint64_t l4_slot[16]; /* the provider's entries of every L4 table, slots 256 to 271 */
 	uint64_t tlb_clock;
+	uint64_t map_clock; /* moves on when any page table changes; never 0 */
 	uint64_t alloc_hint;
 
 	struct shared_info *shared;
@@ -238,6 +250,11 @@ long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a
 int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n);
 int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n);
 int clear_guest(struct vcpu *v, uint64_t va, size_t n);
+/*
+ * Guest memory itself, where [va, va + n) is within one page; else, or if there is none, NULL.
+ * For loads and stores at once: no longer after any call that may change a page table.
+ */
+void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write);
 /* By the kernel's root, whatever mode v is in: for areas that its kernel registered. */
 int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n);
 /* Walk v's current root: the leaf PTE of va with the rights of all levels ANDed in (P, RW, NX),
@@ -342,7 +359,10 @@ void domain_unpause(struct domain *d);
 void runstate_set(struct vcpu *v, int state);
 void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out); /* any thread */
 void runstate_publish(struct vcpu *v);
-bool vcpu_must_park(const struct vcpu *v);
+static inline bool vcpu_must_park(const struct vcpu *v)
+{
+	return v->d->pause || v->d->shutdown != -1 || !v->online;
+}
 void domain_shutdown(struct domain *d, int reason, const char *why); /* tells the broker */
 /* From a vCPU's thread: the broker is told when that vCPU parks; from ctl: it is not told. */
 /* A guest broke the ABI's last rule: shut the domain down as crashed. d->lock may be held or not.
@@ -373,6 +393,8 @@ void failsafe_deliver(struct vcpu *v);
 /* Deliver an NMI if nmi_deliverable() and the event upcall if event_deliverable(). */
 void event_deliver(struct vcpu *v);
 
+/* ---- extension.c: what Xen does not have (abi/pavane/extension.h) ---- */
+long do_extension(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t, uint64_t, uint64_t);
 /* The types that vm_assist takes, a bit each. */
 #define VM_ASSISTS                                                                         \
 	(1UL << VMASST_TYPE_4gb_segments | 1UL << VMASST_TYPE_4gb_segments_notify |        \

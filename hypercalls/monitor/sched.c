@@ -62,11 +62,6 @@ void domain_unpause(struct domain *d)
 	wake_all(d);
 }
 
-bool vcpu_must_park(const struct vcpu *v)
-{
-	return v->d->pause || v->d->shutdown != -1 || !v->online;
-}
-
 /* The first vCPU to stop after a shutdown tells the broker, with no lock held. */
 static void tell_shutdown(struct domain *d)
 {

@@ -293,6 +293,8 @@ static long register_info(struct vcpu *cur, struct vcpu *v, const struct vcpu_re
 	memcpy(info, v->info, sizeof(*info));
 	v->info_mfn = r->mfn;
 	__atomic_store_n(&v->info, info, __ATOMIC_SEQ_CST);
+	if (v->d->provider->load_tables)
+		v->d->provider->load_tables(v);
 	/* An event may have gone to the old place meanwhile: have the guest look at them all. */
 	__atomic_store_n(&info->evtchn_pending_sel, ~0UL, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST);

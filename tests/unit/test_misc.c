@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Time, vcpu_op, sched_op's endings, versions, grants, and the small hypercalls. */
+#include "hypercalls/abi/pavane/extension.h"
 #include "tests/unit/fake_monitor.h"
 
 #include <xen/physdev.h>
@@ -267,6 +268,27 @@ static void multicall_answers_each_entry_and_does_not_nest(void **state)
 	assert_false(current->in_multicall);
 }
 
+static void some_exits(uint64_t *all, uint64_t *interrupts)
+{
+	*all = 12;
+	*interrupts = 5;
+}
+
+static void the_extension_counts_exits_where_there_are_any(void **state)
+{
+	const struct provider vtx = {.name = "fake", .exits = some_exits};
+	struct pavane_vm_exits *e = arg_at(0);
+
+	assert_int_equal(do_extension(current, PAVANE_OP_vm_exits, (uint64_t)e, 0, 0, 0),
+			 -EOPNOTSUPP);
+	dom.provider = &vtx;
+	assert_int_equal(do_extension(current, PAVANE_OP_vm_exits, (uint64_t)e, 0, 0, 0), 0);
+	assert_int_equal(e->all, 12);
+	assert_int_equal(e->interrupts, 5);
+	assert_int_equal(do_extension(current, PAVANE_OP_vm_exits, BAD_VA, 0, 0, 0), -EFAULT);
+	assert_int_equal(do_extension(current, 0, (uint64_t)e, 0, 0, 0), -ENOSYS);
+}
+
 static void assists_and_physdev_follow_xen(void **state)
 {
 	struct physdev_set_iopl *i = arg_at(0);
@@ -414,6 +436,7 @@ int main(void)
 		TEST(taking_the_last_vcpu_down_powers_off),
 		TEST(sched_op_refuses_what_a_guest_may_not),
 		TEST(multicall_answers_each_entry_and_does_not_nest),
+		TEST(the_extension_counts_exits_where_there_are_any),
 		TEST(assists_and_physdev_follow_xen),
 		TEST(console_text_reaches_the_broker),
 		TEST(the_grant_table_grows_and_lists_its_frames),

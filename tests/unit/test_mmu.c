@@ -127,6 +127,81 @@ static void the_hypervisors_slots_are_refused(void **state)
 	assert_int_equal(copy_from_guest(&vcpu, &(int){0}, HYPERVISOR_START, 4), -EFAULT);
 }
 
+static uint64_t word_at(uint64_t va)
+{
+	uint64_t word = 0;
+
+	return copy_from_guest(&vcpu, &word, va, sizeof(word)) ? ~0UL : word;
+}
+
+static uint64_t new_table(uint64_t pfn, unsigned index, uint64_t below)
+{
+	const uint64_t mfn = frame_alloc(&dom, 0, pfn);
+
+	table(mfn)[index] = pte(below, PTE_RW);
+	return mfn;
+}
+
+/* What a copy remembers of the page tables is forgotten with them. */
+static void a_copy_follows_every_change_of_the_tables(void **state)
+{
+	const uint64_t word = 0x1234;
+	uint64_t l1b, l2b, l3b, l4b;
+
+	for (unsigned i = 0; i < MAPPED; i++)
+		*table(data + i) = i;
+	assert_int_equal(word_at(VA), 0);
+	assert_int_equal(copy_to_guest(&vcpu, VA, &word, 0), 0);
+	assert_int_equal(map(VA, pte(data + 1, PTE_RW)), 0);
+	assert_int_equal(word_at(VA), 1);
+	assert_int_equal(copy_to_guest(&vcpu, VA, &word, sizeof(word)), 0);
+	assert_int_equal(word_at(VA), word);
+	assert_int_equal(map(VA, pte(data + 1, 0)), 0);
+	assert_int_equal(word_at(VA), word);
+	assert_int_equal(copy_to_guest(&vcpu, VA, &word, sizeof(word)), -EFAULT);
+	assert_null(guest_ptr(&vcpu, VA, sizeof(word), true));
+	assert_int_equal(map(VA, 0), 0);
+	assert_int_equal(word_at(VA), ~0UL);
+	assert_int_equal(map(VA, pte(data + 2, 0)), 0);
+	assert_int_equal(word_at(VA), 2);
+
+	/* Another table in a level above. */
+	l1b = new_table(40, 0, data + 3);
+	assert_int_equal(pte_update(&vcpu, l2, VA >> 21 & 511, pte(l1b, PTE_RW), false), 0);
+	assert_int_equal(word_at(VA), 3);
+	assert_int_equal(pte_update(&vcpu, l2, VA >> 21 & 511, pte(l1, PTE_RW), false), 0);
+
+	/* Another root, and then the first frame as a root of other contents. */
+	l1b = new_table(41, 0, data + 4);
+	l2b = new_table(42, VA >> 21 & 511, l1b);
+	l3b = new_table(43, 0, l2b);
+	l4b = new_table(44, 0, l3b);
+	assert_int_equal(toolstack_mmuext(&dom, MMUEXT_PIN_L4_TABLE, l4b), 0);
+	assert_int_equal(word_at(VA), 2);
+	assert_int_equal(root_load(&vcpu, l4b), 0);
+	assert_int_equal(word_at(VA), 4);
+	assert_int_equal(root_load(&vcpu, l4), 0);
+	assert_int_equal(word_at(VA), 2);
+	assert_int_equal(root_load(&vcpu, l4b), 0);
+	assert_int_equal(toolstack_mmuext(&dom, MMUEXT_UNPIN_TABLE, l4), 0);
+	table(l4)[0] = pte(l3b, PTE_RW);
+	assert_int_equal(root_load(&vcpu, l4), 0);
+	assert_int_equal(word_at(VA), 4);
+}
+
+static void between_two_pages_there_is_no_pointer(void **state)
+{
+	const uint64_t word = 0x1122334455667788, at = VA + PAGE_SIZE - 3;
+
+	assert_null(guest_ptr(&vcpu, at, sizeof(word), false));
+	assert_int_equal(copy_to_guest(&vcpu, at, &word, sizeof(word)), 0);
+	assert_int_equal(word_at(at), word);
+	assert_int_equal(*table(data + 1), word >> 24);
+	assert_non_null(guest_ptr(&vcpu, VA + PAGE_SIZE - 8, sizeof(word), false));
+	assert_int_equal(map(VA + PAGE_SIZE, 0), 0);
+	assert_int_equal(word_at(at), ~0UL);
+}
+
 static void a_table_that_maps_itself_writable_is_refused(void **state)
 {
 	uint64_t mfn = frame_alloc(&dom, 0, 30);
@@ -509,6 +584,8 @@ int main(void)
 		T(a_writable_page_never_becomes_a_page_table),
 		T(frames_that_are_not_the_guests_are_refused),
 		T(the_hypervisors_slots_are_refused),
+		T(a_copy_follows_every_change_of_the_tables),
+		T(between_two_pages_there_is_no_pointer),
 		T(a_table_that_maps_itself_writable_is_refused),
 		T(a_failed_validation_leaves_no_reference),
 		T(unpinning_the_root_returns_all_counts_to_zero),

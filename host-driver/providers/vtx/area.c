@@ -155,6 +155,21 @@ static uint64_t descriptor_page(uint64_t mfn, bool used)
 		    : pv_physical_of(no_descriptors) | READONLY;
 }
 
+/* For fast.S, which knows nothing of an IOPL: frames with one are the monitor's. */
+static void info_map(struct vcpu *v)
+{
+	const bool simple = !(v->d->vm_assist >> VMASST_TYPE_architectural_iopl & 1);
+	struct vtx_state *s = state_of(v);
+	const uint64_t at = (uint64_t)((uint8_t *)v->info - v->d->ram);
+
+	s->no_info[0] = 1;
+	s->info = area_of(v) + AREA_STATE + offsetof(struct vtx_state, no_info);
+	if (!v->info || !simple)
+		return;
+	*entry(v, AREA_INFO) = (at & PAGE_MASK) | DATA;
+	s->info = area_of(v) + AREA_INFO + at % PAGE_SIZE;
+}
+
 void area_tables(struct vcpu *v)
 {
 	struct vtx_state *s = state_of(v);
@@ -168,6 +183,7 @@ void area_tables(struct vcpu *v)
 		*entry(v, AREA_LDT + i * PAGE_SIZE) =
 			v->ldt_mfn[i] ? descriptor_page(v->ldt_mfn[i], true) : 0;
 	system_descriptor(p, SEL_LDT, 2, area_of(v) + AREA_LDT, v->ldt_entries * 8UL - 1);
+	info_map(v);
 	s->dirty = 1;
 	__atomic_store_n(&s->flush, 1, __ATOMIC_SEQ_CST);
 }

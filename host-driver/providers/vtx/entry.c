@@ -12,7 +12,6 @@
 #include "host-driver/providers/vtx/vtx.h"
 #include "hypercalls/monitor/mm.h"
 
-#define VECTOR_PF   14
 #define PF_PRESENT  1
 #define FLAG_TF	    0x100UL
 #define FLAG_RF	    0x10000UL

@@ -10,12 +10,15 @@
 #define S(field) (switcher + AREA_STATE + (field))(%rip)
 #define V(field) (switcher + AREA_VCPU + VCPU_SHIFT + (field))(%rip)
 
-	.macro	push_regs
+	.macro	push_first
 	push	%rdi
 	push	%rsi
 	push	%rdx
 	push	%rcx
 	push	%rax
+	.endm
+
+	.macro	push_rest
 	push	%r8
 	push	%r9
 	push	%r10
@@ -73,8 +76,12 @@ switcher:
 	.endif
 	testb	$3, 16(%rsp)
 	jz	1f
+	.if	\nr == VECTOR_PF
+	jmp	fast_page_fault
+	.else
 	movl	$\nr, 4(%rsp)
 	jmp	from_guest
+	.endif
 1:	push	$\nr
 	jmp	from_ring0
 	.endm
@@ -102,21 +109,33 @@ from_ring0:
 /*
  * The monitor came to an address where the guest has a breakpoint: all of them are off until the
  * way back. No address of an area has one. Or a single step, which some CPUs (Bochs) tell behind a
- * `syscall` although that clears TF.
+ * `syscall` although that clears TF. What fast.S began takes the slow way, which turns them on.
  */
 debug_trap:
 	push	%rax
+	push	%rcx
 	xor	%eax, %eax
 	mov	%rax, %dr7
 	mov	$DR6_NONE, %eax
 	mov	%rax, %dr6
 	movb	$1, S(S_DIRTY)
+	mov	32(%rsp), %rax
+	lea	fast_begin(%rip), %rcx
+	sub	%rcx, %rax
+	pop	%rcx
+	cmp	$(fast_end - fast_begin), %rax
 	pop	%rax
+	jb	fast_fault
 	add	$16, %rsp
 	iretq
 
 /* Its frame lies where that of the guest was, which is gone: `before` has it. */
 from_return:
+	mov	16(%rsp), %rax
+	lea	fast_begin(%rip), %rcx
+	sub	%rcx, %rax
+	cmp	$(fast_end - fast_begin), %rax
+	jb	fast_fault
 	lea	return_insn(%rip), %rax
 	cmp	%rax, 16(%rsp)
 	jne	dead
@@ -134,9 +153,11 @@ dead:
 
 /* rsp is at error code and vector in v->regs, what the CPU pushed above them. */
 from_guest:
-	push_regs
-	cld
+	push_first
 	mov	%cr2, %rax
+slow_trap:
+	push_rest
+	cld
 	mov	%rax, S(S_CR2)
 	become_monitor
 	mov	S(S_MONITOR_RSP), %rsp
@@ -153,8 +174,14 @@ switcher_syscall:
 	push	$SEL_GUEST_CS
 	push	%rcx
 	push	$0
-	push_regs
+	push_first
 	movq	$SEL_GUEST_SS, V(V_SS)
+	cmpb	$0, V(V_KERNEL_MODE)
+	je	fast_syscall
+	cmp	$HYPERCALL_IRET, %rax
+	je	fast_iret
+slow_syscall:
+	push_rest
 	become_monitor
 	mov	S(S_MONITOR_RSP), %rsp
 	call	*S(S_SYSCALL)
@@ -194,6 +221,8 @@ flush:
 	btrq	$63, S(S_CR3)
 	btrq	$63, S(S_CR3 + 8)
 	jmp	2b
+
+#include "host-driver/providers/vtx/fast.S"
 
 	.org	switcher + CODE_PAGES * 4096 /* an error if there is more */
 

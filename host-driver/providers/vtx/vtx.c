@@ -30,6 +30,8 @@ ASSERT_S(S_PV_TRAP, pv_trap);
 ASSERT_S(S_CR2, cr2);
 ASSERT_S(S_NO_IDT, no_idt);
 ASSERT_S(S_IST1, tss[0x24]);
+ASSERT_S(S_CR3_KERNEL, cr3[1]);
+ASSERT_S(S_INFO, info);
 #define ASSERT_V(offset, member) \
 	_Static_assert(offsetof(struct vcpu, member) == (offset), "vcpu: " #member)
 ASSERT_V(V_R15, regs.r15);
@@ -42,6 +44,24 @@ ASSERT_V(V_DS, regs.ds);
 ASSERT_V(V_GS, regs.gs);
 ASSERT_V(V_FS_BASE, fs_base);
 ASSERT_V(V_KERNEL_MODE, kernel_mode);
+ASSERT_V(V_RAX, regs.rax);
+ASSERT_V(V_RCX, regs.rcx);
+ASSERT_V(V_RDX, regs.rdx);
+ASSERT_V(V_RSI, regs.rsi);
+ASSERT_V(V_RDI, regs.rdi);
+ASSERT_V(V_CS, regs.cs);
+ASSERT_V(V_NMI_MASKED, nmi_masked);
+ASSERT_V(V_CALLBACK_FLAGS, callback_flags);
+ASSERT_V(V_KERNEL_SP, kernel_sp);
+ASSERT_V(V_SYSCALL_CALLBACK, syscall_callback);
+ASSERT_V(V_GS_KERNEL, gs_base_kernel);
+ASSERT_V(V_GS_USER, gs_base_user);
+ASSERT_V(V_USER_CR3, user_cr3_mfn);
+ASSERT_V(V_CR2, cr2);
+ASSERT_V(V_TRAP_PF, traps[VECTOR_PF]);
+_Static_assert(offsetof(struct guest_trap, flags) == 10, "fast.S knows");
+_Static_assert((AREA_STATE + S_STACK_TOP) >> 8 == (AREA_VCPU + VCPU_SHIFT + V_REGS_END) >> 8,
+	       "fast.S exchanges the last byte of IST1");
 _Static_assert((VCPU_SHIFT + V_REGS_END) % 16 == 0, "an exception's frame ends aligned");
 _Static_assert(VCPU_SHIFT + sizeof(struct vcpu) <= VCPU_PAGES * 4096, "vCPU pages");
 _Static_assert(sizeof(struct vtx_state) <= S_STACK_TOP - 512, "room for a frame");
@@ -171,6 +191,7 @@ const struct provider provider_vtx = {
 	.save_segments = save_segments,
 	.toggle = toggle,
 	.load_tables = area_tables,
+	.exits = pv_exits,
 	.load_debug = load_debug,
 	.fill_hypercall_page = fill_hypercall_page,
 };

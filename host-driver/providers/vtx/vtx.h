@@ -19,6 +19,7 @@
 #define AREA_CODE  0x0000
 #define AREA_STATE 0x2000
 #define AREA_VCPU  0x3000 /* struct vcpu, VCPU_SHIFT bytes behind */
+#define AREA_INFO  0x6000 /* the page of the vCPU's struct vcpu_info */
 #define AREA_IDT   0x8000
 #define AREA_GDT   0x10000 /* 14 pages of the guest's, one of ours (GDT_OWN) */
 #define AREA_LDT   0x20000
@@ -52,23 +53,40 @@
 #define S_PV_TRAP     0x60
 #define S_CR2	      0x68
 #define S_NO_IDT      0x70
+#define S_CR3_KERNEL  0x10
 #define S_IST1	      0xa4 /* in the TSS, at 0x80 */
+#define S_INFO	      0xe8
 #define S_STACK_TOP   0x1000
 
 /* struct vcpu */
-#define V_R15	      0
-#define V_ERROR	      120
-#define V_RIP	      128
-#define V_RFLAGS      144
-#define V_RSP	      152
-#define V_SS	      160
-#define V_REGS_END    168
-#define V_ES	      168
-#define V_DS	      176
-#define V_FS	      184
-#define V_GS	      192
-#define V_FS_BASE     0x00c8
-#define V_KERNEL_MODE 0x00d0
+#define V_R15		   0
+#define V_RAX		   80
+#define V_RCX		   88
+#define V_RDX		   96
+#define V_RSI		   104
+#define V_RDI		   112
+#define V_ERROR		   120
+#define V_RIP		   128
+#define V_CS		   136
+#define V_RFLAGS	   144
+#define V_RSP		   152
+#define V_SS		   160
+#define V_REGS_END	   168
+#define V_ES		   168
+#define V_DS		   176
+#define V_FS		   184
+#define V_GS		   192
+#define V_FS_BASE	   0x00c8
+#define V_KERNEL_MODE	   0x00d0
+#define V_NMI_MASKED	   0x00d1
+#define V_CALLBACK_FLAGS   0x00d4
+#define V_KERNEL_SP	   0x00d8
+#define V_SYSCALL_CALLBACK 0x00e0
+#define V_GS_KERNEL	   0x00e8
+#define V_GS_USER	   0x00f0
+#define V_USER_CR3	   0x00f8
+#define V_CR2		   0x0100
+#define V_TRAP_PF	   0x01e8
 
 /* Selectors of the own page, where Xen has them: what `syscall` and sysret load, the TSS, the LDT.
  */
@@ -80,9 +98,12 @@
 #define SEL_TSS	       0xe040
 #define SEL_LDT	       0xe050
 
-#define DR6_NONE	 0xffff0ff0
+#define HYPERCALL_IRET 23 /* as in xen.h */
+#define DR6_NONE       0xffff0ff0
+
 #define VECTOR_STUB_SIZE 32
 #define VECTOR_DB	 1
+#define VECTOR_PF	 14
 #define VECTOR_INT80	 0x80
 #define VECTOR_KICK	 0xf0
 #define VECTOR_TIMER	 0xf1
@@ -105,6 +126,8 @@ struct vtx_state {
 	uint64_t cr2;
 	uint8_t no_idt[16];
 	uint8_t tss[0x68];
+	uint64_t info;	    /* its struct vcpu_info, as the guest's roots have it; or no_info */
+	uint8_t no_info[8]; /* begins like one with an event that waits */
 	volatile uint64_t entries;   /* to the guest */
 	regs_t before;		     /* v->regs when the way back may fault */
 	uint64_t fault_va, fault_nr; /* the host had no memory there, so often */
@@ -145,7 +168,7 @@ bool vtx_fault(struct vcpu *v, unsigned vector, uint64_t error);
 void vtx_begin(struct vcpu *v); /* before the first entry */
 void vtx_monitor_faults(void);	/* the monitor's own exceptions, for libpavane */
 
-/* switcher.S */
+/* switcher.S, and fast.S in it */
 extern char switcher[], switcher_vectors[], switcher_syscall[], switcher_resume[];
 extern char switcher_vectors_high[];
 void vtx_start(struct vtx_state *s, uint64_t resume) __attribute__((noreturn));

@@ -12,4 +12,4 @@ ALL += $(B)/tests/lab-bench
 
 .PHONY: lab-bench
 lab-bench:
-	@scripts/deps && $(MAKE) --no-print-directory -s all && tests/bench/lab/run
+	@scripts/deps && $(MAKE) --no-print-directory -s all && tests/bench/lab/run && tests/bench/pv/run
