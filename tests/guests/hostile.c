@@ -425,6 +425,28 @@ static void page_op(void)
 	note(HYPERVISOR_mmuext_op(&op, 1, NULL, DOMID_SELF));
 }
 
+/* A page that the CPU has just written to becomes a table at once, without a flush of ours. */
+static void stale(void)
+{
+	const int i = (int)rnd(POOL);
+	const unsigned int level = L1 + rnd(4);
+	uint64_t *last = page[i] + 511;
+
+	if (HYPERVISOR_update_va_mapping((unsigned long)page[i], mfn_pte(mfn[i], PTE_KERN),
+					 UVMF_INVLPG))
+		return;
+	page_clear(page[i]);
+	HYPERVISOR_update_va_mapping((unsigned long)page[i], mfn_pte(mfn[i], PTE_KERN & ~PTE_RW),
+				     UVMF_NONE);
+	if (mmuext(MMUEXT_PIN_L1_TABLE + level - L1, mfn[i]))
+		return;
+	pinned[i] = (uint8_t)level;
+	accepted++;
+	HYPERVISOR_vm_assist(VMASST_CMD_disable, VMASST_TYPE_writable_pagetables);
+	if (vector_of(put_canary, last) < 0)
+		violation("a store by a stale translation", (unsigned long)last);
+}
+
 static uint64_t wanted;
 
 static void put_wanted(void *at)
@@ -469,7 +491,7 @@ static void step(void)
 		map_page,	map_page, map_page, update,  update,	 update,    update,
 		update_root,	pin,	  pin,	    pin,     page_op,	 page_op,   page_op,
 		prepare,	prepare,  set_gdt,  set_ldt, descriptor, load_root, outputs,
-		load_user_root,
+		load_user_root, stale,
 	};
 
 	if (!rnd(50))
