@@ -347,9 +347,17 @@ uint64_t cr4_guest(uint64_t val);	      /* what CR4 reads as once a guest has wr
 void vcpu_wake(struct vcpu *v);		      /* any thread; wakes block/poll, kicks the guest */
 void time_init(struct domain *d);	      /* measures TSC against CLOCK_MONOTONIC */
 uint64_t system_time(const struct domain *d); /* ns since boot */
-void time_publish(struct vcpu *v);	      /* vcpu_time_info + wallclock */
-void timer_arm(struct vcpu *v);		      /* program the host timer for the next deadline */
-void timer_check(struct vcpu *v);	      /* raise VIRQ_TIMER if a deadline passed */
+/* The CPU's counter, not before what comes before. */
+static inline uint64_t rdtsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
+	return (uint64_t)hi << 32 | lo;
+}
+void time_publish(struct vcpu *v); /* vcpu_time_info + wallclock */
+void timer_arm(struct vcpu *v);	   /* program the host timer for the next deadline */
+void timer_check(struct vcpu *v);  /* raise VIRQ_TIMER if a deadline passed */
 /* The vCPU stops for good or for now: pause, shutdown, offline. Returns when it may run. */
 void vcpu_park(struct vcpu *v);
 /* For ctl: the flag of CTL_PAUSE, with the wake-ups it needs. */

@@ -31,7 +31,7 @@
 bool msr_read(struct vcpu *v, uint32_t msr, uint64_t *val)
 {
 	switch (msr) {
-	case MSR_TSC: *val = __builtin_ia32_rdtsc(); return true;
+	case MSR_TSC: *val = rdtsc(); return true;
 	case MSR_APIC_BASE: *val = APIC_DEFAULT | (v->id ? 0 : APIC_BOOT_CPU); return true;
 	case MSR_FEATURE_CONTROL: *val = LOCKED; return true;
 	/* No revision of the host's is told, no feature is switchable, no machine check banks. */

@@ -139,6 +139,8 @@ static bool compute(struct vcpu *v, const struct insn *n, uint64_t old, struct e
 	case ZYDIS_MNEMONIC_MOV:
 	case ZYDIS_MNEMONIC_MOVNTI: e->store = src; return true;
 	case ZYDIS_MNEMONIC_XCHG:
+		if (!reg) /* there is no such instruction */
+			return false;
 		e->store = src;
 		e->reg = reg;
 		e->reg_value = merged(*reg, old, bytes);

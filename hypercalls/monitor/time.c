@@ -17,14 +17,6 @@
 #define SLEW_PPM    500	     /* and by no more than this */
 #define FAR_AHEAD   (1ULL << 50)
 
-static inline uint64_t rdtsc(void)
-{
-	uint32_t lo, hi;
-
-	__asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
-	return (uint64_t)hi << 32 | lo;
-}
-
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
