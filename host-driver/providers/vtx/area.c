@@ -54,12 +54,13 @@ static void slot_init(struct domain *d)
 
 static void gate(struct vtx_vcpu *p, unsigned vector, uint64_t handler)
 {
-	/* Interrupt gate, IST 1; int3, into and int 0x80 are for ring 3. */
+	/* Interrupt gate, IST 1 (debug exceptions: 2); int3, into and int 0x80 are for ring 3. */
 	const bool open = vector == 3 || vector == 4 || vector == VECTOR_INT80;
 	const uint64_t type = open ? 0xee : 0x8e;
 
-	p->idt[2 * vector] = (handler & 0xffff) | (uint64_t)SEL_MONITOR_CS << 16 | 1UL << 32 |
-			     type << 40 | (handler >> 16 & 0xffff) << 48;
+	p->idt[2 * vector] = (handler & 0xffff) | (uint64_t)SEL_MONITOR_CS << 16 |
+			     (vector == VECTOR_DB ? 2UL : 1UL) << 32 | type << 40 |
+			     (handler >> 16 & 0xffff) << 48;
 	p->idt[2 * vector + 1] = handler >> 32;
 }
 
@@ -84,6 +85,7 @@ static void descriptors_init(struct vtx_vcpu *p, uint64_t area)
 		{SEL_GUEST_CS, 0x00affb000000ffff},
 	};
 	const uint64_t code = area - (uint64_t)switcher, ist = area + AREA_STATE + S_STACK_TOP;
+	const uint64_t debug_ist = area + AREA_STATE + S_DEBUG_STACK_TOP;
 	const uint16_t no_ports = sizeof(p->state.tss);
 
 	for (unsigned i = 0; i < sizeof(flat) / sizeof(flat[0]); i++)
@@ -91,6 +93,7 @@ static void descriptors_init(struct vtx_vcpu *p, uint64_t area)
 	system_descriptor(p, SEL_TSS, 11, area + AREA_STATE + offsetof(struct vtx_state, tss),
 			  sizeof(p->state.tss) - 1);
 	memcpy(p->state.tss + 0x24, &ist, sizeof(ist));
+	memcpy(p->state.tss + 0x2c, &debug_ist, sizeof(debug_ist));
 	memcpy(p->state.tss + 0x66, &no_ports, sizeof(no_ports));
 	for (unsigned i = 0; i < 32; i++)
 		gate(p, i, code + (uint64_t)switcher_vectors + i * VECTOR_STUB_SIZE);

@@ -69,7 +69,7 @@
 switcher:
 
 /* Ring 3 is recognized before the vector is noted where struct cpu_user_regs has it. */
-	.macro	vector nr
+	.macro	vector nr, guest=from_guest, ring0=from_ring0
 	.balign	VECTOR_STUB_SIZE
 	.if	(\nr > 31) || (((0x60227d00 >> (\nr & 31)) & 1) == 0)
 	push	$0
@@ -80,15 +80,17 @@ switcher:
 	jmp	fast_page_fault
 	.else
 	movl	$\nr, 4(%rsp)
-	jmp	from_guest
+	jmp	\guest
 	.endif
 1:	push	$\nr
-	jmp	from_ring0
+	jmp	\ring0
 	.endm
 
 switcher_vectors:
-	nr = 0
-	.rept	32
+	vector	0
+	vector	VECTOR_DB, debug_guest, debug_trap
+	nr = 2
+	.rept	30
 	vector	nr
 	nr = nr + 1
 	.endr
@@ -100,11 +102,23 @@ switcher_vectors_high:
 
 /* The monitor's own, or the way back to the guest failed. */
 from_ring0:
-	cmpb	$VECTOR_DB, (%rsp)
-	je	debug_trap
 	cmpb	$0, S(S_IN_GUEST)
 	jne	from_return
 	jmp	*S(S_PV_TRAP)
+
+/*
+ * A debug exception has a stack of its own: it may come while pv_trap works on the other one. From
+ * ring 3 its frame goes where others are from the beginning.
+ */
+debug_guest:
+	pop	V(V_ERROR)
+	pop	V(V_RIP)
+	pop	V(V_CS)
+	pop	V(V_RFLAGS)
+	pop	V(V_RSP)
+	pop	V(V_SS)
+	lea	V(V_ERROR), %rsp
+	jmp	from_guest
 
 /*
  * The monitor came to an address where the guest has a breakpoint: all of them are off until the
@@ -112,19 +126,19 @@ from_ring0:
  * `syscall` although that clears TF. What fast.S began takes the slow way, which turns them on.
  */
 debug_trap:
-	push	%rax
+	mov	%rax, (%rsp)	/* not the vector any more */
 	push	%rcx
 	xor	%eax, %eax
 	mov	%rax, %dr7
 	mov	$DR6_NONE, %eax
 	mov	%rax, %dr6
 	movb	$1, S(S_DIRTY)
-	mov	32(%rsp), %rax
+	mov	24(%rsp), %rax
 	lea	fast_begin(%rip), %rcx
 	sub	%rcx, %rax
 	pop	%rcx
 	cmp	$(fast_end - fast_begin), %rax
-	pop	%rax
+	mov	(%rsp), %rax
 	jb	fast_fault
 	add	$16, %rsp
 	iretq

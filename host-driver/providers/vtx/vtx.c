@@ -37,6 +37,7 @@ ASSERT_S(S_INFO, info);
 ASSERT_V(V_R15, regs.r15);
 ASSERT_V(V_ERROR, regs.error_code);
 ASSERT_V(V_RIP, regs.rip);
+ASSERT_V(V_CS, regs.cs);
 ASSERT_V(V_RFLAGS, regs.rflags);
 ASSERT_V(V_RSP, regs.rsp);
 ASSERT_V(V_SS, regs.ss);

@@ -37,26 +37,27 @@
 #define VCPU_SHIFT 8
 
 /* struct vtx_state; asserted in vtx.c. */
-#define S_IN_GUEST    0x00
-#define S_DIRTY	      0x01
-#define S_FLUSH	      0x04
-#define S_CR3	      0x08 /* [0] user, [1] kernel */
-#define S_KEEP	      0x18
-#define S_MONITOR_CR3 0x20
-#define S_MONITOR_FS  0x28
-#define S_MONITOR_RSP 0x30
-#define S_VCPU	      0x38
-#define S_SYSCALL     0x40
-#define S_TRAP	      0x48
-#define S_FAULT	      0x50
-#define S_HOST_CALL   0x58
-#define S_PV_TRAP     0x60
-#define S_CR2	      0x68
-#define S_NO_IDT      0x70
-#define S_CR3_KERNEL  0x10
-#define S_IST1	      0xa4 /* in the TSS, at 0x80 */
-#define S_INFO	      0xe8
-#define S_STACK_TOP   0x1000
+#define S_IN_GUEST	  0x00
+#define S_DIRTY		  0x01
+#define S_FLUSH		  0x04
+#define S_CR3		  0x08 /* [0] user, [1] kernel */
+#define S_KEEP		  0x18
+#define S_MONITOR_CR3	  0x20
+#define S_MONITOR_FS	  0x28
+#define S_MONITOR_RSP	  0x30
+#define S_VCPU		  0x38
+#define S_SYSCALL	  0x40
+#define S_TRAP		  0x48
+#define S_FAULT		  0x50
+#define S_HOST_CALL	  0x58
+#define S_PV_TRAP	  0x60
+#define S_CR2		  0x68
+#define S_NO_IDT	  0x70
+#define S_CR3_KERNEL	  0x10
+#define S_IST1		  0xa4 /* in the TSS, at 0x80 */
+#define S_INFO		  0xe8
+#define S_STACK_TOP	  0x1000
+#define S_DEBUG_STACK_TOP 0xf00 /* of debug exceptions */
 
 /* struct vcpu */
 #define V_R15		   0
