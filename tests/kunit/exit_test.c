@@ -53,6 +53,8 @@ static void every_other_reason_is_the_processs(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, action, EXIT_INTERRUPT);
 		else if (reason == EXIT_REASON_EPT_VIOLATION)
 			KUNIT_EXPECT_EQ(test, action, EXIT_EPT);
+		else if (reason == EXIT_REASON_DR_ACCESS)
+			KUNIT_EXPECT_EQ(test, action, EXIT_DEBUG);
 		else
 			KUNIT_EXPECT_EQ_MSG(test, action, EXIT_USER, "reason %u", reason);
 	}
