@@ -24,7 +24,7 @@
 #define FLAGS_IRET    0x23000 /* VM IOPL: not a guest's to set */
 #define IN_SYSCALL    0x01    /* VGCF_in_syscall, in the second byte of iret_context.flags */
 #define MASK_EVENTS   0x04    /* trap_info.flags */
-#define SYSCALL_MASKS 0x04    /* VGCF_syscall_disables_events, in the second byte of the flags */
+#define SYSCALL_MASKS 0x10    /* VGCF_syscall_disables_events */
 #define PF_PLAIN      0x1f
 #define PF_USER	      0x04
 
@@ -91,7 +91,7 @@ fast_syscall:
 	ist	IST_GUEST
 	toggle_gs V_GS_USER, V_GS_KERNEL, %rax
 	movb	$1, V(V_KERNEL_MODE)
-	testb	$SYSCALL_MASKS, V(V_CALLBACK_FLAGS + 1)
+	testb	$SYSCALL_MASKS, V(V_CALLBACK_FLAGS)
 	jz	1f
 	movb	$1, INFO_MASK(%rdx)
 1:	and	$~(FLAGS_TRAP | FLAG_DF), %r11d

@@ -60,7 +60,14 @@ ASSERT_V(V_GS_USER, gs_base_user);
 ASSERT_V(V_USER_CR3, user_cr3_mfn);
 ASSERT_V(V_CR2, cr2);
 ASSERT_V(V_TRAP_PF, traps[VECTOR_PF]);
-_Static_assert(offsetof(struct guest_trap, flags) == 10, "fast.S knows");
+/* What fast.S knows of Xen's numbers. */
+_Static_assert(HYPERCALL_IRET == __HYPERVISOR_iret, "iret");
+_Static_assert(VGCF_in_syscall == 0x100 && VGCF_syscall_disables_events == 0x10, "VGCF");
+_Static_assert(offsetof(struct iret_context, flags) == 24, "iret_context");
+_Static_assert(offsetof(struct vcpu_info, evtchn_upcall_pending) == 0, "vcpu_info");
+_Static_assert(offsetof(struct vcpu_info, evtchn_upcall_mask) == 1, "vcpu_info");
+_Static_assert(offsetof(struct vcpu_info, arch.cr2) == 16, "vcpu_info");
+_Static_assert(offsetof(struct guest_trap, flags) == 10, "guest_trap");
 _Static_assert((AREA_STATE + S_STACK_TOP) >> 8 == (AREA_VCPU + VCPU_SHIFT + V_REGS_END) >> 8,
 	       "fast.S exchanges the last byte of IST1");
 _Static_assert((VCPU_SHIFT + V_REGS_END) % 16 == 0, "an exception's frame ends aligned");
