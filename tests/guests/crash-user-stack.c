@@ -7,6 +7,8 @@ TEST("crash-user-stack",
 /* The vtx provider has a writable page there (vtx.h: the end of AREA_STATE's). */
 #define AREA_PAGE 0xffff820000002f00ul
 
+#define FLAG_IF 0x200
+
 static char stack[4096] __attribute__((aligned(16)));
 char *crash_stack = stack + sizeof(stack);
 extern char crash_entry[];
@@ -29,8 +31,11 @@ void test_main(void)
 
 	user_init();
 	check_eq("entry", HYPERVISOR_callback_op(CALLBACKOP_register, &reg), 0);
+	/* What waits would come first, and meet the stack in the call's place. */
+	upcalls_enable();
+	upcalls_disable();
 	HYPERVISOR_stack_switch(FLAT_KERNEL_SS, AREA_PAGE);
 	expect_crash("a user's call with the kernel's stack in the hypervisor");
-	user_run(call, NULL, &regs);
+	user_run_flags(call, NULL, FLAG_IF, &regs);
 	survived();
 }

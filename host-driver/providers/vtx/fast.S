@@ -26,7 +26,7 @@
 #define MASK_EVENTS   0x04    /* trap_info.flags */
 #define SYSCALL_MASKS 0x10    /* VGCF_syscall_disables_events */
 #define PF_PLAIN      0x1f
-#define PF_USER	      0x04
+#define PF_USER	      0x04 /* ring 3: the kernel as well, which is not what a guest is told */
 
 /* struct vcpu_info */
 #define INFO_PENDING 0
@@ -224,9 +224,7 @@ slow_iret:
 	mov	%rax, (%rdi)
 	mov	%r11, 8(%rdi)
 	mov	V(V_ERROR), %eax
-	.if	\user
-	or	$PF_USER, %eax
-	.else
+	.if	!\user
 	and	$~PF_USER, %eax
 	.endif
 	mov	%rax, 16(%rdi)
