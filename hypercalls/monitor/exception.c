@@ -40,10 +40,23 @@ void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 	trap_deliver(v, VECTOR_PF, (error & ~PF_USER) | (v->kernel_mode ? 0 : PF_USER));
 }
 
+/* The vCPU has nowhere for it to go, so that it is a #GP: 64-bit code or 32-bit with base 0. */
+static bool at_sysenter(struct vcpu *v)
+{
+	uint8_t insn[2];
+
+	return !copy_from_guest(v, insn, v->regs.rip, sizeof(insn)) && insn[0] == 0x0f &&
+	       insn[1] == 0x34;
+}
+
 void guest_exception(struct vcpu *v, unsigned vector, uint64_t error)
 {
 	if (vector == VECTOR_GP && error & GP_IDT) {
 		guest_soft_interrupt(v, (error >> 3) & 0xff);
+		return;
+	}
+	if (vector == VECTOR_GP && !v->kernel_mode && at_sysenter(v)) {
+		sysenter_deliver(v);
 		return;
 	}
 	if ((vector == VECTOR_GP || vector == VECTOR_UD) && emulate_privileged(v, vector, error))

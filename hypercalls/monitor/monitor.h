@@ -150,7 +150,8 @@ struct vcpu {
 	int8_t time_shift;
 	volatile bool time_busy; /* in time_publish: a signal handler stays out */
 
-	uint64_t event_callback, failsafe_callback;
+	uint64_t event_callback, failsafe_callback, sysenter_callback;
+	bool sysenter_masks_events;
 	uint64_t kernel_ss;
 	uint64_t cr0, cr3_mfn, cr4, xcr0;
 	uint64_t debugreg[8];
@@ -395,8 +396,10 @@ long do_iret(struct vcpu *v, uint64_t, uint64_t, uint64_t, uint64_t,
 /* Deliver an exception to the guest kernel by its trap table (bounce frame), or crash it.
  * `error` < 0: no error code. For #PF the caller set v->cr2. Acts on v->regs. */
 void trap_deliver(struct vcpu *v, unsigned vector, int64_t error);
-/* The guest's own `syscall` from user mode; a fault of the way back to the guest. */
+/* The guest's own `syscall`, or `sysenter`, from user mode; a fault of the way back to the guest.
+ */
 void syscall_deliver(struct vcpu *v);
+void sysenter_deliver(struct vcpu *v);
 void failsafe_deliver(struct vcpu *v);
 /* Deliver an NMI if nmi_deliverable() and the event upcall if event_deliverable(). */
 void event_deliver(struct vcpu *v);

@@ -20,6 +20,7 @@
 #define FLAG_AC	   0x040000UL
 
 #define VECTOR_NMI	 2
+#define VECTOR_GP	 13
 #define TRAP_MASK_EVENTS 4 /* trap_info.flags bit 2 */
 #define CR4_DE		 0x8UL
 
@@ -139,6 +140,24 @@ void syscall_deliver(struct vcpu *v)
 	}
 }
 
+/*
+ * `sysenter` in user mode, which tells the kernel nothing of its caller. Xen has lost it as well
+ * when it finds no callback.
+ */
+void sysenter_deliver(struct vcpu *v)
+{
+	regs_t *r = &v->regs;
+
+	r->rip = r->rsp = 0;
+	r->cs = 3;
+	r->ss = SEL_KERNEL_SS;
+	r->rflags &= ~(FLAG_TF | FLAG_NT | FLAG_RF);
+	if (v->sysenter_callback)
+		bounce(v, v->sysenter_callback, v->sysenter_masks_events, NO_ERROR);
+	else
+		trap_deliver(v, VECTOR_GP, 0);
+}
+
 long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
 	struct iret_context c;
@@ -235,7 +254,10 @@ static long callback_set(struct vcpu *v, unsigned type, uint16_t flags, uint64_t
 		masks_events(v, VGCF_syscall_disables_events, flags);
 		return 0;
 	case CALLBACKTYPE_sysenter:
-	case CALLBACKTYPE_syscall32: /* accepted: nothing here ever raises them */ return 0;
+		v->sysenter_callback = address;
+		v->sysenter_masks_events = flags & CALLBACKF_mask_events;
+		return 0;
+	case CALLBACKTYPE_syscall32: /* accepted: Intel's CPUs never raise it */ return 0;
 	case CALLBACKTYPE_nmi: return nmi_callback_set(v, address);
 	default: return -ENOSYS;
 	}
