@@ -4,8 +4,8 @@
  * in Bochs counts the instructions of the whole machine. The same image runs on Pavane and on Xen.
  *
  * For each row a line "bench ROW TICKS OPS ROUNDS TOTAL EXITS INTERRUPTS": ticks of the median
- * round, which is OPS operations; and of all ROUNDS together the ticks, the VM exits, and those of
- * them for the host's interrupts ("-" where the hypervisor counts no exits).
+ * round, which is OPS operations (or FEW_OPS); and of all ROUNDS together the ticks, the VM exits,
+ * and those of them for the host's interrupts ("-" where the hypervisor counts no exits).
  */
 #include <pavane/extension.h>
 #include <pv/event.h>
@@ -16,6 +16,7 @@
 #include "tests/bench/pv/bench.h"
 
 #define OPS	    128
+#define FEW_OPS	    16 /* of what takes thousands of ticks: most rounds see no interrupt */
 #define WINDOW	    0x2000000000ul
 #define NOWHERE	    (WINDOW + PAGE_SIZE)
 #define NOPS	    1000
@@ -31,6 +32,7 @@ static char kernel_stack[PAGE_SIZE] __attribute__((aligned(16)));
 static uint64_t window_pte, frame_pte, deadline;
 static struct multicall_entry calls[32];
 static bool exits_counted;
+static unsigned int ops = OPS; /* in a round */
 
 static long stack_switch(void)
 {
@@ -81,14 +83,14 @@ static uint64_t in_kernel(long (*loop)(unsigned int n), bool *failed)
 {
 	const uint64_t since = rdtsc();
 
-	*failed |= loop(OPS) != 0;
+	*failed |= loop(ops) != 0;
 	return rdtsc() - since;
 }
 
 /* The user's loop takes its own time, without the way there and back. */
 static uint64_t in_user(const char *code)
 {
-	return bench_user(OPS, USER_NOTHING, USER_CODE + (uint64_t)(code - user_code));
+	return bench_user(ops, USER_NOTHING, USER_CODE + (uint64_t)(code - user_code));
 }
 
 static struct pavane_vm_exits exits(void)
@@ -135,7 +137,7 @@ static void row(const char *name, long (*loop)(unsigned int n), const char *user
 		printf("not ok bench %s: the operation failed\n", name);
 		return;
 	}
-	printf("bench %s %lu %u %u %lu ", name, median(samples), OPS, ROUNDS, total);
+	printf("bench %s %lu %u %u %lu ", name, median(samples), ops, ROUNDS, total);
 	if (exits_counted)
 		printf("%lu %lu\n", after.all - before.all, after.interrupts - before.interrupts);
 	else
@@ -202,7 +204,9 @@ int guest_main(void)
 	}
 	ticks_print();
 	row("null_hypercall", null_hypercall, NULL);
+	ops = FEW_OPS;
 	row("multicall_32", multicall, NULL);
+	ops = OPS;
 	row("system_call", NULL, user_code);
 	row("page_fault_user", NULL, user_faults);
 	row("page_fault_kernel", kernel_faults, NULL);
@@ -214,6 +218,7 @@ int guest_main(void)
 	deadline = time_ns() + FAR;
 	row("timer_later", timer_later, NULL);
 	deadline = time_ns() + FAR / 2;
+	ops = FEW_OPS;
 	row("timer_sooner", timer_sooner, NULL);
 	HYPERVISOR_set_timer_op(0);
 	printf("bench end\n");
