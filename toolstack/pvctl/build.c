@@ -146,8 +146,9 @@ static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char
 	__attribute__((format(printf, 4, 5)));
 static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char *fmt, ...)
 {
-	/* Read by the guest, written by the toolstack; what it may write itself is said below. */
-	const bool own = !strncmp(node, "control/shutdown", 16) || !strcmp(node, "data");
+	/* Read by the guest, written by the toolstack; but these it may write itself. */
+	const bool own = !strcmp(node, "data") || !strcmp(node, "control/shutdown") ||
+			 !strcmp(node, "control/sysrq") || !strncmp(node, "control/feature-", 16);
 	struct xs_permissions perms[2] = {{own ? domid : 0, XS_PERM_NONE}, {domid, XS_PERM_READ}};
 	char path[192], value[256];
 	va_list ap;
@@ -213,6 +214,10 @@ static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid
 		     put(t, domid, "console/port", "%d", p->console) &&
 		     put(t, domid, "console/ring-ref", "%lu", p->console_mfn) &&
 		     put(t, domid, "control/shutdown", "%s", "") &&
+		     put(t, domid, "control/feature-poweroff", "%s", "") &&
+		     put(t, domid, "control/feature-reboot", "%s", "") &&
+		     put(t, domid, "control/feature-suspend", "%s", "") &&
+		     put(t, domid, "control/sysrq", "%s", "") &&
 		     put(t, domid, "control/platform-feature-multiprocessor-suspend", "1") &&
 		     put(t, domid, "data", "%s", "");
 		for (unsigned i = 0; ok && i < c->vcpus; i++) {
