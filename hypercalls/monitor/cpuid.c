@@ -35,9 +35,10 @@ static const struct leaf {
 	{2, {ALL, ALL, ALL, ALL}}, /* caches */
 	{4, {ALL, ALL, ALL, ALL}},
 	/* FSGSBASE BMI1 HLE AVX2 BMI2 ERMS RTM, no FPU selectors, AVX512 RDSEED ADX CLFLUSHOPT CLWB
-	 * SHA; PREFETCHWT1 and the vector extensions, RDPID CLDEMOTE; FSRM MD_CLEAR SERIALIZE. */
+	 * SHA; PREFETCHWT1 and the vector extensions, CLDEMOTE; FSRM MD_CLEAR SERIALIZE. */
 	{7, {0, 0xfdaf2b79, 0x02005f43, 0x0080441c}},
-	/* LAHF ABM SSE4A 3DNOWPREFETCH XOP FMA4 TBM; SYSCALL NX RDTSCP LM and AMD's vectors. */
+	/* LAHF ABM SSE4A 3DNOWPREFETCH XOP FMA4 TBM; SYSCALL NX LM and AMD's vectors. No RDTSCP,
+	 * and above no RDPID: they read TSC_AUX, which is the host's. */
 	{0x80000001, {ALL, 0, 0x002109e3, 0xe2500800}},
 	{0x80000002, {ALL, ALL, ALL, ALL}}, /* brand */
 	{0x80000003, {ALL, ALL, ALL, ALL}},
