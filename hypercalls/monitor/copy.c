@@ -2,6 +2,11 @@
 /*
  * Guest memory as the guest's own page tables map it, read and written through the monitor's
  * mapping of the domain's frames: a bad pointer is an error, never a fault.
+ *
+ * Most calls write without the domain's lock, while another vCPU may make a page table of the page,
+ * or something else of a table on the way to it. So a write is announced from before its look at
+ * the tables until its end, and a frame gets another type only when those have ended that began
+ * before (tlb.c). What a read meanwhile finds is the guest's own in any case.
  */
 #include "hypercalls/monitor/monitor.h"
 
@@ -90,10 +95,20 @@ static inline uint8_t *guest_page(struct vcpu *v, uint64_t root, uint64_t va, bo
 	return k->p;
 }
 
+static inline void write_begin(struct vcpu *v)
+{
+	__atomic_fetch_add(&v->writes, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void write_end(struct vcpu *v)
+{
+	__atomic_store_n(&v->writes, v->writes + 1, __ATOMIC_RELEASE);
+}
+
 enum direction { READ, WRITE, CLEAR };
 
 /* Page by page. */
-static int access_guest(struct vcpu *v, uint64_t root, uint8_t *buf, uint64_t va, size_t n,
+static int access_pages(struct vcpu *v, uint64_t root, uint8_t *buf, uint64_t va, size_t n,
 			enum direction dir)
 {
 	if (n && va + (n - 1) < va) /* a buffer does not go round the end of the address space */
@@ -119,19 +134,27 @@ static int access_guest(struct vcpu *v, uint64_t root, uint8_t *buf, uint64_t va
 	return 0;
 }
 
+static int write_pages(struct vcpu *v, uint64_t root, const void *buf, uint64_t va, size_t n,
+		       enum direction dir)
+{
+	int rc;
+
+	write_begin(v);
+	rc = access_pages(v, root, (void *)buf, va, n, dir);
+	write_end(v);
+	return rc;
+}
+
 /* Within one page, as nearly all are; and not empty. */
 static inline bool in_one_page(uint64_t va, size_t n)
 {
 	return n - 1 < PAGE_SIZE - (va & (PAGE_SIZE - 1));
 }
 
-void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write)
+const void *guest_ptr(struct vcpu *v, uint64_t va, size_t n)
 {
-	uint8_t *p;
+	const uint8_t *p = in_one_page(va, n) ? guest_page(v, root_of(v), va, false) : NULL;
 
-	if (!in_one_page(va, n))
-		return NULL;
-	p = write ? guest_page(v, root_of(v), va, true) : guest_page(v, root_of(v), va, false);
 	return p ? p + (va & (PAGE_SIZE - 1)) : NULL;
 }
 
@@ -140,7 +163,7 @@ int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n)
 	const uint8_t *p;
 
 	if (!in_one_page(va, n))
-		return access_guest(v, root_of(v), dst, va, n, READ);
+		return access_pages(v, root_of(v), dst, va, n, READ);
 	p = guest_page(v, root_of(v), va, false);
 	if (!p)
 		return -EFAULT;
@@ -153,20 +176,21 @@ int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 	uint8_t *p;
 
 	if (!in_one_page(va, n))
-		return access_guest(v, root_of(v), (void *)src, va, n, WRITE);
+		return write_pages(v, root_of(v), src, va, n, WRITE);
+	write_begin(v);
 	p = guest_page(v, root_of(v), va, true);
-	if (!p)
-		return -EFAULT;
-	memcpy(p + (va & (PAGE_SIZE - 1)), src, n);
-	return 0;
+	if (p)
+		memcpy(p + (va & (PAGE_SIZE - 1)), src, n);
+	write_end(v);
+	return p ? 0 : -EFAULT;
 }
 
 int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n)
 {
-	return access_guest(v, v->cr3_mfn, (void *)src, va, n, WRITE);
+	return write_pages(v, v->cr3_mfn, src, va, n, WRITE);
 }
 
 int clear_guest(struct vcpu *v, uint64_t va, size_t n)
 {
-	return access_guest(v, root_of(v), NULL, va, n, CLEAR);
+	return write_pages(v, root_of(v), NULL, va, n, CLEAR);
 }

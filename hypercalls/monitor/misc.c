@@ -95,17 +95,6 @@ long do_physdev_op_compat(struct vcpu *v, uint64_t uop, uint64_t a2, uint64_t a3
 	}
 }
 
-static int entry_answer(struct vcpu *v, uint64_t list, uint64_t result)
-{
-	const uint64_t va = list + offsetof(struct multicall_entry, result);
-	uint64_t *p = guest_ptr(v, va, sizeof(*p), true);
-
-	if (!p)
-		return copy_to_guest(v, va, &result, sizeof(result));
-	*p = result;
-	return 0;
-}
-
 /*
  * Each entry is read, called and answered in turn. A multicall in a multicall is -EINVAL. An
  * iret ends the batch: its registers are the guest's next. Not locked: entries lock themselves.
@@ -125,7 +114,7 @@ long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t a3, uint64
 		if (vcpu_must_park(v))
 			vcpu_park(v);
 		rc = -EFAULT;
-		e = guest_ptr(v, list, sizeof(*e), false);
+		e = guest_ptr(v, list, sizeof(*e));
 		if (!e) { /* between two pages, or nowhere */
 			if (copy_from_guest(v, &copy, list, sizeof(copy)))
 				break;
@@ -138,7 +127,8 @@ long do_multicall(struct vcpu *v, uint64_t list, uint64_t n, uint64_t a3, uint64
 			rc = copy.result;
 			break;
 		}
-		if (entry_answer(v, list, copy.result))
+		if (copy_to_guest(v, list + offsetof(struct multicall_entry, result), &copy.result,
+				  sizeof(copy.result)))
 			break;
 		rc = 0;
 	}

@@ -172,6 +172,7 @@ struct vcpu {
 	uint8_t iopl;	     /* the guest's, 0 to 3; the CPU's is always 0 */
 	uint64_t flushed_at; /* the clock of tlb.c at its last full flush */
 	struct known_page known[KNOWN_PAGES];
+	uint32_t writes; /* to guest memory, begun and ended: odd during one (copy.c) */
 	pthread_t thread;
 	int tid;
 	void *provider; /* the provider's own */
@@ -253,9 +254,10 @@ int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n);
 int clear_guest(struct vcpu *v, uint64_t va, size_t n);
 /*
  * Guest memory itself, where [va, va + n) is within one page; else, or if there is none, NULL.
- * For loads and stores at once: no longer after any call that may change a page table.
+ * For loads at once: no longer after any call that may change a page table. Stores are for
+ * copy_to_guest(), which other vCPUs' changes of page tables wait for.
  */
-void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write);
+const void *guest_ptr(struct vcpu *v, uint64_t va, size_t n);
 /* By the kernel's root, whatever mode v is in: for areas that its kernel registered. */
 int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n);
 /* Walk v's current root: the leaf PTE of va with the rights of all levels ANDed in (P, RW, NX),

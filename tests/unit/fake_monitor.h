@@ -79,7 +79,7 @@ int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 	return 0;
 }
 
-void *guest_ptr(struct vcpu *v, uint64_t va, size_t n, bool write)
+const void *guest_ptr(struct vcpu *v, uint64_t va, size_t n)
 {
 	return in_guest(va, n) && va / PAGE_SIZE == (va + n - 1) / PAGE_SIZE ? (void *)va : NULL;
 }
