@@ -6,6 +6,7 @@ TEST("debug-regs", "breakpoints on instructions and data, in the kernel and in a
 #define RF	0x10000ul
 #define WRITE_8 9ul  /* a DR7 field: kind 01, length 10 */
 #define RW_4	15ul /* kind 11, length 11 */
+#define RW_8	11ul /* kind 11, length 10 */
 
 #define FIELD(nr, field) ((field) << (16 + 4 * (nr)) | 1ul << (2 * (nr)))
 #define DR6_EVENTS	 0xe00ful
@@ -83,6 +84,42 @@ static void hypercall(void)
 	set(0, NULL, 0);
 }
 
+/* Of which the return from the kernel's own handlers is one, whatever of its frame is watched. */
+static void iret(void)
+{
+	static struct iret_context frame __attribute__((aligned(16)));
+	static uint64_t *const slots[] = {&frame.rax, &frame.r11,    &frame.rcx,
+					  &frame.rip, &frame.rflags, &frame.rsp};
+	uint64_t rax, rcx, rsp, own;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(slots); i++) {
+		frame = (struct iret_context){.rax = 0x1234,
+					      .rcx = 0x5678,
+					      .cs = FLAT_KERNEL_CS & ~3,
+					      .ss = FLAT_KERNEL_SS};
+		set(0, slots[i], FIELD(0, RW_8));
+		__asm__ volatile("movq %%rsp, %3\n"
+				 "	leaq 1f(%%rip), %%rcx\n"
+				 "	movq %%rcx, %c6(%5)\n"
+				 "	movq %%rsp, %c7(%5)\n"
+				 "	movq %5, %%rsp\n"
+				 "	movl %4, %%eax\n"
+				 "	syscall\n"
+				 "1:	movq %%rsp, %2\n"
+				 "	movq %3, %%rsp\n"
+				 : "=&a"(rax), "=&c"(rcx), "=&r"(rsp), "=&r"(own)
+				 : "i"(__HYPERVISOR_iret), "r"(&frame),
+				   "i"(offsetof(struct iret_context, rip)),
+				   "i"(offsetof(struct iret_context, rsp))
+				 : "r11", "memory", "cc");
+		set(0, NULL, 0);
+		hits = 0; /* the stores to the frame */
+		check_eq("iret: rax", (long)rax, 0x1234);
+		check_eq("iret: rcx", (long)rcx, 0x5678);
+		check_eq("iret: rsp", (long)rsp, (long)own);
+	}
+}
+
 /* The command line may say where the hypervisor has code and data: TEXT,DATA in hexadecimal. */
 static void monitor(void)
 {
@@ -136,5 +173,6 @@ void test_main(void)
 	trap_set_handler(1, hit);
 	kernel();
 	hypercall();
+	iret();
 	monitor();
 }

@@ -33,7 +33,10 @@
 #define INFO_MASK    1
 #define INFO_CR2     16
 
-/* Where exceptions of these pages go while guest memory is touched: not over v->regs. */
+/*
+ * Where exceptions of these pages go while guest memory is touched, of which the vCPU's info is a
+ * part (the host may refuse a write while lend.c moves a frame): not over v->regs.
+ */
 	.macro	ist	which
 	movb	$\which, S(S_IST1)
 	.endm
@@ -88,13 +91,13 @@ fast_syscall:
 	mov	%r11, 32(%rdi)
 	mov	%rax, 40(%rdi)
 	movq	$SEL_GUEST_SS, 48(%rdi)
-	ist	IST_GUEST
-	toggle_gs V_GS_USER, V_GS_KERNEL, %rax
-	movb	$1, V(V_KERNEL_MODE)
 	testb	$SYSCALL_MASKS, V(V_CALLBACK_FLAGS)
 	jz	1f
 	movb	$1, INFO_MASK(%rdx)
-1:	and	$~(FLAGS_TRAP | FLAG_DF), %r11d
+1:	ist	IST_GUEST
+	toggle_gs V_GS_USER, V_GS_KERNEL, %rax
+	movb	$1, V(V_KERNEL_MODE)
+	and	$~(FLAGS_TRAP | FLAG_DF), %r11d
 	mov	%rsi, %rcx
 	jmp	fast_sysret
 
@@ -176,13 +179,13 @@ iret_whole:
 	jmp	2f
 1:	cmpq	$0, V(V_USER_CR3)
 	je	slow_iret
-2:	mov	%rax, V(V_RAX)
-	mov	%rcx, V(V_RIP)
+2:	mov	%rcx, V(V_RIP)
 	mov	%r11, V(V_RFLAGS)
 	mov	8(%rsi), %r11
 	mov	16(%rsi), %rcx
 	mov	56(%rsi), %rdi
 	ist	IST_GUEST
+	mov	%rax, V(V_RAX)		/* no sooner: the slow way looks there for the call */
 	mov	%rdi, V(V_RSP)
 	test	$3, %dl
 	jz	3f
@@ -207,7 +210,6 @@ slow_iret:
  */
 	.macro	page_fault_from user
 	mov	%rsi, V(V_CR2)
-	mov	%rsi, INFO_CR2(%rdx)
 	.if	\user
 	mov	V(V_KERNEL_SP), %rdi
 	.else
@@ -220,6 +222,7 @@ slow_iret:
 	toggle_root S_CR3_KERNEL
 	.endif
 	ist	IST_OWN
+	mov	%rsi, INFO_CR2(%rdx)
 	mov	V(V_RCX), %rax
 	mov	%rax, (%rdi)
 	mov	%r11, 8(%rdi)
@@ -246,15 +249,15 @@ slow_iret:
 	mov	%rax, 48(%rdi)
 	mov	V(V_SS), %rax
 	mov	%rax, 56(%rdi)
-	ist	IST_GUEST
+	testb	$MASK_EVENTS, V(V_TRAP_PF + 10)
+	jz	2f
+	movb	$1, INFO_MASK(%rdx)
+2:	ist	IST_GUEST
 	.if	\user
 	toggle_gs V_GS_USER, V_GS_KERNEL, %rax
 	movb	$1, V(V_KERNEL_MODE)
 	.endif
-	testb	$MASK_EVENTS, V(V_TRAP_PF + 10)
-	jz	2f
-	movb	$1, INFO_MASK(%rdx)
-2:	and	$~FLAGS_TRAP, %esi
+	and	$~FLAGS_TRAP, %esi
 	mov	%rsi, %r11
 	jmp	fast_sysret
 	.endm
