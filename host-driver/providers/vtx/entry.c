@@ -17,6 +17,7 @@
 #define FLAG_RF	    0x10000UL
 #define CR0_TS	    8UL
 #define DR7_ENABLED 0xff
+#define LDT_BYTES   (16 * PAGE_SIZE)
 
 #define MAX_NO_MEMORY 1000 /* times in a row that the host refuses the same page */
 
@@ -45,10 +46,19 @@ static void segments_save(struct vcpu *v)
 	v->d->provider->save_segments(v);
 }
 
-/* Loading a selector loads a base as well. */
+/*
+ * Loading a selector loads a base as well. The descriptors' pages may be others since the monitor's
+ * root last showed them.
+ */
 static void segments_load(struct vcpu *v)
 {
-	const int failed = vtx_load_selectors(&v->regs);
+	int failed;
+
+	asm volatile("mov %0, %%cr3"
+		     :
+		     : "r"(state_of(v)->monitor_cr3 & ~state_of(v)->keep)
+		     : "memory");
+	failed = vtx_load_selectors(&v->regs);
 
 	v->d->provider->load_segments(v);
 	if (failed)
@@ -110,7 +120,7 @@ static void tables_load(const struct vcpu *v, struct vtx_state *s)
 static bool leave(struct vcpu *v)
 {
 	struct vtx_state *s = state_of(v);
-	const regs_t *r = &v->regs;
+	regs_t *r = &v->regs;
 
 	s->entries++;
 	if (__builtin_expect(s->dirty, 0))
@@ -119,6 +129,8 @@ static bool leave(struct vcpu *v)
 			     1))
 		return r->rcx == r->rip && r->r11 == r->rflags &&
 		       !(r->rflags & (FLAG_TF | FLAG_RF));
+	r->cs |= 3; /* ring 3, whatever went wrong before */
+	r->ss |= 3;
 	s->before = *r;
 	return false;
 }
@@ -184,20 +196,30 @@ static void exception(struct vcpu *v, struct vtx_state *s, unsigned vector, uint
 	s->dirty = 1; /* CR0.TS again */
 }
 
-static void page_fault(struct vcpu *v, struct vtx_state *s, uint64_t va, uint64_t error)
+/* A page of v's LDT that is used for the first time, if va is in one: true, it is there now. */
+static bool ldt_fault(struct vcpu *v, uint64_t va)
 {
 	const uint64_t ldt = va - (area_of(v) + AREA_LDT);
 	bool done;
+
+	if (ldt >= LDT_BYTES)
+		return false;
+	pthread_mutex_lock(&v->d->lock);
+	done = ldt_map(v, ldt / PAGE_SIZE);
+	pthread_mutex_unlock(&v->d->lock);
+	return done;
+}
+
+static void page_fault(struct vcpu *v, struct vtx_state *s, uint64_t va, uint64_t error)
+{
+	const uint64_t ldt = va - (area_of(v) + AREA_LDT);
 
 	if (error & PV_FAULT_HOST) {
 		no_memory(v, s, va);
 		return;
 	}
-	if (ldt < 16 * PAGE_SIZE && !(error & PF_PRESENT)) {
-		pthread_mutex_lock(&v->d->lock);
-		done = ldt_map(v, ldt / PAGE_SIZE);
-		pthread_mutex_unlock(&v->d->lock);
-		if (done)
+	if (ldt < LDT_BYTES && !(error & PF_PRESENT)) {
+		if (ldt_fault(v, va))
 			return;
 		va = v->ldt_base + ldt;
 	}
@@ -240,16 +262,8 @@ bool vtx_fault(struct vcpu *v, unsigned vector, uint64_t error)
 
 	asm volatile("mov %%cr2, %0" : "=r"(cr2));
 	v->regs = s->before;
-	if (vector == VECTOR_PF && cr2 - (area_of(v) + AREA_LDT) < 16 * PAGE_SIZE) {
-		const unsigned page = (cr2 - (area_of(v) + AREA_LDT)) / PAGE_SIZE;
-		bool done;
-
-		pthread_mutex_lock(&v->d->lock);
-		done = ldt_map(v, page);
-		pthread_mutex_unlock(&v->d->lock);
-		if (done)
-			return finish(v);
-	}
+	if (vector == VECTOR_PF && ldt_fault(v, cr2))
+		return finish(v);
 	segments_save(v);
 	failsafe_deliver(v);
 	return finish(v);
@@ -269,18 +283,29 @@ static void die(const struct pv_frame *f)
 	abort();
 }
 
+static bool loads_selectors(const struct pv_frame *f)
+{
+	return (char *)f->rip >= (char *)vtx_load_selectors &&
+	       (char *)f->rip < vtx_load_selectors_end;
+}
+
 static void on_selector(struct pv_frame *f)
 {
-	if ((char *)f->rip < (char *)vtx_load_selectors || (char *)f->rip >= vtx_load_selectors_end)
+	if (!loads_selectors(f))
 		die(f);
 	f->rip = (uint64_t)vtx_load_selectors_failed;
 }
 
-/* A frame that another thread is moving (lend.c): again, until it may. */
+/* A page of the LDT; or a frame that another thread is moving (lend.c): again, until it may. */
 static void on_page_fault(struct pv_frame *f)
 {
 	const uint64_t va = pv_fault_address(), ram = (uint64_t)the_domain->ram;
 
+	if (loads_selectors(f)) {
+		if (!ldt_fault(current, va))
+			on_selector(f);
+		return;
+	}
 	if (va < ram + PVDOM_MFN_RAM * PAGE_SIZE || va >= ram + the_domain->nr_frames * PAGE_SIZE)
 		die(f);
 }
