@@ -61,8 +61,10 @@ int root_load(struct vcpu *v, uint64_t mfn)
 	uint64_t old = v->cr3_mfn;
 	int rc;
 
-	if (old == mfn && old)
+	if (old == mfn && old) { /* as a load of CR3 */
+		tlb_flush(d, 1U << v->id, FLUSH_ALL);
 		return 0;
+	}
 	rc = root_allowed(v, mfn);
 	if (!rc)
 		rc = frame_get_type(d, mfn, FT_L4);

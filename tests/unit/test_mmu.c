@@ -428,6 +428,21 @@ static void what_was_a_table_is_written_after_a_flush(void **state)
 	}
 }
 
+/* As a load of CR3 is; and it changes nothing else. */
+static void the_same_root_again_flushes_its_vcpu(void **state)
+{
+	static const struct provider cpu = {.flush = cpu_flush, .root_changed = root_changed};
+	const uint32_t refs = dom.frame[l4].ref_count;
+
+	dom.provider = &cpu;
+	dom.vcpu[0] = &vcpu;
+	dom.nr_vcpus = 1;
+	cpu_flushes = 0;
+	assert_int_equal(mmuext(MMUEXT_NEW_BASEPTR, l4), 0);
+	assert_int_equal(cpu_flushes, 1);
+	assert_int_equal(dom.frame[l4].ref_count, refs);
+}
+
 /* How a guest learns that it cannot have a user mode. */
 static void no_user_root_where_the_provider_shows_one_root(void **state)
 {
@@ -599,6 +614,7 @@ int main(void)
 		T(the_provider_learns_the_size_of_a_new_ldt),
 		T(vcpus_share_a_root_where_the_provider_shows_one),
 		T(what_was_a_table_is_written_after_a_flush),
+		T(the_same_root_again_flushes_its_vcpu),
 		T(no_user_root_where_the_provider_shows_one_root),
 		T(a_mapped_frame_given_back_lives_until_unmapped),
 		T(exchange_is_all_or_nothing),
