@@ -318,6 +318,8 @@ long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp, uint64_t a3, uint
 long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t a3, uint64_t a4,
 			 uint64_t a5)
 {
+	if (v->d->provider->save_segments) /* the others stay what they are */
+		v->d->provider->save_segments(v);
 	if (which == SEGBASE_GS_USER_SEL) { /* never fails: Linux would BUG() */
 		v->gs_base_user = descriptor_base(v, base);
 		v->d->provider->load_segments(v);

@@ -45,6 +45,11 @@ void direct_fs_give_up(void)
 	direct_fs_owned = 1;
 }
 
+static void save_segments(struct vcpu *v)
+{
+	v->gs_base_kernel = __builtin_ia32_rdgsbase64();
+}
+
 /* FS itself is loaded on the way out of the signal that every entry to the guest then is. */
 static void load_segments(struct vcpu *v)
 {
@@ -150,5 +155,6 @@ const struct provider provider_process = {
 	.root_changed = root_changed,
 	.invalidate = mirror_forget,
 	.load_segments = load_segments,
+	.save_segments = save_segments,
 	.fill_hypercall_page = fill_hypercall_page,
 };
