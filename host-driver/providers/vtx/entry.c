@@ -16,6 +16,7 @@
 #define FLAG_TF	    0x100UL
 #define FLAG_RF	    0x10000UL
 #define CR0_TS	    8UL
+#define CR0_AM	    0x40000UL
 #define DR7_ENABLED 0xff
 #define LDT_BYTES   (16 * PAGE_SIZE)
 
@@ -31,6 +32,7 @@ static void set_ts(struct vtx_state *s, bool ts)
 	uint64_t cr0;
 
 	asm volatile("mov %%cr0, %0" : "=r"(cr0));
+	cr0 |= CR0_AM; /* the guest's AC counts; no ring but its own knows of it */
 	asm volatile("mov %0, %%cr0" : : "r"(ts ? cr0 | CR0_TS : cr0 & ~CR0_TS) : "memory");
 	s->ts = ts;
 }
@@ -146,6 +148,7 @@ static bool finish(struct vcpu *v)
 
 void vtx_begin(struct vcpu *v)
 {
+	set_ts(state_of(v), false);
 	segments_load(v);
 	work(v);
 	finish(v);
