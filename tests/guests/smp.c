@@ -49,6 +49,8 @@ void nmi1_c(struct regs1 *r);
 void fault1_c(struct regs1 *r);
 /* The value at va, or ~0 after a page fault. */
 unsigned long read1(unsigned long at);
+/* A store there; ~0 if it was a page fault. */
+unsigned long write1(unsigned long at, unsigned long value);
 
 __asm__(".macro entry1 name, has_error\n"
 	"\\name:	popq %rcx\n"
@@ -73,6 +75,9 @@ __asm__(".macro entry1 name, has_error\n"
 	"entry1 upcall1, 0\n"
 	"entry1 nmi1, 0\n"
 	"entry1 fault1, 1\n"
+	"write1: movq %rsi, (%rdi)\n"
+	"	xorl %eax, %eax\n"
+	"	ret\n"
 	"read1:	movq (%rdi), %rax\n"
 	"	ret\n"
 	"fault1_resume:\n"
@@ -185,6 +190,15 @@ static void reading(void)
 			continue;
 		wrong += value != (before >> 1 & 1);
 		WRITE_ONCE(checked, checked + 1);
+	}
+}
+
+/* Whatever is there, and as fast as it can: what the CPU has cached of the page stays in use. */
+static void writing(void)
+{
+	while (!READ_ONCE(stop)) {
+		write1(va + PAGE_SIZE - 8, 16); /* to a page table an entry that is not present */
+		WRITE_ONCE(progress, progress + 1);
 	}
 }
 
@@ -431,6 +445,41 @@ static void mappings(void)
 	finish("hypercalls while tables go");
 }
 
+/*
+ * A page that vCPU 1 writes to becomes a page table. The guest flushes nothing when it takes the
+ * page's mapping away: that the table cannot be written is the hypervisor's to see to.
+ */
+static void types(void)
+{
+	uint64_t *page = page_alloc();
+	const mfn_t mfn = va_to_mfn(page);
+	const uint64_t last = ((uint64_t)mfn << PAGE_SHIFT) + 511 * 8;
+
+	printf("smp: types\n");
+	for (int i = ROUNDS(60); i; i--) {
+		if (HYPERVISOR_update_va_mapping(va, mfn_pte(mfn, PTE_KERN),
+						 UVMF_TLB_FLUSH | UVMF_ALL) ||
+		    page_set_ro(page, true))
+			panic("a page to write to");
+		start(writing);
+		moves("writing", &progress);
+		if (HYPERVISOR_update_va_mapping(va, 0, UVMF_NONE) ||
+		    mmuext(MMUEXT_PIN_L1_TABLE, mfn) || pt_set(last, 0))
+			panic("a page table");
+		moves("writing to it", &progress);
+		moves("writing to it", &progress);
+		if (READ_ONCE(page[511]))
+			check("a table is written to by a stale translation", false);
+		finish("writing");
+		if (mmuext(MMUEXT_UNPIN_TABLE, mfn) || page_set_ro(page, false))
+			panic("no page any more");
+	}
+	page_free(page);
+	if (HYPERVISOR_update_va_mapping(va, mfn_pte(frame[0], PTE_KERN),
+					 UVMF_TLB_FLUSH | UVMF_ALL))
+		panic("the page of before");
+}
+
 /* Going down by itself, and by another's word in the middle of its work. */
 static void down_up(void)
 {
@@ -615,6 +664,7 @@ void test_main(void)
 	bring_up();
 	ipis();
 	mappings();
+	types();
 	down_up();
 	timer();
 	nmi();
