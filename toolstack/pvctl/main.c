@@ -26,6 +26,7 @@ static const struct command {
 	{"dmesg", cmd_dmesg, "the broker's log"},
 	{"bench", cmd_bench, "time the hypercalls in the demo guest"},
 	{"exec", cmd_exec, "run an unmodified Xen tool: pvctl exec -- xl list"},
+	{"scan", cmd_scan, "instructions of a kernel or module that cannot stay in a PV guest"},
 	{"reap", cmd_reap, NULL},
 };
 

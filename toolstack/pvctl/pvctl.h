@@ -93,5 +93,6 @@ int cmd_unpause(int argc, char **argv);
 int cmd_reap(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
+int cmd_scan(int argc, char **argv);
 
 #endif
