@@ -13,9 +13,9 @@ $(B)/tests/guests/%.o: tests/guests/%.c tests/guests/module.mk pv-guest/module.m
 	$(CC) $(PVG_CFLAGS) -c -o $@ $<
 
 $(GT_IMAGES): $(B)/guests/%: $(B)/tests/guests/%.o $(GT_SHARED) $(B)/guest/libpvguest.a \
-		pv-guest/arch/pv-guest.lds pv-guest/check-insns
+		pv-guest/arch/pv-guest.lds | $(BIN)/pvctl
 	@mkdir -p $(@D)
 	$(CC) $(PVG_LDFLAGS) -o $@ $< $(GT_SHARED) $(B)/guest/libpvguest.a
-	@pv-guest/check-insns $@
+	@$(PVG_CHECK) $@
 
 .SECONDARY: $(GT_SRC:%.c=$(B)/%.o)

@@ -31,6 +31,7 @@ static const char scan_help[] =
 	"  --baseline FILE    accept what FILE lists: lines \"FUNCTION [INSTRUCTION]\", both globs\n"
 	"  --print-baseline   print what is found as such a file\n"
 	"  -s, --summary      counts only\n"
+	"  -q, --quiet        no counts, and nothing of an image where nothing is found\n"
 	"  -a, --all          also what is accepted, and what Linux patches away under Xen PV\n"
 	"  -v, --verbose      also addresses, and bytes that are no code\n"
 	"  --json             one array, an object for each image\n\n"
@@ -47,6 +48,7 @@ static const struct option scan_opts[] = {
 	{"print-baseline", no_argument, 0, OPT_PRINT},
 	{"json", no_argument, 0, OPT_JSON},
 	{"summary", no_argument, 0, 's'},
+	{"quiet", no_argument, 0, 'q'},
 	{"all", no_argument, 0, 'a'},
 	{"verbose", no_argument, 0, 'v'},
 	{"help", no_argument, 0, 'h'},
@@ -57,7 +59,7 @@ struct wish {
 	enum severity least;
 	const char *symbol;
 	struct scan_allow allow;
-	bool summary, all, verbose, json, baseline;
+	bool summary, quiet, all, verbose, json, baseline;
 };
 
 /* One image on its way from a file to a report. */
@@ -160,14 +162,14 @@ static size_t found(const struct scan_report *r)
 
 static void print(const struct wish *w, const struct scan_report *r, bool several, bool first)
 {
-	const struct scan_style style = {several, !w->summary, w->verbose};
+	const struct scan_style style = {several, !w->summary, w->quiet, w->verbose};
 
 	if (w->json) {
 		printf(first ? "[" : ",\n");
 		scan_print_json(r);
 	} else if (w->baseline) {
 		scan_print_baseline(r);
-	} else {
+	} else if (!w->quiet || r->n) {
 		if (!first)
 			printf("\n");
 		scan_print_table(r, &style);
@@ -298,7 +300,7 @@ static int options(int argc, char **argv, struct wish *w)
 {
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "savh", scan_opts, NULL)) >= 0) {
+	while ((opt = getopt_long(argc, argv, "sqavh", scan_opts, NULL)) >= 0) {
 		switch (opt) {
 		case OPT_SEVERITY:
 			if (severity(optarg, &w->least))
@@ -314,6 +316,7 @@ static int options(int argc, char **argv, struct wish *w)
 		case OPT_PRINT: w->baseline = true; break;
 		case OPT_JSON: w->json = true; break;
 		case 's': w->summary = true; break;
+		case 'q': w->quiet = true; break;
 		case 'a': w->all = true; break;
 		case 'v': w->verbose = true; break;
 		case 'h': fputs(scan_help, stdout); return 0;

@@ -115,6 +115,7 @@ struct scan_report {
 struct scan_style {
 	bool heading; /* name each image: there are several */
 	bool list;    /* not only the summary */
+	bool quiet;   /* no summary */
 	bool verbose; /* addresses, and bytes that are no code */
 };
 

@@ -19,10 +19,11 @@ static const struct {
 } under_xen_pv[] = {
 	{FEATURE(8, 16), true},	 /* XENPV */
 	{FEATURE(3, 21), true},	 /* ALWAYS */
-	{FEATURE(9, 20), false}, /* SMAP: a PV guest's CPUID shows none of these four */
+	{FEATURE(9, 20), false}, /* SMAP: a PV guest's CPUID shows none of these five */
 	{FEATURE(9, 7), false},	 /* SMEP */
 	{FEATURE(9, 10), false}, /* INVPCID */
 	{FEATURE(4, 17), false}, /* PCID */
+	{FEATURE(10, 3), false}, /* XSAVES */
 	{FEATURE(7, 11), false}, /* PTI: Linux leaves it to Xen */
 };
 

@@ -155,8 +155,11 @@ void scan_print_table(const struct scan_report *r, const struct scan_style *styl
 		       "USE INSTEAD");
 		for (size_t i = 0; i < r->n; i++)
 			line(&r->list[i], width, style->verbose);
-		printf("\n");
 	}
+	if (style->quiet)
+		return;
+	if (style->list && r->n)
+		printf("\n");
 	legend(r);
 	if (r->left_out)
 		printf("%zu more are counted and not listed\n", r->left_out);

@@ -13,7 +13,7 @@ $(B)/tests/bench/pv/%.o: tests/bench/pv/%.S tests/bench/pv/module.mk
 	@mkdir -p $(@D)
 	$(CC) $(PVG_CFLAGS) -I. -c -o $@ $<
 
-$(B)/guest/pv-bench: $(PVB_OBJ) $(PVG_LIB) $(PVG_LDS) pv-guest/check-insns
+$(B)/guest/pv-bench: $(PVB_OBJ) $(PVG_LIB) $(PVG_LDS) | $(BIN)/pvctl
 	@mkdir -p $(@D)
 	$(CC) $(PVG_LDFLAGS) -o $@ $(PVB_OBJ) $(PVG_LIB)
-	@pv-guest/check-insns $@
+	@$(PVG_CHECK) $@
