@@ -68,6 +68,8 @@ static const char *read_sections(struct elf_image *e, const Elf64_Ehdr *h)
 		to->size = to->data ? s.sh_size : 0;
 		if (s.sh_flags & SHF_COMPRESSED && to->exec)
 			return "its code is compressed";
+		if (s.sh_flags & SHF_EXECINSTR && s.sh_type == SHT_NOBITS && s.sh_size)
+			return "its code is in another file; this one has the debug information";
 		if (to->exec && s.sh_size && !to->data)
 			return "the file is truncated";
 	}

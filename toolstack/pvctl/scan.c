@@ -238,7 +238,8 @@ static const char *scan_bytes(struct job *j, const uint8_t *p, size_t size)
 	for (uint32_t i = 0; i < j->elf.sections; i++)
 		if (j->elf.section[i].exec)
 			j->report.code += j->elf.section[i].size;
-	if (!j->report.code)
+	/* Some modules are data. */
+	if (!j->report.code && !j->elf.relocatable)
 		return "no code in it";
 	scan_sweep(&j->elf, &sink);
 	if (j->said)
