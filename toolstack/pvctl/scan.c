@@ -108,6 +108,25 @@ static void keep(struct scan_report *r, const struct scan_finding *f)
 	r->list[r->n++] = *f;
 }
 
+/* Of the instructions and of what cannot be decoded: is this wanted? */
+static bool wanted(const struct wish *w, const struct scan_hit *h)
+{
+	if (!h->rule)
+		return w->verbose;
+	/* Behind Xen's prefix CPUID is asked for as Xen wants it. */
+	return h->rule->severity >= w->least && !(h->forced && !strcmp(h->rule->name, "cpuid"));
+}
+
+static void count(struct scan_report *r, const struct scan_finding *f, enum severity s)
+{
+	if (f->fate != SCAN_STAYS)
+		r->patched++;
+	else if (f->accepted)
+		r->accepted++;
+	else
+		r->counts[s]++;
+}
+
 static void on_hit(void *ctx, const struct scan_hit *h)
 {
 	struct job *j = ctx;
@@ -117,27 +136,18 @@ static void on_hit(void *ctx, const struct scan_hit *h)
 
 	if (!h->rule)
 		j->report.undecoded += h->run;
-	if (h->rule ? h->rule->severity < w->least : !w->verbose)
-		return;
-	/* Asked for as Xen wants it. */
-	if (h->forced && !strcmp(h->rule->name, "cpuid"))
+	if (!wanted(w, h))
 		return;
 	locate(j, &f);
 	scan_symbol(&f, symbol, sizeof(symbol));
 	if (w->symbol && fnmatch(w->symbol, symbol, 0))
 		return;
-	if (!h->rule) {
-		keep(&j->report, &f);
-		return;
+	if (h->rule) {
+		f.accepted = f.fate == SCAN_STAYS &&
+			     scan_allow_has(&w->allow, symbol, h->rule->name);
+		count(&j->report, &f, h->rule->severity);
 	}
-	f.accepted = f.fate == SCAN_STAYS && scan_allow_has(&w->allow, symbol, h->rule->name);
-	if (f.fate != SCAN_STAYS)
-		j->report.patched++;
-	else if (f.accepted)
-		j->report.accepted++;
-	else
-		j->report.counts[h->rule->severity]++;
-	if (w->all || (f.fate == SCAN_STAYS && !f.accepted))
+	if (!h->rule || w->all || (f.fate == SCAN_STAYS && !f.accepted))
 		keep(&j->report, &f);
 }
 

@@ -21,6 +21,8 @@ struct scan_rule {
 	const char *instead;
 };
 
+#define SCAN_RULES 64 /* there are fewer */
+
 /* scan_insn.c: the rule for a decoded instruction, NULL when it may stay. */
 const struct scan_rule *scan_rule(const ZydisDecodedInstruction *i);
 const char *scan_severity_name(enum severity s); /* "silent" */

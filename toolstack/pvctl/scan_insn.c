@@ -276,6 +276,7 @@ static const uint8_t rule_of[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 };
 
 _Static_assert(sizeof(rules) / sizeof(rules[0]) == R_FAR + 1, "one rule each");
+_Static_assert(R_FAR < SCAN_RULES, "room for all");
 
 static enum rule mov_rule(const ZydisDecodedInstruction *i)
 {

@@ -110,26 +110,30 @@ static void line(const struct scan_finding *f, int where_width, bool verbose)
 /* Every rule that was met, worst first: how often, and what happens. */
 static void legend(const struct scan_report *r)
 {
-	for (int s = SCAN_SEVERITIES - 1; s >= 0; s--) {
-		for (size_t i = 0; i < r->n; i++) {
-			const struct scan_rule *rule = r->list[i].hit.rule;
-			size_t n = 0, first = r->n;
+	struct {
+		const struct scan_rule *rule;
+		size_t n;
+	} met[SCAN_RULES];
+	size_t rules = 0, k;
 
-			if (!rule || (int)rule->severity != s)
-				continue;
-			for (size_t k = 0; k < r->n && first >= i; k++) {
-				const struct scan_finding *f = &r->list[k];
+	for (size_t i = 0; i < r->n; i++) {
+		const struct scan_finding *f = &r->list[i];
 
-				if (f->hit.rule != rule || f->accepted || f->fate != SCAN_STAYS)
-					continue;
-				first = first < k ? first : k;
-				n++;
-			}
-			if (n && first == i)
-				printf("%6zu  %-8s  %-16s  %s\n", n, scan_severity_name(s),
-				       rule->name, rule->fate);
+		if (!f->hit.rule || f->accepted || f->fate != SCAN_STAYS)
+			continue;
+		for (k = 0; k < rules && met[k].rule != f->hit.rule; k++)
+			;
+		if (k == rules && rules < SCAN_RULES) {
+			met[rules].rule = f->hit.rule;
+			met[rules++].n = 0;
 		}
+		met[k].n++;
 	}
+	for (int s = SCAN_SEVERITIES - 1; s >= 0; s--)
+		for (k = 0; k < rules; k++)
+			if ((int)met[k].rule->severity == s)
+				printf("%6zu  %-8s  %-16s  %s\n", met[k].n, scan_severity_name(s),
+				       met[k].rule->name, met[k].rule->fate);
 }
 
 void scan_print_table(const struct scan_report *r, const struct scan_style *style)
