@@ -260,7 +260,8 @@ static const char *scan_bytes(struct job *j, const uint8_t *p, size_t size)
 /* 0 nothing found, 1 something, 2 an error. */
 static int scan_file(const struct wish *w, const char *path, bool several, bool *first)
 {
-	struct job j = {.wish = w, .start = time(NULL), .report = {.path = path}};
+	struct job j = {
+		.wish = w, .start = time(NULL), .report = {.path = path, .least = w->least}};
 	uint8_t *file, *unpacked = NULL;
 	const uint8_t *p;
 	const char *wrong = NULL;

@@ -109,6 +109,7 @@ struct scan_report {
 	uint64_t code, undecoded; /* bytes */
 	/* All that counts for the exit status, also where the list is too long to hold them. */
 	size_t counts[SCAN_SEVERITIES], patched, accepted;
+	enum severity least; /* what is less is not looked at, and its count means nothing */
 	bool alts_unknown;
 	size_t left_out;
 };

@@ -169,10 +169,12 @@ void scan_print_table(const struct scan_report *r, const struct scan_style *styl
 		printf("%zu more are counted and not listed\n", r->left_out);
 	if (r->alts_unknown)
 		printf(".altinstructions has a form that is not known: what Linux patches counts\n");
-	printf("%zu silent, %zu faults, %zu emulated, %zu notes; %zu patched away under Xen PV, "
-	       "%zu accepted; %" PRIu64 " KiB of code, %" PRIu64 " bytes not decoded\n",
-	       r->counts[SCAN_SILENT], r->counts[SCAN_FAULTS], r->counts[SCAN_EMULATED],
-	       r->counts[SCAN_NOTE], r->patched, r->accepted, r->code / 1024, r->undecoded);
+	for (int level = SCAN_SILENT; level >= (int)r->least; level--)
+		printf("%zu %s%s", r->counts[level], scan_severity_name(level),
+		       level > (int)r->least ? ", " : "; ");
+	printf("%zu patched away under Xen PV, %zu accepted; %" PRIu64 " KiB of code, %" PRIu64
+	       " bytes not decoded\n",
+	       r->patched, r->accepted, r->code / 1024, r->undecoded);
 }
 
 static void json_field(const char *name, const char *value)
@@ -221,11 +223,11 @@ void scan_print_json(const struct scan_report *r)
 	printf("{\"image\":");
 	json_string(r->path);
 	json_field("kind", r->kind);
-	printf(",\"silent\":%zu,\"faults\":%zu,\"emulated\":%zu,\"notes\":%zu,\"patched\":%zu,"
-	       "\"accepted\":%zu,\"code\":%" PRIu64 ",\"undecoded\":%" PRIu64
+	for (int level = SCAN_SILENT; level >= (int)r->least; level--)
+		printf(",\"%s\":%zu", scan_severity_name(level), r->counts[level]);
+	printf(",\"patched\":%zu,\"accepted\":%zu,\"code\":%" PRIu64 ",\"undecoded\":%" PRIu64
 	       ",\"left_out\":%zu,\"alternatives_unknown\":%s,\"findings\":[",
-	       r->counts[SCAN_SILENT], r->counts[SCAN_FAULTS], r->counts[SCAN_EMULATED],
-	       r->counts[SCAN_NOTE], r->patched, r->accepted, r->code, r->undecoded, r->left_out,
+	       r->patched, r->accepted, r->code, r->undecoded, r->left_out,
 	       r->alts_unknown ? "true" : "false");
 	for (size_t i = 0; i < r->n; i++) {
 		fputs(i ? ",\n" : "\n", stdout);

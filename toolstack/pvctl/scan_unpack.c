@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ELF file in a bzImage, by the loader that will unpack it when a domain is made of it:
- * libxenguest, with the compressions that this one was built with (Debian's: gzip, xz, lzma, zstd,
- * lz4, lzo).
+ * libxenguest, with the compressions that it was built with (Debian's: gzip, xz, lzma, zstd, lz4).
  */
 #include "toolstack/pvctl/scan.h"
 
-#define XC_WANT_COMPAT_MAP_FOREIGN_API
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
