@@ -193,6 +193,15 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 			fds[0] = -1;
 		return rc;
 	case CTL_RETURN: return frame_return(d, q->arg[0]);
+	case CTL_HOLD:
+		return frame_is_ram(d, q->arg[0]) ? frame_get_type(d, q->arg[0], FT_WRITABLE)
+						  : -EINVAL;
+	case CTL_DROP:
+		if (q->arg[0] >= d->nr_frames || !d->frame[q->arg[0]].type_count ||
+		    d->frame[q->arg[0]].type != FT_WRITABLE)
+			return -EINVAL;
+		frame_put_type(d, q->arg[0], FT_WRITABLE);
+		return 0;
 	case CTL_EVTCHN_DISCONNECT: return evtchn_disconnect(d, q->arg[0], q->arg[1], q->arg[2]);
 	case CTL_EVTCHN_STATUS:
 		rsp->len = sizeof(struct evtchn_status);

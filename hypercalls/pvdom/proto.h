@@ -72,6 +72,8 @@ enum pvdom_ctl {
 	CTL_SHUTDOWN, /* arg0 = reason: SCHEDOP_remote_shutdown; parks the vCPUs, no UP_SHUTDOWN */
 	CTL_LEND,     /* arg0 = mfn, 1 fd of one page: its memory moves there; passed twice */
 	CTL_RETURN,   /* arg0 = mfn: it moves back */
+	CTL_HOLD,     /* arg0 = mfn: it stays memory that may be written to, until CTL_DROP */
+	CTL_DROP,     /* arg0 = mfn */
 };
 
 enum pvdom_up {

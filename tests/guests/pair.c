@@ -10,7 +10,7 @@ TEST("pair", "two guests share a page and an event channel, and nothing else");
 
 /* The shared page, as both see it. */
 struct shared {
-	volatile uint32_t hello, port, ro_ref, reply, ack;
+	volatile uint32_t hello, port, ro_ref, table_ref, reply, ack;
 };
 
 static domid_t peer;
@@ -46,6 +46,7 @@ static void offer(void)
 {
 	struct shared *s = page_alloc();
 	uint32_t *secret = page_alloc();
+	uint64_t *table = page_alloc();
 	long port = event_alloc_unbound(peer), rw, ro;
 
 	memset(s, 0, PAGE_SIZE);
@@ -56,12 +57,16 @@ static void offer(void)
 	printf("offer: grant %ld\n", rw);
 	s->port = (uint32_t)port;
 	s->ro_ref = (uint32_t)ro;
+	check_eq("a page table", page_set_ro(table, true), 0);
+	check_eq("pinned", mmuext(MMUEXT_PIN_L1_TABLE, va_to_mfn(table)), 0);
+	s->table_ref = (uint32_t)grant_access(peer, va_to_mfn(table), false);
 	s->hello = HELLO;
 	upcalls_enable();
 	check("the peer's reply is seen here", wait_for(&s->reply, REPLY));
 	for (uint64_t start = time_ns(); !events && time_ns() - start < LIMIT;)
 		HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
 	check("its event came", events > 0);
+	check_eq("nobody writes to a page table", (long)table[1], 0);
 	check("a page in use does not end", !grant_end((grant_ref_t)rw));
 	s->ack = 1;
 	check("both grants end after the unmapping", end_soon(rw) && end_soon(ro));
@@ -103,6 +108,21 @@ static void copy(uint32_t ref)
 	check_eq("a copy of a page that is mapped", page[0], HELLO);
 }
 
+/* A grant to write to it does not make it other than it is. */
+static void copy_to_table(uint32_t ref)
+{
+	uint64_t *page = page_alloc();
+	struct gnttab_copy op = {.flags = GNTCOPY_dest_gref, .len = 8};
+
+	*page = HELLO & ~1ul; /* not a present entry */
+	op.source.u.gmfn = va_to_mfn(page);
+	op.source.domid = DOMID_SELF;
+	op.dest.u.ref = ref;
+	op.dest.domid = peer;
+	op.dest.offset = 8;
+	check_eq("copy to the peer's page table", grant_copy(&op), GNTST_general_error);
+}
+
 static void use(uint32_t ref)
 {
 	struct shared *s = (struct shared *)va_alloc(1);
@@ -114,6 +134,7 @@ static void use(uint32_t ref)
 	check_eq("map", map((unsigned long)s, ref, GNTMAP_host_map, &rw_handle), GNTST_okay);
 	check("the peer's words", wait_for(&s->hello, HELLO));
 	copy(ref);
+	copy_to_table(s->table_ref);
 	check_eq("read-only for writing", map(ro, s->ro_ref, GNTMAP_host_map, &none),
 		 GNTST_general_error);
 	check_eq("read-only", map(ro, s->ro_ref, GNTMAP_host_map | GNTMAP_readonly, &ro_handle),

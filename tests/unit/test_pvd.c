@@ -101,16 +101,29 @@ static void grant_maps(void **state)
 	struct dom *d = doms;
 	struct client c = {0};
 	uint64_t mfn = 0;
+	struct pvdom_req q;
 	long a, b;
 
 	entry(d, 8, GTF_permit_access, 0, PVDOM_MFN_RAM + 1);
+	will_answer(1, -EINVAL); /* a page table */
+	assert_int_equal(map_one(&c, 1, 8, true, &mfn), -EINVAL);
+	assert_int_equal(got(1, NULL).op, CTL_HOLD);
+	assert_int_equal(d->grants[8].flags, GTF_permit_access);
+	will_answer(1, 0);
 	a = map_one(&c, 1, 8, true, &mfn);
 	assert_true(a >= 0);
 	assert_int_equal(mfn, PVDOM_MFN_RAM + 1);
+	q = got(1, NULL);
+	assert_true(q.op == CTL_HOLD && q.arg[0] == mfn);
 	assert_int_equal(d->grants[8].flags, GTF_permit_access | GTF_reading | GTF_writing);
 	b = map_one(&c, 1, 8, false, &mfn);
 	assert_true(b >= 0 && b != a);
+	assert_true(silent(1));
+	d->grants[8].frame = PVDOM_MFN_RAM; /* the guest's to write */
+	will_answer(1, 0);
 	assert_int_equal(grant_unmap(&c, a), 0);
+	q = got(1, NULL);
+	assert_true(q.op == CTL_DROP && q.arg[0] == mfn);
 	assert_int_equal(d->grants[8].flags, GTF_permit_access | GTF_reading);
 	assert_int_equal(grant_unmap(&c, a), -EINVAL);
 	grants_of_client(&c); /* it died */
@@ -168,7 +181,11 @@ static void grant_copies(void **state)
 	char b[PAGE_SIZE] = "hello";
 
 	entry(doms, 8, GTF_permit_access, 0, PVDOM_MFN_RAM);
+	will_answer(1, 0);
+	will_answer(1, 0);
 	assert_int_equal(grant_copy_client(&to, b, 5), GNTST_okay);
+	assert_int_equal(got(1, NULL).op, CTL_HOLD);
+	assert_int_equal(got(1, NULL).op, CTL_DROP);
 	memset(b, 0, 5);
 	assert_int_equal(grant_copy_client(&from, b, 0), GNTST_okay);
 	assert_memory_equal(b, "hello", 5);

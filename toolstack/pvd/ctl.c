@@ -77,7 +77,7 @@ static long recv_rsp(struct dom *d, struct pvdom_rsp *rsp, void *in, uint32_t *i
  */
 static bool news(uint32_t op)
 {
-	return op == CTL_RETURN || op == CTL_EVTCHN_DISCONNECT;
+	return op == CTL_RETURN || op == CTL_DROP || op == CTL_EVTCHN_DISCONNECT;
 }
 
 static long call_locked(struct dom *d, uint32_t op, const uint64_t arg[4], const void *out,

@@ -20,8 +20,10 @@ struct grant_map {
 	bool write;
 	uint64_t notify_off, notify_port;
 	uint32_t n;
-	uint64_t first_mfn;
-	uint32_t refs[];
+	struct {
+		uint32_t ref;
+		uint64_t mfn;
+	} page[];
 };
 
 void grants_init(struct dom *d) /* state_lock held; the memfd is sealed */
@@ -99,6 +101,28 @@ int grant_acquire(struct dom *d, uint32_t ref, uint16_t by, bool write, uint64_t
 	return rc;
 }
 
+/*
+ * The same. A frame that is to be written to is held by the granter's process as well: it is no
+ * page table then, and becomes none.
+ */
+static int take(struct dom *d, uint32_t ref, uint16_t by, bool write, uint64_t *mfn)
+{
+	int rc = grant_acquire(d, ref, by, write, mfn);
+
+	if (!rc && write && ctl(d, CTL_HOLD, *mfn, 0)) {
+		grant_release(d, ref, write);
+		rc = GNTST_general_error;
+	}
+	return rc;
+}
+
+static void give_back(struct dom *d, uint32_t ref, bool write, uint64_t mfn)
+{
+	if (write)
+		ctl(d, CTL_DROP, mfn, 0);
+	grant_release(d, ref, write);
+}
+
 static void count_dom0(struct dom *d, uint32_t ref, int by)
 {
 	pthread_mutex_lock(&state_lock);
@@ -132,7 +156,7 @@ long grant_map(struct client *c, const struct pvd_req *q, const uint32_t *refs, 
 
 	if (!n || q->len % sizeof(*refs) || n > PVD_MAX_PAYLOAD / sizeof(*mfns))
 		return -EINVAL;
-	m = calloc(1, sizeof(*m) + n * sizeof(m->refs[0]));
+	m = calloc(1, sizeof(*m) + n * sizeof(m->page[0]));
 	if (!m)
 		return -ENOMEM;
 	m->d = dom_get(q->arg[0]);
@@ -144,12 +168,13 @@ long grant_map(struct client *c, const struct pvd_req *q, const uint32_t *refs, 
 	m->notify_off = q->arg[2];
 	m->notify_port = q->arg[3];
 	m->n = n;
-	memcpy(m->refs, refs, n * sizeof(*refs));
 	for (i = 0; i < n; i++) {
-		rc = grant_acquire(m->d, m->refs[i], 0, m->write, mfns + i);
+		rc = take(m->d, refs[i], 0, m->write, mfns + i);
 		if (rc)
 			break;
-		count_dom0(m->d, m->refs[i], 1);
+		m->page[i].ref = refs[i];
+		m->page[i].mfn = mfns[i];
+		count_dom0(m->d, refs[i], 1);
 		if (page_lent(m->d, mfns[i])) { /* to a guest, right now: not in the memfd */
 			rc = GNTST_eagain;
 			i++;
@@ -158,14 +183,13 @@ long grant_map(struct client *c, const struct pvd_req *q, const uint32_t *refs, 
 	}
 	if (rc) {
 		while (i--) {
-			count_dom0(m->d, m->refs[i], -1);
-			grant_release(m->d, m->refs[i], m->write);
+			count_dom0(m->d, refs[i], -1);
+			give_back(m->d, refs[i], m->write, mfns[i]);
 		}
 		dom_put(m->d);
 		free(m);
 		return to_errno(rc);
 	}
-	m->first_mfn = mfns[0];
 	m->id = c->next_map++ & INT64_MAX;
 	m->next = c->maps;
 	c->maps = m;
@@ -176,11 +200,11 @@ long grant_map(struct client *c, const struct pvd_req *q, const uint32_t *refs, 
 static void drop(struct grant_map *m)
 {
 	if (m->notify_off < (uint64_t)m->n * PAGE_SIZE && m->n == 1 && m->write &&
-	    pwrite(m->d->ram_fd, "", 1, m->first_mfn * PAGE_SIZE + m->notify_off) < 0)
+	    pwrite(m->d->ram_fd, "", 1, m->page[0].mfn * PAGE_SIZE + m->notify_off) < 0)
 		log_line("d%u: unmap notification failed: %d", m->d->id, errno);
 	for (uint32_t i = 0; i < m->n; i++) {
-		count_dom0(m->d, m->refs[i], -1);
-		grant_release(m->d, m->refs[i], m->write);
+		count_dom0(m->d, m->page[i].ref, -1);
+		give_back(m->d, m->page[i].ref, m->write, m->page[i].mfn);
 	}
 	if (m->notify_port != PVD_NO_NOTIFY)
 		port_notify(m->notify_port);
@@ -220,14 +244,14 @@ static int side_open(struct side *s, uint16_t by, bool write)
 	if (!s->d)
 		return GNTST_bad_domain;
 	if (s->ref != ~0UL)
-		return grant_acquire(s->d, s->ref, by, write, &s->mfn);
+		return take(s->d, s->ref, by, write, &s->mfn);
 	return is_ram(s->d, s->mfn) ? GNTST_okay : GNTST_bad_page;
 }
 
 static void side_close(struct side *s, bool write)
 {
 	if (s->ref != ~0UL)
-		grant_release(s->d, s->ref, write);
+		give_back(s->d, s->ref, write, s->mfn);
 }
 
 static int page_io(const struct side *s, char *buf, uint16_t len, bool write)
