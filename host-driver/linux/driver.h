@@ -169,6 +169,7 @@ struct vcpu {
 	u64 lstar, star, sfmask, kernel_gs_base;
 	bool debug; /* it uses the debug registers: they are switched at each entry and exit */
 	u64 dr[4];  /* DR6 is in the run page, DR7 in the VMCS */
+	u32 pkru, host_pkru;
 	u64 host_lstar, host_star, host_sfmask, host_kernel_gs_base, host_debugctl;
 };
 

@@ -19,6 +19,7 @@
 #include <asm/desc.h>
 #include <asm/fpu/api.h>
 #include <asm/msr.h>
+#include <asm/pkru.h>
 #include <asm/vmx.h>
 
 #include "compat.h"
@@ -137,6 +138,22 @@ static void debug_out(struct vcpu *v)
 	set_debugreg(DR6_RESERVED, 6);
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
+}
+
+/*
+ * VMX leaves PKRU alone, and XRSTOR in any ring loads it, whatever CR4 says. Of the guest's the
+ * thread would be kept from its own memory.
+ */
+static void pkru_in(struct vcpu *v)
+{
+	v->host_pkru = read_pkru();
+	write_pkru(v->pkru);
+}
+
+static void pkru_out(struct vcpu *v)
+{
+	v->pkru = read_pkru();
+	write_pkru(v->host_pkru);
 }
 
 static void vcpu_leave(struct vcpu *v)
@@ -320,7 +337,9 @@ static int stay(struct vcpu *v, const struct event *event, struct fault *fault)
 		guest_timing_enter_irqoff();
 		if (v->debug)
 			debug_in(v);
+		pkru_in(v);
 		failed = enter(v->run, resume);
+		pkru_out(v);
 		if (v->debug)
 			debug_out(v);
 		if (failed) {
@@ -520,6 +539,7 @@ int vcpu_create(struct vm *vm)
 	vm_get(vm);
 	v->vm = vm;
 	v->cpu = -1;
+	v->pkru = read_pkru();
 	mutex_init(&v->lock);
 	v->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	v->vmcs = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
