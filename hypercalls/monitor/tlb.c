@@ -52,9 +52,9 @@ void tlb_flush_for_retype(struct domain *d, const struct frame *f, enum frame_ty
 {
 	uint32_t vcpus = 0;
 
-	if (!d->provider->flush || f->last_type == FT_NONE || f->last_type == type)
+	if (f->last_type == FT_NONE || f->last_type == type)
 		return;
-	for (uint32_t i = 0; i < d->nr_vcpus; i++)
+	for (uint32_t i = 0; i < d->nr_vcpus && d->provider->flush; i++)
 		if (d->vcpu[i] && d->vcpu[i]->flushed_at < f->lost_at)
 			vcpus |= 1U << i;
 	if (vcpus)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vcpus: 2 */
-#include "common.h"
+#include "user.h"
 
 TEST("smp-ldt",
      "a vCPU that was down still has its segments, of an LDT nobody has looked at since");
@@ -52,6 +52,8 @@ void test_main(void)
 
 	if (HYPERVISOR_vcpu_op(VCPUOP_is_up, 1, NULL) == -XEN_ENOENT)
 		skip("the domain has one vCPU");
+	if (!user_try())
+		skip("an ordinary process has no descriptor tables");
 	ldt[0] = FLAT;
 	check_eq("read-only", page_set_ro(ldt, true), 0);
 	c.flags = VGCF_in_kernel;
