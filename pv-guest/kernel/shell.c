@@ -274,16 +274,8 @@ static const struct command commands[] = {
 static void run_one(char *line)
 {
 	char *argv[WORDS];
-	int argc = 0;
+	const int argc = split_words(line, argv, WORDS);
 
-	for (char *p = line; *p && argc < WORDS;) {
-		while (*p == ' ')
-			*p++ = 0;
-		if (*p)
-			argv[argc++] = p;
-		while (*p && *p != ' ')
-			p++;
-	}
 	if (!argc)
 		return;
 	for (const struct command *c = commands; c->name; c++) {

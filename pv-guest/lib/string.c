@@ -128,3 +128,18 @@ unsigned long strtoul(const char *s, char **end, int base)
 		*end = (char *)s;
 	return value;
 }
+
+int split_words(char *line, char **words, int max)
+{
+	int n = 0;
+
+	for (char *p = line; *p && n < max;) {
+		while (*p == ' ')
+			*p++ = 0;
+		if (*p)
+			words[n++] = p;
+		while (*p && *p != ' ')
+			p++;
+	}
+	return n;
+}

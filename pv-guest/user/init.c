@@ -9,16 +9,8 @@
 
 static int split(char *line, char **argv)
 {
-	int argc = 0;
+	const int argc = split_words(line, argv, WORDS);
 
-	for (char *p = line; *p && argc < WORDS;) {
-		while (*p == ' ')
-			*p++ = 0;
-		if (*p)
-			argv[argc++] = p;
-		while (*p && *p != ' ')
-			p++;
-	}
 	argv[argc] = NULL;
 	return argc;
 }

@@ -102,3 +102,13 @@ int guest_main(void)
 		printf("guest-test: SUCCESS\n");
 	return 0;
 }
+
+struct cpuid forbidden_xen_cpuid(uint32_t leaf, uint32_t sub)
+{
+	struct cpuid r;
+
+	__asm__ volatile("ud2; .byte 'x', 'e', 'n'; cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(sub));
+	return r;
+}

@@ -43,6 +43,12 @@ long mmuext(unsigned int cmd, mfn_t mfn);
 /* A hypercall by the bare instruction, for numbers that the page has no entry for. */
 long raw_hypercall(unsigned long nr, unsigned long a1, unsigned long a2, unsigned long a3);
 
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+/* By the forced-emulation prefix: an invalid opcode, "xen", then the instruction. */
+struct cpuid forbidden_xen_cpuid(uint32_t leaf, uint32_t sub);
+
 /* Functions for trap_catch(); the argument is the address. */
 void do_read(void *va);
 void do_write(void *va);

@@ -29,21 +29,6 @@ INSN(sysretq, "sysretq")
 INSN(fep_ud, "ud2; .byte 'x', 'e', 'n'; ud2")
 INSN(fep_half, "ud2; .byte 'x', 'e'")
 
-struct cpuid {
-	uint32_t eax, ebx, ecx, edx;
-};
-
-/* The forced-emulation prefix: an invalid opcode, "xen", then the instruction. */
-static struct cpuid __attribute__((noinline)) forbidden_xen_cpuid(uint32_t leaf, uint32_t sub)
-{
-	struct cpuid r;
-
-	__asm__ volatile("ud2; .byte 'x', 'e', 'n'; cpuid"
-			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-			 : "a"(leaf), "c"(sub));
-	return r;
-}
-
 static void forced_cpuid(void)
 {
 	struct cpuid r = forbidden_xen_cpuid(0x40000000, 0);

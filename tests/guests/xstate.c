@@ -8,20 +8,6 @@ TEST("xstate", "a kernel switches on the CPU's extended states and sizes its sav
 #define LEAF	0xd
 #define LEGACY	576
 
-struct cpuid {
-	uint32_t eax, ebx, ecx, edx;
-};
-
-static struct cpuid __attribute__((noinline)) forbidden_xen_cpuid(uint32_t leaf, uint32_t sub)
-{
-	struct cpuid r;
-
-	__asm__ volatile("ud2; .byte 'x', 'e', 'n'; cpuid"
-			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-			 : "a"(leaf), "c"(sub));
-	return r;
-}
-
 static uint64_t __attribute__((noinline)) forbidden_read_cr4(void)
 {
 	uint64_t v;

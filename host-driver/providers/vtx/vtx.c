@@ -50,7 +50,6 @@ ASSERT_V(V_RCX, regs.rcx);
 ASSERT_V(V_RDX, regs.rdx);
 ASSERT_V(V_RSI, regs.rsi);
 ASSERT_V(V_RDI, regs.rdi);
-ASSERT_V(V_CS, regs.cs);
 ASSERT_V(V_NMI_MASKED, nmi_masked);
 ASSERT_V(V_CALLBACK_FLAGS, callback_flags);
 ASSERT_V(V_KERNEL_SP, kernel_sp);

@@ -17,6 +17,8 @@ size_t strnlen(const char *s, size_t max);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
+/* Cut `line` at its spaces, in place, into at most `max` words; returns how many. */
+int split_words(char *line, char **words, int max);
 char *strstr(const char *s, const char *word);
 /* Always terminates, returns what would have been needed. */
 size_t strlcpy(char *dst, const char *src, size_t size);
