@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* pv-guest: a small PV kernel with a shell. */
 #include <pv/process.h>
+#include <pv/xenbus.h>
 #include <pv/xenstore.h>
 #include "kernel.h"
 #include <pv/mm.h>
@@ -49,6 +50,7 @@ int guest_main(void)
 	process_init();
 	smp_init();
 	xenstore_init();
+	xenbus_init();
 	edit_init();
 	upcalls_enable();
 
