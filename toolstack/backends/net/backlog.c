@@ -54,3 +54,10 @@ void backlog_done(struct backlog *b, unsigned n)
 {
 	b->first += n;
 }
+
+bool backlog_crowded(const struct backlog *b)
+{
+	return b->first < b->last &&
+	       (b->last - b->first > BACKLOG_FRAMES / 2 ||
+		b->used - (b->frames[b->first].data - b->buf) > BACKLOG_BYTES / 2);
+}

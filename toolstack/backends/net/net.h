@@ -189,6 +189,8 @@ void backlog_free(struct backlog *b);
 uint8_t *backlog_room(struct backlog *b, uint32_t len);
 /* The frame that was put there waits now. */
 void backlog_add(struct backlog *b, const struct frame *f);
+/* More than half full? */
+bool backlog_crowded(const struct backlog *b);
 /* n frames from the first on are done with. */
 void backlog_done(struct backlog *b, unsigned n);
 
