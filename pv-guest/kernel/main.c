@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pv-guest: a small PV kernel with a shell. */
+#include <pv/netfront.h>
 #include <pv/process.h>
 #include <pv/xenbus.h>
 #include <pv/xenstore.h>
@@ -63,6 +64,7 @@ int guest_main(void)
 		return 0;
 	}
 	power_init();
+	netfront_init();
 	rest = option("cmd=");
 	if (rest) {
 		strlcpy(line, rest, sizeof(line));
