@@ -2,10 +2,12 @@
 # Backends: one program per kind of device, each on common/ and the four thin libraries.
 BACKEND_COMMON := $(wildcard toolstack/backends/common/*.c) toolstack/xenlibs/conn.c
 
+THIN_LIBS = $(foreach l,xencall xenforeignmemory xenevtchn xengnttab,$(LIB)/lib$l.so.1)
+
 # $(call backend_program,NAME,SOURCES,LIBRARIES)
 define backend_program
 $(1)_OBJS := $$(patsubst %.c,$(B)/backends/%.o,$(2) $(BACKEND_COMMON))
-$(BIN)/$(1): $$($(1)_OBJS) $$(XENLIB_FILES)
+$(BIN)/$(1): $$($(1)_OBJS) $$(THIN_LIBS)
 	@mkdir -p $$(@D)
 	$$(CC) $$(SANFLAGS) -pie -Wl,-z,now -o $$@ $$($(1)_OBJS) -Wl,--no-as-needed $$(THIN_LIBS) \
 		-Wl,--as-needed -lxenstore -lseccomp $(3) -lpthread \
@@ -13,8 +15,6 @@ $(BIN)/$(1): $$($(1)_OBJS) $$(XENLIB_FILES)
 ALL += $(BIN)/$(1)
 BACKEND_PROGRAMS += $(BIN)/$(1)
 endef
-
-THIN_LIBS = $(foreach l,xencall xenforeignmemory xenevtchn xengnttab,$(LIB)/lib$l.so.1)
 
 $(B)/backends/%.o: %.c
 	@mkdir -p $(@D)
