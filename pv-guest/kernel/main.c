@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* pv-guest: a small PV kernel with a shell. */
+#include <pv/netfront.h>
 #include <pv/process.h>
+#include <pv/xenbus.h>
 #include <pv/xenstore.h>
 #include "kernel.h"
 #include <pv/mm.h>
@@ -49,6 +51,7 @@ int guest_main(void)
 	process_init();
 	smp_init();
 	xenstore_init();
+	xenbus_init();
 	edit_init();
 	upcalls_enable();
 
@@ -61,6 +64,7 @@ int guest_main(void)
 		return 0;
 	}
 	power_init();
+	netfront_init();
 	rest = option("cmd=");
 	if (rest) {
 		strlcpy(line, rest, sizeof(line));
