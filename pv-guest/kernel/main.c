@@ -2,6 +2,7 @@
 /* pv-guest: a small PV kernel with a shell. */
 #include <pv/disk.h>
 #include <pv/mm.h>
+#include <pv/netfront.h>
 #include <pv/process.h>
 #include <pv/time.h>
 #include <pv/xenbus.h>
@@ -68,6 +69,7 @@ int guest_main(void)
 		return 0;
 	}
 	power_init();
+	netfront_init();
 	rest = option("cmd=");
 	if (rest) {
 		xenbus_wait(DEVICES_PATIENCE);

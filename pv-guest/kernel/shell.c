@@ -6,6 +6,7 @@
 #include <pv/process.h>
 #include <pv/time.h>
 #include <pv/xenstore.h>
+#include "../net/tools.h"
 #include "kernel.h"
 
 #define WORDS 8
@@ -299,6 +300,10 @@ static const struct command commands[] = {
 	{"cat", "FILE...", "print files", cmd_cat},
 	{"sum", "FILE...", "checksums, as cksum(1)'s", cmd_sum},
 	{"usertest", "", "check user mode", cmd_usertest},
+	{"net", "[static|bench|filter ...]", "interfaces; their speed; filters", net_command},
+	{"dhcp", "", "ask for an address", dhcp_command},
+	{"ping", "HOST [COUNT]", "echo requests", ping_command},
+	{"tcp", "echo PORT|get|put HOST PORT", "serve; fetch; send", tcp_command},
 	{"sleep", "[MS]", "sleep", cmd_sleep},
 	{"echo", "WORD...", "print", cmd_echo},
 	{"reboot", "", "restart the domain", cmd_reboot},

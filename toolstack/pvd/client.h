@@ -58,6 +58,16 @@ enum pvd_op {
 	 * out0 = GNTST_* */
 	PVD_GRANT_COPY,
 	PVD_DOMAIN_STATS, /* arg0 = domid; -> struct pvd_domain_stats */
+	/* arg0 = domid, 1 = enum pvd_backend, 2 = device number: let there be its process, until it
+	 * exits with status 0 or the domain is destroyed; -ENOENT: that program is not installed */
+	PVD_BACKEND,
+};
+
+/* Run as PROGRAM --state FD DOMID DEVICE; FD: a memfd that outlives each of its processes. */
+enum pvd_backend {
+	PVD_BACKEND_BLOCK = 1, /* pvblk */
+	PVD_BACKEND_NET,       /* pvnet */
+	PVD_BACKEND_QEMU,      /* pvqemu */
 };
 
 /* A copy between a grant and bytes of the client's, or (both) between two grants. */

@@ -134,6 +134,7 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_GRANT_UNMAP: return grant_unmap(c, q->arg[0]);
 	case PVD_GRANT_COPY: return grant_copy(p, a);
 	case PVD_DOMAIN_STATS: return domain_stats(q, a);
+	case PVD_BACKEND: return backend_start(q->arg[0], q->arg[1], q->arg[2]);
 	default: return -ENOSYS;
 	}
 }
@@ -248,7 +249,7 @@ static void admit(int s)
 		return;
 	}
 	c->sock = s;
-	c->restrict_to = -1;
+	c->restrict_to = backend_domain(peer.pid);
 	if (pthread_create(&t, NULL, client_thread, c)) {
 		close(s);
 		free(c);

@@ -26,24 +26,8 @@
 #define CONSOLE_LOG_CHECK 5	      /* seconds */
 #define CONSOLE_LOG_MAX	  (16L << 20) /* each */
 
-struct child {
-	const char *name;
-	volatile pid_t pid;
-	int pidfd;
-	time_t since;
-	unsigned delay; /* seconds until it is started again */
-};
-
-static struct child store = {"xenstored", 0, -1, 0, 0};
-static struct child console = {"xenconsoled", 0, -1, 0, 0};
-
-static time_t uptime(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
+static struct child store = {.name = "xenstored", .pidfd = -1};
+static struct child console = {.name = "xenconsoled", .pidfd = -1};
 
 /* The newest of the installed ones, or what the environment says. */
 static int find_program(const char *name, const char *env, char *path, size_t size)
@@ -68,19 +52,11 @@ static int start(struct child *c, const char *const argv[], bool as_root, const 
 {
 	char ld[320], dir[128], preload[330];
 	const char *env[] = {ld, dir, as_root ? preload : NULL, NULL};
-	pid_t pid;
 
 	snprintf(ld, sizeof(ld), "LD_LIBRARY_PATH=%s", libdir);
 	snprintf(dir, sizeof(dir), "XENSTORED_RUNDIR=%s/xenstored", rundir);
 	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/pavane-asroot.so", libdir);
-	c->since = uptime();
-	pid = spawn(argv, env, keep, n, &c->pidfd);
-	if (pid < 0) {
-		log_line("%s: cannot start: error %d", c->name, -pid);
-		return pid;
-	}
-	c->pid = pid;
-	return 0;
+	return child_start(c, argv, env, keep, n);
 }
 
 static void store_path(struct sockaddr_un *sa)
@@ -214,25 +190,10 @@ bool store_child_died(pid_t pid, int status)
 
 	if (!c)
 		return false;
-	c->pid = 0;
-	if (c->pidfd >= 0)
-		close(c->pidfd);
-	c->pidfd = -1;
-	/* again at once, unless it keeps dying */
-	if (uptime() - c->since > 5)
-		c->delay = 0;
-	else
-		c->delay = c->delay ? (c->delay < 16 ? c->delay * 2 : 16) : 1;
-	log_line("%s: ended (%s %d)", c->name, WIFSIGNALED(status) ? "signal" : "status",
-		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	child_died(c, status);
 	if (c == &store && console.pid) /* it would wait for its old connection forever */
 		kill(console.pid, SIGKILL);
 	return true;
-}
-
-static bool due(const struct child *c)
-{
-	return !c->pid && (!c->delay || uptime() >= c->since + c->delay);
 }
 
 /* xenconsoled appends what guests print for as long as they do: the disk is not to be theirs. */
@@ -260,9 +221,9 @@ static void bound_console_logs(void)
 void store_tick(void)
 {
 	bound_console_logs();
-	if (due(&store) && !dom_count() && !store_start())
+	if (child_due(&store) && !dom_count() && !store_start())
 		log_line("xenstored: started again");
-	if (store.pid && due(&console) && answers(200))
+	if (store.pid && child_due(&console) && answers(200))
 		console_start();
 }
 
