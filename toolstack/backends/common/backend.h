@@ -53,6 +53,9 @@ struct backend {
 	void (*disconnect)(struct dev *d);
 	/* Optional: a node of the backend's own directory has changed, other than state, online. */
 	void (*changed)(struct dev *d, const char *node);
+	/* Optional: a node of the frontend's directory that is watched too, while it may change. */
+	const char *front_node;
+	void (*front_changed)(struct dev *d);
 	/* System calls beyond the common ones; ends with -1. */
 	const int *syscalls;
 };

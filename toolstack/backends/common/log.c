@@ -15,7 +15,10 @@ static void say(struct dev *d, const char *text)
 
 	if (n >= (int)sizeof(line))
 		n = sizeof(line) - 1;
-	line[n] = '\n'; /* over the NUL: write() needs none */
+	for (int i = 0; i < n; i++)
+		if (line[i] < ' ' || line[i] > '~')
+			line[i] = '?'; /* what the guest named must not look like a line of ours */
+	line[n] = '\n';		       /* over the NUL: write() needs none */
 	if (write(2, line, n + 1) < 0)
 		return; /* nobody listens */
 }

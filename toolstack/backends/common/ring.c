@@ -30,7 +30,7 @@ int dev_bind(struct dev *d, uint32_t guest_port)
 	int port = xenevtchn_bind_interdomain(d->evtchn, d->domid, guest_port);
 
 	/* our predecessor's end is closed when pvd has noticed that it is dead: soon */
-	for (int i = 0; port < 0 && d->resumed && i < BIND_TRIES; i++) {
+	for (int i = 0; port < 0 && i < BIND_TRIES; i++) {
 		usleep(BIND_WAIT_US);
 		port = xenevtchn_bind_interdomain(d->evtchn, d->domid, guest_port);
 	}
@@ -63,8 +63,12 @@ bool dev_read_ring(struct dev *d, const char *sub, uint32_t order, const char *r
 			snprintf(node, sizeof(node), "%s%s%u", sub, ref_name, i);
 		else
 			snprintf(node, sizeof(node), "%s%s", sub, ref_name);
-		if (!dev_read_u64(d, d->front, node, UINT32_MAX, &value))
-			return false;
+		if (!dev_read_u64(d, d->front, node, UINT32_MAX, &value)) {
+			/* one page under the name that it would have among several */
+			snprintf(node, sizeof(node), "%s%s0", sub, ref_name);
+			if (order || !dev_read_u64(d, d->front, node, UINT32_MAX, &value))
+				return false;
+		}
 		refs[i] = value;
 	}
 	return true;
