@@ -159,8 +159,10 @@ static inline long pv_xs_event(struct pv_xs *xs, const struct xsd_sockmsg *msg)
 		xs->event[0] = 0;
 	while (*token)
 		token++;
+	/* The token stands behind the path, if there is one. */
+	token = xs->event[0] && token < xs->event + len ? token + 1 : "";
 	if (xs->watched)
-		xs->watched(xs->os, xs->event, xs->event[0] ? token + 1 : "");
+		xs->watched(xs->os, xs->event, token);
 	return 0;
 }
 
