@@ -186,6 +186,11 @@ static void cmd_bench(int argc, char **argv)
 	bench_run(argc > 1 ? argv[1] : NULL);
 }
 
+static void cmd_disk(int argc, char **argv)
+{
+	disk_command(argc, argv);
+}
+
 static void cmd_selftest(int argc, char **argv)
 {
 	selftest_run();
@@ -259,6 +264,7 @@ static const struct command commands[] = {
 	{"xenstore", "read|ls|rm|write PATH [VALUE]", "xenstore", cmd_xenstore},
 	{"evtchn", "", "event channels", cmd_evtchn},
 	{"fault", "ud|bp|de|gp|pf [fatal]", "raise an exception", cmd_fault},
+	{"disk", "[COMMAND DEV ...]", "disks: list, read, fill, bench; disk help", cmd_disk},
 	{"bench", "[NAME]", "nanoseconds per operation", cmd_bench},
 	{"selftest", "", "check the hypervisor", cmd_selftest},
 	{"run", "NAME [WORD...]", "a program of the ramdisk", cmd_run},

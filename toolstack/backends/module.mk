@@ -23,6 +23,15 @@ $(B)/backends/%.o: %.c
 $(eval $(call backend_program,pvblk,$(wildcard toolstack/backends/block/*.c),-luring))
 $(eval $(call backend_program,pvnet,$(wildcard toolstack/backends/net/*.c),-lslirp))
 
+# pvqemu becomes another program: it has nothing of common/
+PVQEMU_OBJS := $(patsubst %.c,$(B)/backends/%.o,$(wildcard toolstack/backends/qemu/*.c) \
+	toolstack/xenlibs/conn.c)
+$(BIN)/pvqemu: $(PVQEMU_OBJS)
+	@mkdir -p $(@D)
+	$(CC) $(SANFLAGS) -pie -Wl,-z,now -o $@ $^ -lxenstore -lseccomp
+ALL += $(BIN)/pvqemu
+BACKEND_PROGRAMS += $(BIN)/pvqemu
+
 .PHONY: install-backends
 install-backends: all
 	install -d $(DESTDIR)$(PREFIX)/bin

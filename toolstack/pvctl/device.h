@@ -28,7 +28,6 @@ struct device {
 	uint32_t devid;		  /* the number of both */
 	int program;		  /* enum pvd_backend: the process that serves it */
 	char name[64];		  /* as a person calls it: "disk xvda" */
-	char password[9];	  /* of a vfb: not for the store, which the guest reads */
 	struct nodes front, back; /* beyond those that every device has */
 };
 

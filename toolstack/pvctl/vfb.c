@@ -67,12 +67,13 @@ static int understand_vfb(const struct key *keys, unsigned index, struct device 
 		return complain("vfb: one frame buffer per guest");
 	if (sdl || !vnc)
 		return complain("vfb: VNC is the only display here: leave sdl= and vnc= out");
-	if (password && strlen(password) >= sizeof(d->password))
-		return complain("vfb: vncpasswd=: VNC uses 8 characters at most");
+	if (password && *password)
+		return complain(
+			"vfb: vncpasswd=: Debian's QEMU for Xen is built without passwords; let "
+			"it listen on 127.0.0.1 and come by ssh -L");
 	for (const char *p = keymap; p && *p; p++)
 		if (!isalnum((unsigned char)*p) && *p != '-')
 			return complain("vfb: keymap=%s: a name such as en-us", keymap);
-	strcpy(d->password, password ? password : "");
 	d->type = d->backend = "vfb";
 	d->devid = index;
 	d->program = PVD_BACKEND_QEMU;

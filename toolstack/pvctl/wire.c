@@ -151,23 +151,8 @@ static int start_program(uint32_t domid, const struct device *d)
 	return 0;
 }
 
-static void password_file(uint32_t domid, const char *password)
-{
-	char path[160];
-	FILE *f;
-
-	domain_path(path, domid, "vnc");
-	f = fopen(path, "w"); /* in a folder that only its owner enters */
-	if (f) {
-		fputs(password, f);
-		fclose(f);
-	}
-}
-
 int device_add(uint32_t domid, const struct device *d)
 {
-	if (*d->password)
-		password_file(domid, d->password);
 	return write_nodes(domid, d) || start_program(domid, d) ? -1 : 0;
 }
 
@@ -179,11 +164,15 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static enum xenbus_state state_of(const char *folder)
+static enum xenbus_state state_in(xs_transaction_t t, const char *folder)
 {
-	char *s = store_read("%s/state", folder);
-	enum xenbus_state n = s ? strtoul(s, NULL, 10) : XenbusStateUnknown;
+	char path[PATH_SIZE + 8], *s;
+	enum xenbus_state n;
+	unsigned len;
 
+	snprintf(path, sizeof(path), "%s/state", folder);
+	s = xs_read(xsh, t, path, &len);
+	n = s ? strtoul(s, NULL, 10) : XenbusStateUnknown;
 	free(s);
 	return n;
 }
@@ -220,7 +209,7 @@ int device_wait(uint32_t domid, const struct device *d)
 	if (!xs_watch(xsh, back, "ready"))
 		return store_failed(d);
 	for (;;) {
-		state = state_of(back);
+		state = state_in(XBT_NULL, back);
 		if (state >= XenbusStateInitWait && state <= XenbusStateConnected)
 			break;
 		if (error_in(back, text, sizeof(text))) {
@@ -362,24 +351,37 @@ static void remove_nodes(uint32_t domid, const char *type, uint32_t devid)
 }
 
 /* True once the backend has closed, or its folder is gone. */
-static bool closed(const char *back)
+static bool closed(xs_transaction_t t, const char *back)
 {
-	const enum xenbus_state s = state_of(back);
+	const enum xenbus_state s = state_in(t, back);
 
 	return s == XenbusStateClosed || s == XenbusStateUnknown;
 }
 
-/* online = 0 and Closing: the backend tells the guest, which lets go. False: it did not. */
+/* Both at once: a backend that acts on the first has its say after the second. */
+static void ask_to_close(const char *back)
+{
+	xs_transaction_t t;
+
+	do {
+		t = xs_transaction_start(xsh);
+		if (t == XBT_NULL)
+			return;
+		put(t, back, "online", "0");
+		if (!closed(t, back))
+			put_number(t, back, "state", XenbusStateClosing);
+	} while (!xs_transaction_end(xsh, t, false) && errno == EAGAIN);
+}
+
+/* The backend tells the guest, which lets go. False: it did not. */
 static bool close_orderly(const char *back, int64_t limit)
 {
 	bool done;
 
 	if (!xs_watch(xsh, back, "closed"))
 		return false;
-	put(XBT_NULL, back, "online", "0");
-	if (!closed(back))
-		put_number(XBT_NULL, back, "state", XenbusStateClosing);
-	while (!(done = closed(back)) && now_ms() < limit)
+	ask_to_close(back);
+	while (!(done = closed(XBT_NULL, back)) && now_ms() < limit)
 		next_change(limit - now_ms());
 	xs_unwatch(xsh, back, "closed");
 	return done;
@@ -415,6 +417,6 @@ void devices_forget(uint32_t domid)
 			tidy(t, path, 1);
 		} while (!xs_transaction_end(xsh, t, false) && errno == EAGAIN);
 	free(kinds);
-	domain_path(path, domid, "vnc");
-	unlink(path);
+	snprintf(path, sizeof(path), "/local/domain/0/device-model/%u", domid); /* QEMU's own */
+	xs_rm(xsh, XBT_NULL, path);
 }
