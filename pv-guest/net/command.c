@@ -105,7 +105,7 @@ void dhcp_command(int argc, char **argv)
 	}
 	net_leave(enabled);
 	if (iface_wait()) {
-		const ip4_addr_t *a = netif_ip4_addr(n);
+		const ip4_addr_t *a = netif_ip4_addr(netif_default);
 
 		printf("ok dhcp: %u.%u.%u.%u\n", ip4_addr1(a), ip4_addr2(a), ip4_addr3(a),
 		       ip4_addr4(a));

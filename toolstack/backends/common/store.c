@@ -174,6 +174,8 @@ static void front_is(struct dev *d, uint64_t front)
 	case XenbusStateInitialising:
 		if (d->connected)
 			disconnect(d); /* it begins anew: another kernel in the same domain */
+		if (!d->hopeless)
+			d->failed = false;
 		init_wait(d);
 		break;
 	case XenbusStateInitialised:

@@ -8,6 +8,8 @@
 
 #include "toolstack/backends/net/device.h"
 
+#define QUIET_NS 10000000000UL
+
 int net_features(struct dev *d)
 {
 	static const struct {
@@ -253,6 +255,10 @@ static void say_counts(struct net *n)
 		r.errors += q->rx.stats.errors;
 		full += q->backlog.dropped;
 	}
+	/* only if there is something to tell, and not as often as the guest likes */
+	if (!(t.errors | t.spoofed | r.dropped | r.errors | full) || now_ns() < n->quiet_until)
+		return;
+	n->quiet_until = now_ns() + QUIET_NS;
 	dev_log(n->d,
 		"disconnected: sent %lu (%lu malformed, %lu with another's address), received %lu "
 		"(%lu filtered, %lu not acceptable, %lu for no room, %lu errors)",
