@@ -20,6 +20,10 @@ void shell_command(char *line);
 /* power.c: obeys the toolstack's requests in control/shutdown. */
 void power_init(void);
 
+/* disk.c, diskbench.c: the command `disk`. */
+void disk_command(int argc, char **argv);
+void disk_bench(const char *name, uint64_t bytes, uint64_t ms, const char *only);
+
 /* bench.c */
 void bench_run(const char *only);
 
