@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# libpvguest.a: what any small PV guest needs (tests/guests uses it as well); pv-guest: the kernel.
+# libpvguest.a: what any small PV guest needs (tests/guests uses it as well); pv-guest: the kernel;
+# and lwIP, its TCP/IP stack, from Debian's source package, built the way net/lwipopts.h says.
 PVG_VERSION := 0.1
 PVG_CFLAGS  := -O2 -g -std=gnu11 -ffreestanding -fno-pic -mcmodel=small -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fcf-protection=none -fno-common \
@@ -12,12 +13,33 @@ PVG_LIB     := $(B)/guest/libpvguest.a
 PVG_IMAGE   := $(B)/guest/pv-guest
 
 PVG_LIB_SRC := $(wildcard pv-guest/arch/*.S pv-guest/arch/*.c pv-guest/lib/*.c)
-PVG_SRC     := $(wildcard pv-guest/kernel/*.S pv-guest/kernel/*.c)
+PVG_SRC     := $(wildcard pv-guest/kernel/*.S pv-guest/kernel/*.c pv-guest/net/*.c)
 PVG_LIB_OBJ := $(patsubst %,$(B)/%.o,$(basename $(PVG_LIB_SRC)))
 # The kernel runs on several vCPUs: all of it, the library too, is built again with PV_SMP.
 PVG_OBJ     := $(patsubst pv-guest/%,$(B)/pv-guest-smp/%.o,$(basename $(PVG_SRC) $(PVG_LIB_SRC)))
 
+# Where lwIP lies unpacked; scripts/lwip-source fetches it, unless LWIP names another place.
+LWIP        ?= build/lwip
+LWIP_STAMP  := $(LWIP)/src/Filelists.mk
+LWIP_SRC    := $(addprefix core/,init def dns inet_chksum ip mem memp netif pbuf raw tcp tcp_in \
+	tcp_out timeouts udp ipv4/dhcp ipv4/etharp ipv4/icmp ipv4/ip4 ipv4/ip4_addr ipv4/ip4_frag) \
+	netif/ethernet
+LWIP_OBJ    := $(LWIP_SRC:%=$(B)/pv-lwip/%.o)
+LWIP_FLAGS  := -Ipv-guest/net -isystem $(LWIP)/src/include
+
 ALL += $(PVG_LIB) $(PVG_IMAGE)
+
+$(LWIP_STAMP):
+	scripts/lwip-source $(LWIP)
+
+# Its warnings are its authors' concern.
+$(B)/pv-lwip/%.o: pv-guest/module.mk pv-guest/net/lwipopts.h | $(LWIP_STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(PVG_CFLAGS) -DPV_SMP $(LWIP_FLAGS) -w -c -o $@ $(LWIP)/src/$*.c
+
+$(B)/pv-guest-smp/net/%.o: pv-guest/net/%.c pv-guest/module.mk | $(LWIP_STAMP)
+	@mkdir -p $(@D)
+	$(CC) $(PVG_CFLAGS) -DPV_SMP $(LWIP_FLAGS) -c -o $@ $<
 
 $(B)/pv-guest/%.o: pv-guest/%.c pv-guest/module.mk
 	@mkdir -p $(@D)
@@ -44,9 +66,9 @@ $(PVG_LIB): $(PVG_LIB_OBJ)
 # What a test executes on purpose stands after a label that starts with "forbidden_".
 PVG_CHECK    = $(BIN)/pvctl scan --quiet --allow 'forbidden_*'
 
-$(PVG_IMAGE): $(PVG_OBJ) $(PVG_LDS) | $(BIN)/pvctl
+$(PVG_IMAGE): $(PVG_OBJ) $(LWIP_OBJ) $(PVG_LDS) | $(BIN)/pvctl
 	@mkdir -p $(@D)
-	$(CC) $(PVG_LDFLAGS) -o $@ $(PVG_OBJ)
+	$(CC) $(PVG_LDFLAGS) -o $@ $(PVG_OBJ) $(LWIP_OBJ)
 	@$(PVG_CHECK) $@
 
 # User programs: one file each, linked with crt, libc and the kernel's strings and printf; and the

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* pv-guest: a small PV kernel with a shell. */
+#include <pv/disk.h>
+#include <pv/mm.h>
+#include <pv/netfront.h>
 #include <pv/process.h>
+#include <pv/time.h>
+#include <pv/xenbus.h>
 #include <pv/xenstore.h>
 #include "kernel.h"
-#include <pv/mm.h>
+
+#define DEVICES_PATIENCE (5 * SEC)
 
 const char *xen_version_string(void)
 {
@@ -39,7 +45,7 @@ static bool word(const char *text)
 int guest_main(void)
 {
 	const char *rest;
-	char line[256];
+	char line[1024];
 
 	printf("pv-guest: " PV_GUEST_VERSION " on Xen %s, %s, %lu MiB\n", xen_version_string(),
 	       is_initial_domain() ? "initial domain" : "guest domain",
@@ -49,6 +55,8 @@ int guest_main(void)
 	process_init();
 	smp_init();
 	xenstore_init();
+	xenbus_init();
+	blkfront_init();
 	edit_init();
 	upcalls_enable();
 
@@ -61,8 +69,10 @@ int guest_main(void)
 		return 0;
 	}
 	power_init();
+	netfront_init();
 	rest = option("cmd=");
 	if (rest) {
+		xenbus_wait(DEVICES_PATIENCE);
 		strlcpy(line, rest, sizeof(line));
 		shell_command(line);
 	}

@@ -34,7 +34,9 @@ static void obey(void)
 
 static void power_thread(void *unused)
 {
-	if (xenstore_watch(NODE, "power") < 0)
+	static struct watch watch = {.path = NODE, .by = &watch};
+
+	if (xenstore_watch(&watch) < 0)
 		return;
 	/* These tell the toolstack whom it can ask; some refuse the write, which does not matter.
 	 */
@@ -42,7 +44,7 @@ static void power_thread(void *unused)
 	xenstore_write("control/feature-reboot", "1");
 	for (;;) {
 		obey();
-		xenstore_wait_watch();
+		xenstore_wait_watch(&watch);
 	}
 }
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # One image per test: the file, what all share, the runtime library, and the pv-guest kernel's
 # page and grant code.
-GT_SRC    := $(filter-out tests/guests/common.c tests/guests/user.c,$(wildcard tests/guests/*.c))
+GT_SRC    := $(filter-out $(addprefix tests/guests/,common.c user.c store.c),$(wildcard tests/guests/*.c))
 GT_IMAGES := $(patsubst tests/guests/%.c,$(B)/guests/%,$(GT_SRC))
-GT_SHARED := $(B)/tests/guests/common.o $(B)/tests/guests/user.o $(B)/pv-guest/kernel/mm.o $(B)/pv-guest/kernel/grant.o
+GT_SHARED := $(addprefix $(B)/tests/guests/,common.o user.o store.o) \
+	$(B)/pv-guest/kernel/mm.o $(B)/pv-guest/kernel/grant.o
 
 ALL += $(GT_IMAGES)
 

@@ -53,6 +53,9 @@ struct backend {
 	void (*disconnect)(struct dev *d);
 	/* Optional: a node of the backend's own directory has changed, other than state, online. */
 	void (*changed)(struct dev *d, const char *node);
+	/* Optional: a node of the frontend's directory that is watched too, while it may change. */
+	const char *front_node;
+	void (*front_changed)(struct dev *d);
 	/* System calls beyond the common ones; ends with -1. */
 	const int *syscalls;
 };
@@ -69,7 +72,8 @@ struct dev {
 	uint32_t domid, devid;
 	bool resumed;		 /* connected by what `saved` says; true until disconnect */
 	bool connected;		 /* between connect and disconnect */
-	bool failed;		 /* dev_fail() was called: nothing but removal is waited for */
+	bool failed;		 /* dev_fail() was called: the frontend must begin anew */
+	bool hopeless;		 /* it failed at open: nothing but removal is waited for */
 	char dir[96], front[96]; /* in xenstore: ours, the frontend's */
 
 	/* of common/ */
@@ -91,7 +95,8 @@ int backend_main(int argc, char **argv, const struct backend *be);
 void dev_log(struct dev *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /*
  * The device is of no more use: said in the log and in the node `error`, state Closing. The next
- * turn of the loop disconnects. Only the first call has an effect. Returns -1.
+ * turn of the loop disconnects; a frontend that begins anew gets another chance, unless it was in
+ * `open` that it failed. Only the first call has an effect. Returns -1.
  */
 int dev_fail(struct dev *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -62,8 +62,10 @@ int backend_main(int argc, char **argv, const struct backend *be)
 	signal(SIGPIPE, SIG_IGN);
 	if (loop_open(d) || state_open(d, state) || store_open(d) || ring_open(d))
 		return 1;
-	if (be->open(d))
+	if (be->open(d)) {
 		dev_fail(d, "the device could not be opened");
+		d->hopeless = true;
+	}
 	loop_measure(d);
 	if (sandbox_enter(d))
 		return 1;

@@ -174,6 +174,8 @@ static void front_is(struct dev *d, uint64_t front)
 	case XenbusStateInitialising:
 		if (d->connected)
 			disconnect(d); /* it begins anew: another kernel in the same domain */
+		if (!d->hopeless)
+			d->failed = false;
 		init_wait(d);
 		break;
 	case XenbusStateInitialised:
@@ -233,12 +235,22 @@ static void own_changed(struct dev *d, const char *path)
 		d->be->changed(d, node);
 }
 
+static void front_changed(struct dev *d, const char *path)
+{
+	const size_t n = strlen(d->front);
+
+	if (d->be->front_node && d->connected && !strncmp(path, d->front, n) && path[n] == '/' &&
+	    !strcmp(path + n + 1, d->be->front_node))
+		d->be->front_changed(d);
+}
+
 void store_event(struct dev *d)
 {
 	char **watch;
 
 	while (d->xs && (watch = xs_check_watch(d->xs))) {
 		own_changed(d, watch[XS_WATCH_PATH]);
+		front_changed(d, watch[XS_WATCH_PATH]);
 		free(watch);
 	}
 	if (errno != EAGAIN)
@@ -303,6 +315,13 @@ int store_open(struct dev *d)
 	if (!xs_watch(d->xs, path, "front") || !xs_watch(d->xs, d->dir, "own")) {
 		dev_log(d, "cannot watch xenstore: %s", strerror(errno));
 		return -1;
+	}
+	if (d->be->front_node) {
+		snprintf(path, sizeof(path), "%s/%s", d->front, d->be->front_node);
+		if (!xs_watch(d->xs, path, "front")) {
+			dev_log(d, "cannot watch xenstore: %s", strerror(errno));
+			return -1;
+		}
 	}
 	d->xs_fd = (struct dev_fd){xs_fileno(d->xs), xs_ready};
 	return dev_watch_fd(d, &d->xs_fd, EPOLLIN);
