@@ -74,6 +74,7 @@ enum pvd_backend {
 	PVD_BACKEND_BLOCK = 1, /* pvblk */
 	PVD_BACKEND_NET,       /* pvnet */
 	PVD_BACKEND_QEMU,      /* pvqemu */
+};
 
 /* A copy between a grant and bytes of the client's, or (both) between two grants. */
 struct pvd_copy {
