@@ -8,6 +8,9 @@ UNIT_mmu_SRCS    := $(addprefix $M/,copy.c frame.c validate.c mmu.c mmuext.c mem
 UNIT_cpuid_SRCS  := $M/cpuid.c
 UNIT_scan_SRCS   := $(addprefix toolstack/pvctl/,elf_image.c scan_insn.c scan_alt.c scan_sweep.c)
 UNIT_scan_LIBS   := -lZydis
+# The guest's driver in an ordinary process.
+UNIT_netfront_SRCS := pv-guest/kernel/netfront.c
+UNIT_netfront_LIBS := -Ipv-guest/include -Ihypercalls/abi
 
 UNITS := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)
