@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files. Those of the ramdisk can be read. A pipe is a page: its reader and writers wait for each
- * other under its lock. Copying to and from users under a lock is allowed: their page faults take
- * no other lock than the page allocator's, and never sleep.
+ * Files. Those of the ramdisk and of the mounted disk can be read. A pipe is a page: its reader and
+ * writers wait for each other under its lock. Copying to and from users under a lock is allowed:
+ * their page faults take no other lock than the page allocator's, and never sleep.
  */
+#include <pv/fs.h>
 #include <pv/process.h>
 #include "kernel.h"
 
@@ -17,14 +18,14 @@ struct pipe {
 	char bytes[2048];
 };
 
-enum kind { FREE, CONSOLE, RAMDISK, PIPE_IN, PIPE_OUT };
+enum kind { FREE, CONSOLE, FILE, PIPE_IN, PIPE_OUT };
 
 struct file {
 	enum kind kind;
 	unsigned int shares;
 	struct pipe *pipe;
-	const char *data;
-	size_t size, pos;
+	struct node *node;
+	uint64_t pos;
 };
 
 static struct lock table;
@@ -50,15 +51,16 @@ struct file *file_console(void)
 	return create(CONSOLE);
 }
 
-struct file *file_open(const char *name)
+struct file *file_open(const char *name, long *error)
 {
-	size_t size;
-	const char *data = ramdisk_find(name, &size);
-	struct file *f = data ? create(RAMDISK) : NULL;
+	struct node *node = fs_open(name, error);
+	struct file *f = node ? create(FILE) : NULL;
 
 	if (f) {
-		f->data = data;
-		f->size = size;
+		f->node = node;
+	} else if (node) {
+		fs_close(node);
+		*error = -XEN_EMFILE;
 	}
 	return f;
 }
@@ -110,6 +112,8 @@ void file_close(struct file *f)
 		return;
 	if (f->pipe)
 		pipe_close(f->pipe, f->kind == PIPE_IN);
+	if (f->node)
+		fs_close(f->node);
 	__atomic_store_n(&f->kind, FREE, __ATOMIC_RELEASE);
 }
 
@@ -206,18 +210,36 @@ static long console_put(unsigned long from, size_t n)
 	return (long)n;
 }
 
+/* Through a page of the kernel's: a disk cannot write into memory that may fault. */
+static long node_get(struct file *f, unsigned long to, size_t n)
+{
+	char *page = page_try_alloc();
+	size_t done = 0;
+	long rc = page ? 0 : -XEN_ENOMEM;
+
+	while (!rc && done < n) {
+		rc = fs_read(f->node, f->pos, page, n - done < PAGE_SIZE ? n - done : PAGE_SIZE);
+		if (rc <= 0)
+			break;
+		if (copy_to_user(to + done, page, (size_t)rc)) {
+			rc = -XEN_EFAULT;
+			break;
+		}
+		f->pos += (uint64_t)rc;
+		done += (size_t)rc;
+		rc = 0;
+	}
+	if (page)
+		page_free(page);
+	return done ? (long)done : rc;
+}
+
 long file_read(struct file *f, unsigned long to, size_t n)
 {
 	switch (f->kind) {
 	case CONSOLE: return console_get(to, n);
 	case PIPE_OUT: return pipe_read(f->pipe, to, n);
-	case RAMDISK:
-		if (n > f->size - f->pos)
-			n = f->size - f->pos;
-		if (copy_to_user(to, f->data + f->pos, n))
-			return -XEN_EFAULT;
-		f->pos += n;
-		return (long)n;
+	case FILE: return node_get(f, to, n);
 	default: return -XEN_EBADF;
 	}
 }

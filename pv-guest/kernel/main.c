@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* pv-guest: a small PV kernel with a shell. */
+#include <pv/disk.h>
+#include <pv/mm.h>
 #include <pv/netfront.h>
 #include <pv/process.h>
+#include <pv/time.h>
 #include <pv/xenbus.h>
 #include <pv/xenstore.h>
 #include "kernel.h"
-#include <pv/mm.h>
+
+#define DEVICES_PATIENCE (5 * SEC)
 
 const char *xen_version_string(void)
 {
@@ -41,7 +45,7 @@ static bool word(const char *text)
 int guest_main(void)
 {
 	const char *rest;
-	char line[256];
+	char line[1024];
 
 	printf("pv-guest: " PV_GUEST_VERSION " on Xen %s, %s, %lu MiB\n", xen_version_string(),
 	       is_initial_domain() ? "initial domain" : "guest domain",
@@ -52,6 +56,7 @@ int guest_main(void)
 	smp_init();
 	xenstore_init();
 	xenbus_init();
+	blkfront_init();
 	edit_init();
 	upcalls_enable();
 
@@ -67,6 +72,7 @@ int guest_main(void)
 	netfront_init();
 	rest = option("cmd=");
 	if (rest) {
+		xenbus_wait(DEVICES_PATIENCE);
 		strlcpy(line, rest, sizeof(line));
 		shell_command(line);
 	}

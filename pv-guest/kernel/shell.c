@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The shell: a table of commands. */
 #include <pv/event.h>
+#include <pv/fs.h>
 #include <pv/mm.h>
 #include <pv/process.h>
 #include <pv/time.h>
@@ -186,6 +187,11 @@ static void cmd_bench(int argc, char **argv)
 	bench_run(argc > 1 ? argv[1] : NULL);
 }
 
+static void cmd_disk(int argc, char **argv)
+{
+	disk_command(argc, argv);
+}
+
 static void cmd_selftest(int argc, char **argv)
 {
 	selftest_run();
@@ -214,7 +220,32 @@ static void cmd_usertest(int argc, char **argv)
 
 static void cmd_ls(int argc, char **argv)
 {
-	ramdisk_list();
+	fs_list(argc > 1 ? argv[1] : NULL);
+}
+
+static void cmd_mount(int argc, char **argv)
+{
+	if (argc < 2)
+		printf("usage: mount DEV [noload]\n");
+	else
+		fs_mount(argv[1], argc > 2 && !strcmp(argv[2], "noload"));
+}
+
+static void cmd_umount(int argc, char **argv)
+{
+	fs_unmount();
+}
+
+static void cmd_cat(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		fs_cat(argv[i]);
+}
+
+static void cmd_sum(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		fs_sum(argv[i]);
 }
 
 static void cmd_sleep(int argc, char **argv)
@@ -259,10 +290,15 @@ static const struct command commands[] = {
 	{"xenstore", "read|ls|rm|write PATH [VALUE]", "xenstore", cmd_xenstore},
 	{"evtchn", "", "event channels", cmd_evtchn},
 	{"fault", "ud|bp|de|gp|pf [fatal]", "raise an exception", cmd_fault},
+	{"disk", "[COMMAND DEV ...]", "disks: list, read, fill, bench; disk help", cmd_disk},
 	{"bench", "[NAME]", "nanoseconds per operation", cmd_bench},
 	{"selftest", "", "check the hypervisor", cmd_selftest},
-	{"run", "NAME [WORD...]", "a program of the ramdisk", cmd_run},
-	{"ls", "", "the ramdisk", cmd_ls},
+	{"run", "NAME [WORD...]", "a program of the ramdisk or the mounted disk", cmd_run},
+	{"mount", "DEV [noload]", "a disk with ext2, 3 or 4, read-only", cmd_mount},
+	{"umount", "", "let it go", cmd_umount},
+	{"ls", "[DIRECTORY]", "the ramdisk and the mounted disk", cmd_ls},
+	{"cat", "FILE...", "print files", cmd_cat},
+	{"sum", "FILE...", "checksums, as cksum(1)'s", cmd_sum},
 	{"usertest", "", "check user mode", cmd_usertest},
 	{"net", "[static|bench|filter ...]", "interfaces; their speed; filters", net_command},
 	{"dhcp", "", "ask for an address", dhcp_command},

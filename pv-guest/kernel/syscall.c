@@ -4,7 +4,7 @@
 #include <pv/time.h>
 #include "kernel.h"
 
-#define NAME_MAX  32
+#define NAME_MAX  96
 #define ARGS_MAX  8
 #define ARG_BYTES 256
 
@@ -110,14 +110,13 @@ static long sys_write(struct trap_regs *r)
 static long sys_open(struct trap_regs *r)
 {
 	char name[NAME_MAX];
-	size_t size;
+	struct file *f;
 	long rc = copy_string(name, r->rdi, sizeof(name));
 
 	if (rc < 0)
 		return rc;
-	if (!ramdisk_find(name, &size))
-		return -XEN_ENOENT;
-	return fd_for(file_open(name));
+	f = file_open(name, &rc);
+	return f ? fd_for(f) : rc;
 }
 
 static long sys_close(struct trap_regs *r)

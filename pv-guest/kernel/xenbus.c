@@ -11,11 +11,13 @@
 #include <pv/grant.h>
 #include <pv/lib.h>
 #include <pv/thread.h>
+#include <pv/time.h>
 #include <pv/xenbus.h>
 
 static struct xenbus_driver *drivers;
 static struct xenbus_device *devices;
 static const char waiter; /* whose watches these are */
+static bool settled;	  /* nothing is under way */
 
 /* ---- nodes ---- */
 
@@ -309,6 +311,7 @@ static void scan(struct xenbus_driver *driver)
 
 	snprintf(dir, sizeof(dir), "device/%s", driver->type);
 	n = xenstore_list(dir, names, sizeof(names));
+	driver->scanned = true;
 	if (n < 0 && n != -XEN_ENOENT)
 		return;
 	for (struct xenbus_device *d = devices; d; d = d->next)
@@ -336,6 +339,25 @@ static void scan(struct xenbus_driver *driver)
 	}
 }
 
+static bool all_settled(void)
+{
+	for (const struct xenbus_driver *driver = drivers; driver; driver = driver->next)
+		if (!driver->scanned)
+			return false;
+	for (const struct xenbus_device *d = devices; d; d = d->next)
+		if (!d->started && d->state < XenbusStateClosing)
+			return false;
+	return true;
+}
+
+void xenbus_wait(uint64_t patience)
+{
+	uint64_t deadline = time_ns() + patience;
+
+	while (xenstore_available() && !READ_ONCE(settled) && time_ns() < deadline)
+		thread_sleep(MSEC);
+}
+
 static void xenbus_thread(void *unused)
 {
 	for (;;) {
@@ -351,6 +373,7 @@ static void xenbus_thread(void *unused)
 			scan(driver);
 		else if (d)
 			follow(d);
+		WRITE_ONCE(settled, all_settled());
 	}
 }
 

@@ -19,6 +19,7 @@
 #define PF_USER	    4
 #define PF_FETCH    16
 #define SINGLE_STEP 300
+#define ROUND_TRIPS 100
 
 static sigjmp_buf back;
 static siginfo_t info;
@@ -175,29 +176,49 @@ static void traced_step(void)
 	      "single steps by a debugger", "%u steps, status %x", stepped, status);
 }
 
-static void on_child(int sig, siginfo_t *si, void *context)
+static void on_other(int sig, siginfo_t *si, void *context)
 {
 	steps++;
 }
 
+/* Until `n` signals have come, which are blocked but in here. */
+static void await_signals(int n)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	while (steps < n)
+		sigsuspend(&none);
+}
+
+/*
+ * There and back, one at a time: a signal that is sent while another of its number is pending is
+ * lost, and how soon a process gets the CPU to take its own is not ours to say.
+ */
 static void between_processes(void)
 {
-	const pid_t pid = fork();
+	sigset_t ours;
 	int status = 0;
+	pid_t pid;
 
-	if (!pid) {
-		for (int i = 0; i < 20; i++) {
-			kill(getppid(), SIGUSR1);
-			usleep(1000);
-		}
-		pause();
-	}
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &ours, NULL);
+	handle(SIGUSR1, on_other);
 	steps = 0;
-	handle(SIGUSR1, on_child);
-	while (steps < 20)
-		usleep(100000); /* the signal ends it */
+	pid = fork();
+	for (int i = 1; i <= ROUND_TRIPS; i++) {
+		if (!pid)
+			kill(getppid(), SIGUSR1);
+		await_signals(i);
+		if (pid)
+			kill(pid, SIGUSR1);
+	}
+	if (!pid)
+		pause();
 	kill(pid, SIGTERM);
 	waitpid(pid, &status, 0);
+	sigprocmask(SIG_UNBLOCK, &ours, NULL);
 	check(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM, "signals between processes",
 	      "status %x", status);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <xenguest.h>
 
+#include "toolstack/pvctl/device.h"
 #include "toolstack/pvctl/image.h"
 
 /* Opening a fifo would wait for a writer. */
@@ -50,7 +51,7 @@ static int check_kernel(const char *path)
 	return problem ? complain("kernel %s: %s", path, problem) : 0;
 }
 
-static int check_config(const struct config *c)
+int domain_check(const struct config *c)
 {
 	xc_physinfo_t phys = {0};
 	unsigned long host_mib;
@@ -74,7 +75,7 @@ static int check_config(const struct config *c)
 		return complain("vcpus = %lu: from 1 to 32", c->vcpus);
 	if (c->memory < 4)
 		return complain("memory = %lu: at least 4 (MiB)", c->memory);
-	if (!xc_physinfo(xch, &phys)) {
+	if (xch && !xc_physinfo(xch, &phys)) {
 		host_mib = phys.total_pages >> 8;
 		if (c->memory > host_mib)
 			return complain("memory = %lu: the host has %lu MiB", c->memory, host_mib);
@@ -243,8 +244,9 @@ static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid
 	return 0;
 }
 
-static int build(const struct config *c, uint32_t *domid)
+static int build(struct config *c, uint32_t *domid)
 {
+	struct device_list devices;
 	struct xen_domctl_createdomain create = {
 		.max_vcpus = c->vcpus,
 		.max_evtchn_port = 1023,
@@ -258,20 +260,25 @@ static int build(const struct config *c, uint32_t *domid)
 	char path[160];
 	int rc;
 
-	if (check_config(c) || check_name(c))
+	if (domain_check(c) || check_name(c))
 		return -1;
 	if (getrandom(create.handle, sizeof(create.handle), 0) != sizeof(create.handle))
 		return complain("no random numbers for a UUID: %s", strerror(errno));
+	if (devices_of(c, &devices))
+		return -1;
 	create.flags = vtx ? PVD_CDF_VTX : !strcmp(c->provider, "process") ? PVD_CDF_PROCESS : 0;
 	*domid = 0;
-	if (!guard_start(&guard, create.handle))
+	if (!guard_start(&guard, create.handle)) {
+		devices_free(&devices);
 		return complain("no process to guard the build: %s", strerror(errno));
+	}
 	if (xc_domain_create(xch, domid, &create)) {
 		complain(
 			vtx ? "no domain on VT-x: %s (is pvhost.ko loaded, and no KVM guest running?)"
 			    : "the broker cannot create a domain: %s",
 			strerror(errno));
 		guard_end(&guard);
+		devices_free(&devices);
 		return -1;
 	}
 	rc = xc_domain_max_vcpus(xch, *domid, c->vcpus) ||
@@ -284,6 +291,9 @@ static int build(const struct config *c, uint32_t *domid)
 		rc = build_image(c, *domid, &p);
 	if (!rc)
 		rc = introduce(c, *domid, create.handle, &p);
+	if (!rc)
+		rc = devices_add(*domid, &devices);
+	devices_free(&devices);
 	domain_path(path, *domid, "exit"); /* of an earlier domain of this number */
 	unlink(path);
 	if (!rc && !config_save(c, *domid))
@@ -295,7 +305,7 @@ static int build(const struct config *c, uint32_t *domid)
 }
 
 /* A signal that ends pvctl waits until the domain is whole, or gone. */
-int domain_build(const struct config *c, uint32_t *domid)
+int domain_build(struct config *c, uint32_t *domid)
 {
 	sigset_t set, old;
 	int rc;
@@ -313,9 +323,9 @@ int domain_build(const struct config *c, uint32_t *domid)
 void domain_remove(uint32_t domid)
 {
 	char *vm = store_read("/local/domain/%u/vm", domid), path[160];
-	static const char *const files[] = {"cfg", "lock"};
+	static const char *const files[] = {"cfg", "lock", "tty"};
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		domain_path(path, domid, files[i]);
 		unlink(path);
 	}
@@ -325,6 +335,7 @@ void domain_remove(uint32_t domid)
 	if (vm && *vm)
 		xs_rm(xsh, XBT_NULL, vm);
 	free(vm);
+	devices_forget(domid);
 	snprintf(path, sizeof(path), "/local/domain/%u", domid);
 	xs_rm(xsh, XBT_NULL, path);
 	xs_release_domain(xsh, domid);

@@ -13,8 +13,7 @@ static const char *const strings[] = {"name",  "kernel",      "ramdisk",   "cmdl
 				      "extra", "on_poweroff", "on_reboot", "on_crash",
 				      "type",  "provider"};
 static const char *const numbers[] = {"memory", "maxmem", "vcpus", "maxvcpus"};
-/* Keys of later versions: an empty value is fine. */
-static const char *const lists[] = {"disk", "vif", "vfb"};
+static const char *const lists[] = {"disk", "vif", "vfb", "p9"};
 
 void config_default(struct config *c)
 {
@@ -24,6 +23,36 @@ void config_default(struct config *c)
 			     .on_poweroff = "destroy",
 			     .on_reboot = "restart",
 			     .on_crash = "destroy"};
+}
+
+void list_add(struct text_list *l, const char *text)
+{
+	l->at = realloc(l->at, (l->n + 1) * sizeof(*l->at));
+	if (!l->at || !(l->at[l->n] = strdup(text)))
+		die("out of memory");
+	l->n++;
+}
+
+void list_remove(struct text_list *l, unsigned i)
+{
+	free(l->at[i]);
+	memmove(l->at + i, l->at + i + 1, (--l->n - i) * sizeof(*l->at));
+}
+
+static void list_free(struct text_list *l)
+{
+	while (l->n)
+		free(l->at[--l->n]);
+	free(l->at);
+	l->at = NULL;
+}
+
+void config_free(struct config *c)
+{
+	list_free(&c->disk);
+	list_free(&c->vif);
+	list_free(&c->vfb);
+	list_free(&c->p9);
 }
 
 static bool among(const char *key, size_t len, const char *const *list, size_t n)
@@ -135,6 +164,24 @@ static void get_action(XLU_Config *x, const char *key, char *to, size_t size)
 		die("%s = \"%s\": give \"destroy\", \"restart\" or \"preserve\"", key, to);
 }
 
+static void get_list(XLU_Config *x, const char *key, struct text_list *to)
+{
+	XLU_ConfigList *list;
+	int n, rc = xlu_cfg_get_list(x, key, &list, &n, 1);
+
+	if (rc == ESRCH)
+		return;
+	if (rc)
+		die("%s must be a list: %s = [ '...', '...' ]", key, key);
+	for (int i = 0; i < n; i++) {
+		const char *text = xlu_cfg_get_listitem(list, i);
+
+		if (!text)
+			die("%s: its items must be strings: %s = [ '...', '...' ]", key, key);
+		list_add(to, text);
+	}
+}
+
 /* maxmem and maxvcpus are read, but a domain does not grow here. */
 static void get_limit(XLU_Config *x, const char *key, const char *of, unsigned long now)
 {
@@ -149,7 +196,6 @@ static void get_limit(XLU_Config *x, const char *key, const char *of, unsigned l
 static void parse(struct config *c, XLU_Config *x)
 {
 	char type[16] = "pv";
-	int n;
 
 	get_string(x, "name", c->name, sizeof(c->name));
 	get_string(x, "kernel", c->kernel, sizeof(c->kernel));
@@ -167,14 +213,10 @@ static void parse(struct config *c, XLU_Config *x)
 	get_limit(x, "maxvcpus", "vcpus", c->vcpus);
 	if (strcmp(type, "pv"))
 		die("type = \"%s\": only \"pv\" guests run here", type);
-	for (size_t i = 0; i < COUNT(lists); i++) {
-		int rc = xlu_cfg_get_list(x, lists[i], NULL, &n, 1);
-
-		if (rc && rc != ESRCH)
-			die("%s must be a list", lists[i]);
-		if (!rc && n)
-			die("%s: not yet supported by this version; leave it empty", lists[i]);
-	}
+	get_list(x, "disk", &c->disk);
+	get_list(x, "vif", &c->vif);
+	get_list(x, "vfb", &c->vfb);
+	get_list(x, "p9", &c->p9);
 }
 
 void config_read(struct config *c, const char *path)
@@ -203,9 +245,9 @@ void config_read(struct config *c, const char *path)
 }
 
 /* In the quoting that libxlutil reads back to the same text. */
-static void put_string(FILE *f, const char *key, const char *s)
+static void quote(FILE *f, const char *s)
 {
-	fprintf(f, "%s = '", key);
+	fputc('\'', f);
 	for (; *s; s++) {
 		if (*s == '\\' || *s == '\'')
 			fputc('\\', f);
@@ -214,7 +256,24 @@ static void put_string(FILE *f, const char *key, const char *s)
 		else
 			fputc(*s, f);
 	}
-	fputs("'\n", f);
+	fputc('\'', f);
+}
+
+static void put_string(FILE *f, const char *key, const char *s)
+{
+	fprintf(f, "%s = ", key);
+	quote(f, s);
+	fputc('\n', f);
+}
+
+static void put_list(FILE *f, const char *key, const struct text_list *l)
+{
+	fprintf(f, "%s = [ ", key);
+	for (unsigned i = 0; i < l->n; i++) {
+		fputs(i ? ", " : "", f);
+		quote(f, l->at[i]);
+	}
+	fputs(" ]\n", f);
 }
 
 bool config_save(const struct config *c, uint32_t domid)
@@ -236,6 +295,10 @@ bool config_save(const struct config *c, uint32_t domid)
 	put_string(f, "on_poweroff", c->on_poweroff);
 	put_string(f, "on_reboot", c->on_reboot);
 	put_string(f, "on_crash", c->on_crash);
+	put_list(f, "disk", &c->disk);
+	put_list(f, "vif", &c->vif);
+	put_list(f, "vfb", &c->vfb);
+	put_list(f, "p9", &c->p9);
 	ok = !ferror(f);
 	return !fclose(f) && ok;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* create, console, bench. */
+#include "toolstack/pvctl/device.h"
 #include "toolstack/pvctl/pvctl.h"
 
 #include <errno.h>
@@ -20,10 +21,23 @@ static const char create_help[] =
 	"  --name NAME       its name\n"
 	"  --provider NAME   how it runs: vtx (VT-x, needs pvhost.ko), process, or auto,\n"
 	"                    the best that works here (auto)\n"
+	"  --disk SPEC       a disk, as in xl-disk-configuration(5): FILE,FORMAT,VDEV,ACCESS;\n"
+	"                    may be given again\n"
+	"  --net SPEC        a network interface, as in xl-network-configuration(5); beside its\n"
+	"                    keys mode=slirp (the default), tap or bridge, and for slirp\n"
+	"                    hostfwd=tcp:[ADDRESS]:PORT-:PORT; may be given again; --net '' is\n"
+	"                    one with all defaults\n"
+	"  --dry-run         print what would be made, as JSON, and make nothing\n"
 	"  -c, --console     attach to its console; leave with ^]\n"
 	"  -p, --paused      do not start it\n"
 	"  -w, --wait        wait until it ends; exit status 0 after poweroff, 1 after a crash\n\n"
-	"Example: pvctl create --kernel build/guest/pv-guest --memory 32 --name demo -c\n";
+	"A frame buffer (vfb), folders (p9) and what happens at an end are for the file: pvctl(1).\n"
+	"Disks and interfaces given here take the place of the file's.\n\n"
+	"Examples:\n"
+	"  pvctl create --kernel build/guest/pv-guest --memory 32 --name demo -c\n"
+	"  truncate -s 1G disk.img\n"
+	"  pvctl create --kernel build/guest/pv-guest --name demo -c --disk disk.img,raw,xvda,rw \\\n"
+	"      --net hostfwd=tcp:127.0.0.1:8080-:80\n";
 
 static unsigned long number(const char *what, const char *s)
 {
@@ -55,16 +69,26 @@ static void absolute(char *path, size_t size)
 }
 
 static const struct option create_opts[] = {
-	{"kernel", required_argument, 0, 'k'},	 {"ramdisk", required_argument, 0, 'r'},
-	{"cmdline", required_argument, 0, 'x'},	 {"memory", required_argument, 0, 'm'},
-	{"vcpus", required_argument, 0, 'v'},	 {"name", required_argument, 0, 'n'},
-	{"provider", required_argument, 0, 'P'}, {"console", no_argument, 0, 'c'},
-	{"paused", no_argument, 0, 'p'},	 {"wait", no_argument, 0, 'w'},
-	{"help", no_argument, 0, 'h'},		 {0},
+	{"kernel", required_argument, 0, 'k'},
+	{"ramdisk", required_argument, 0, 'r'},
+	{"cmdline", required_argument, 0, 'x'},
+	{"memory", required_argument, 0, 'm'},
+	{"vcpus", required_argument, 0, 'v'},
+	{"name", required_argument, 0, 'n'},
+	{"provider", required_argument, 0, 'P'},
+	{"console", no_argument, 0, 'c'},
+	{"paused", no_argument, 0, 'p'},
+	{"wait", no_argument, 0, 'w'},
+	{"disk", required_argument, 0, 'd'},
+	{"net", required_argument, 0, 'N'},
+	{"dry-run", no_argument, 0, 'D'},
+	{"help", no_argument, 0, 'h'},
+	{0},
 };
 
 struct how {
-	bool console, paused, wait;
+	bool console, paused, wait, dry;
+	struct text_list disk, net; /* of the command line */
 };
 
 static void option(int opt, struct config *c, struct how *how)
@@ -80,6 +104,9 @@ static void option(int opt, struct config *c, struct how *how)
 	case 'c': how->console = true; break;
 	case 'p': how->paused = true; break;
 	case 'w': how->wait = true; break;
+	case 'D': how->dry = true; break;
+	case 'd': list_add(&how->disk, optarg); break;
+	case 'N': list_add(&how->net, optarg); break;
 	case 'h': fputs(create_help, stdout); exit(0);
 	default: fputs("Try `pvctl create --help`.\n", stderr); exit(2);
 	}
@@ -99,22 +126,47 @@ static int scan(int argc, char **argv, struct config *c, struct how *how)
 	return optind;
 }
 
+/* The config of the command line and the file it names. */
+static void gather(int argc, char **argv, struct config *c, struct how *how)
+{
+	struct how again = {0};
+	int at;
+
+	config_default(c);
+	at = scan(argc, argv, c, how);
+	if (at < argc) { /* the file first, then the options once more over it */
+		config_default(c);
+		config_read(c, argv[at]);
+		scan(argc, argv, c, &again);
+	}
+	if (how->disk.n)
+		c->disk = how->disk;
+	if (how->net.n)
+		c->vif = how->net;
+	absolute(c->kernel, sizeof(c->kernel));
+	absolute(c->ramdisk, sizeof(c->ramdisk));
+}
+
+static int dry_run(struct config *c)
+{
+	struct device_list devices;
+
+	if (domain_check(c) || devices_of(c, &devices))
+		return 1;
+	devices_print(c, &devices);
+	devices_free(&devices);
+	return 0;
+}
+
 int cmd_create(int argc, char **argv)
 {
 	struct config c;
 	struct how how = {0};
 	uint32_t domid;
-	int at;
 
-	config_default(&c);
-	at = scan(argc, argv, &c, &how);
-	if (at < argc) { /* the file first, then the options once more over it */
-		config_default(&c);
-		config_read(&c, argv[at]);
-		scan(argc, argv, &c, &how);
-	}
-	absolute(c.kernel, sizeof(c.kernel));
-	absolute(c.ramdisk, sizeof(c.ramdisk));
+	gather(argc, argv, &c, &how);
+	if (how.dry)
+		return dry_run(&c);
 	connect_broker(true);
 	if (domain_build(&c, &domid))
 		return 1;
@@ -129,15 +181,33 @@ int cmd_create(int argc, char **argv)
 	return 0;
 }
 
+static const char console_help[] =
+	"Usage: pvctl console [--read-only | --log] DOMAIN\n"
+	"Attach to a domain's console; leave with ^]. One at a time has it: who comes later reads\n"
+	"along and cannot type.\n\n"
+	"  -r, --read-only   read along, even if nobody has it\n"
+	"  -l, --log         print what it has said so far (at least the last 16 MiB); DOMAIN may be\n"
+	"                    the name of one that is gone\n\n"
+	"Example: pvctl console demo\n";
+
 int cmd_console(int argc, char **argv)
 {
-	if (argc != 2 || *argv[1] == '-') {
-		puts("Usage: pvctl console DOMAIN\nAttach to its console; leave with ^].\n\n"
-		     "Example: pvctl console demo");
-		return argc == 2 && !strcmp(argv[1], "--help") ? 0 : 2;
+	const char *option = argc == 3 ? argv[1] : "", *who = argc > 1 ? argv[argc - 1] : "--";
+	const bool log = !strcmp(option, "-l") || !strcmp(option, "--log"),
+		   along = !strcmp(option, "-r") || !strcmp(option, "--read-only");
+
+	if ((argc != 2 && !log && !along) || *who == '-') {
+		const bool asked = argc == 2 && !strcmp(who, "--help");
+
+		fputs(console_help, asked ? stdout : stderr);
+		return asked ? 0 : 2;
 	}
 	connect_broker(true);
-	return console_attach(find_domain(argv[1]), false, false);
+	if (log)
+		return console_print_log(who);
+	if (along)
+		return console_read_only(find_domain(who));
+	return console_attach(find_domain(who), false, false);
 }
 
 int cmd_bench(int argc, char **argv)

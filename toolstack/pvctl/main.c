@@ -25,6 +25,15 @@ static const struct command {
 	{"uptime", cmd_uptime, "how long each domain has been there"},
 	{"dmesg", cmd_dmesg, "the broker's log"},
 	{"bench", cmd_bench, "time the hypercalls in the demo guest"},
+	{"block-attach", cmd_block_attach, "give a running domain a disk"},
+	{"block-detach", cmd_block_detach, "take one away"},
+	{"block-list", cmd_block_list, "a domain's disks"},
+	{"block-resize", cmd_block_resize, "tell a domain that a disk has another size"},
+	{"cd-insert", cmd_cd_insert, "put an image into a CD-ROM drive"},
+	{"cd-eject", cmd_cd_eject, "leave it empty"},
+	{"network-attach", cmd_network_attach, "give a running domain a network interface"},
+	{"network-detach", cmd_network_detach, "take one away"},
+	{"network-list", cmd_network_list, "a domain's network interfaces"},
 	{"exec", cmd_exec, "run an unmodified Xen tool: pvctl exec -- xl list"},
 	{"scan", cmd_scan, "instructions of a kernel or module that cannot stay in a PV guest"},
 	{"reap", cmd_reap, NULL},
@@ -37,7 +46,7 @@ static int help(FILE *to, int status)
 	      to);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (commands[i].what)
-			fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].what);
+			fprintf(to, "  %-14s %s\n", commands[i].name, commands[i].what);
 	fputs("\n`pvctl COMMAND --help` says more; pvctl(1) says all.\n"
 	      "Try: pvctl create --kernel build/guest/pv-guest --name demo -c\n",
 	      to);

@@ -11,7 +11,7 @@ $(PVCTL_OBJS): $(B)/pvctl/%.o: %.c
 $(BIN)/pvctl: $(PVCTL_OBJS) $(THIN_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) -o $@ $(PVCTL_OBJS) -Wl,--no-as-needed $(THIN_LIBS) -Wl,--as-needed \
-		-lxenctrl -lxenguest -lxenstore -lxlutil -lxentoollog -lZydis \
+		-lxenctrl -lxenguest -lxenstore -lxlutil -lxenlight -lxentoollog -lZydis \
 		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
 
 ALL += $(BIN)/pvctl

@@ -10,6 +10,11 @@
 #include <xenctrl.h>
 #include <xenstore.h>
 
+struct text_list {
+	char **at;
+	unsigned n;
+};
+
 /* What the toolstack knows of a domain it was asked to make. Strings are never NULL. */
 struct config {
 	char name[64], kernel[512], ramdisk[512], cmdline[1024];
@@ -17,6 +22,7 @@ struct config {
 	unsigned long vcpus;
 	char on_poweroff[16], on_reboot[16], on_crash[16]; /* destroy, restart, preserve */
 	char provider[16];				   /* auto, process, vtx */
+	struct text_list disk, vif, vfb, p9;		   /* one text per device */
 };
 
 struct domain_row {
@@ -48,15 +54,22 @@ void domain_path(char buf[160], uint32_t domid, const char *suffix); /* RUNDIR/d
 
 /* config.c */
 void config_default(struct config *c);
+void config_free(struct config *c);
+void list_add(struct text_list *l, const char *text);
+void list_remove(struct text_list *l, unsigned i);
 void config_read(struct config *c, const char *path); /* xl.cfg syntax; dies with a line */
 bool config_save(const struct config *c, uint32_t domid);
 bool config_load(struct config *c, uint32_t domid);
 /* What the config says for an end with this SHUTDOWN_ reason. */
 const char *config_action(const struct config *c, unsigned reason);
 
-/* build.c: a paused domain from a config, or a line and -1 with nothing left behind. */
-int domain_build(const struct config *c, uint32_t *domid);
-void domain_remove(uint32_t domid); /* destroy, and take its nodes out of the store */
+/*
+ * build.c: a paused domain from a config, or a line and -1 with nothing left behind. The config's
+ * devices become what they were taken for.
+ */
+int domain_build(struct config *c, uint32_t *domid);
+int domain_check(const struct config *c); /* what can be said before it is built; a line and -1 */
+void domain_remove(uint32_t domid);	  /* destroy, and take its nodes out of the store */
 
 /* guard.c: removes the domain of this UUID if this process dies before guard_end(). */
 struct guard {
@@ -67,12 +80,16 @@ struct guard {
 bool guard_start(struct guard *g, const xen_domain_handle_t uuid);
 void guard_end(struct guard *g);
 
-/* console.c: until the domain ends or ^]. The exit status of pvctl. */
 /*
+ * console.c: until the domain ends or ^]. The exit status of pvctl. One process has the console;
+ * others read along.
+ *
  * `created`: the domain is this pvctl's own. Then the status is 0 only if the guest ended by itself
  * and well, and a domain whose console cannot be had is removed.
  */
 int console_attach(uint32_t domid, bool unpause, bool created);
+int console_read_only(uint32_t domid);
+int console_print_log(const char *who); /* console_log.c; of a domain that is gone, too */
 int domain_wait(uint32_t domid, bool unpause);
 
 /* the commands: argv[0] is the command's name */
@@ -94,5 +111,14 @@ int cmd_reap(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
+int cmd_block_attach(int argc, char **argv);
+int cmd_block_detach(int argc, char **argv);
+int cmd_block_list(int argc, char **argv);
+int cmd_block_resize(int argc, char **argv);
+int cmd_cd_insert(int argc, char **argv);
+int cmd_cd_eject(int argc, char **argv);
+int cmd_network_attach(int argc, char **argv);
+int cmd_network_detach(int argc, char **argv);
+int cmd_network_list(int argc, char **argv);
 
 #endif

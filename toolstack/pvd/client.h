@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define PVD_PROTO	2
+#define PVD_PROTO	3
 #define PVD_MAX_PAYLOAD 65536
 #define PVD_MAX_FDS	2
 #define PVD_ARENA_SIZE	(64UL << 20)
@@ -54,10 +54,20 @@ enum pvd_op {
 	 * -> u64 mfn[]; ret = id; 1 fd: the memfd */
 	PVD_GRANT_MAP,
 	PVD_GRANT_UNMAP, /* arg0 = id */
-	/* payload struct pvd_copy, data unless src_is_ref; -> data unless dst_is_ref;
-	 * out0 = GNTST_* */
+	/* arg0 = n; payload struct pvd_copy[n], then the bytes of each unless src_is_ref;
+	 * -> int16_t GNTST_*[n], then the bytes of each (zeros if it failed) unless dst_is_ref */
 	PVD_GRANT_COPY,
 	PVD_DOMAIN_STATS, /* arg0 = domid; -> struct pvd_domain_stats */
+	/* arg0 = domid, 1 = enum pvd_backend, 2 = device number: let there be its process, until it
+	 * exits with status 0 or the domain is destroyed; -ENOENT: that program is not installed */
+	PVD_BACKEND,
+};
+
+/* Run as PROGRAM --state FD DOMID DEVICE; FD: a memfd that outlives each of its processes. */
+enum pvd_backend {
+	PVD_BACKEND_BLOCK = 1, /* pvblk */
+	PVD_BACKEND_NET,       /* pvnet */
+	PVD_BACKEND_QEMU,      /* pvqemu */
 };
 
 /* A copy between a grant and bytes of the client's, or (both) between two grants. */

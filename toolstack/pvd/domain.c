@@ -390,6 +390,7 @@ long dom_destroy(struct dom *d)
 		shutdown(d->ctl_fd, SHUT_RDWR);
 	if (d->up_fd >= 0)
 		shutdown(d->up_fd, SHUT_RDWR);
+	backends_of_domain(d->id);
 	ports_of_domain(d->id);
 	grants_of_domain(d);
 	log_line("d%u: destroyed", d->id);

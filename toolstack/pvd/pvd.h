@@ -166,6 +166,30 @@ int main_prepare(void);
 void main_kick(void); /* look at what is to be done now */
 void main_stop(void);
 
+/*
+ * child.c: a program that is to run. Only the main thread starts it.
+ */
+struct child {
+	const char *name;
+	pid_t pid; /* 0: it does not run now */
+	int pidfd;
+	time_t since;
+	unsigned delay; /* seconds from `since` until it is started again */
+};
+int child_start(struct child *c, const char *const argv[], const char *const env[], const int *keep,
+		int nkeep);
+void child_died(struct child *c, int status); /* it was reaped */
+bool child_due(const struct child *c);
+time_t uptime(void);
+
+/* backend.c: one process for each virtual device */
+long backend_start(uint32_t domid, uint32_t kind, uint32_t devid);
+int backend_domain(pid_t pid);		  /* whose backend this process is, or -1 */
+void backends_of_domain(uint16_t domid);  /* the domain is gone */
+bool backend_died(pid_t pid, int status); /* true if it was one */
+void backend_tick(void);
+void backend_kill_all(void);
+
 /* store.c: xenstored and xenconsoled */
 int store_start(void);
 bool store_wait(int ms);		      /* it answers */

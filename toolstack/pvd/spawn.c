@@ -157,13 +157,14 @@ static void reap_children(void)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (!store_child_died(pid, status))
+		if (!store_child_died(pid, status) && !backend_died(pid, status))
 			dom_died(pid, status);
 }
 
 static void end_children(void)
 {
 	dom_kill_all();
+	backend_kill_all();
 	store_stop();
 	/* all of them are being killed; do not wait for one stuck in the kernel */
 	for (int i = 0; i < 100; i++) {
@@ -210,6 +211,7 @@ int main_loop(void)
 		run_jobs();
 		reap_children();
 		store_tick();
+		backend_tick();
 	}
 	end_children();
 	return 0;

@@ -24,26 +24,10 @@
 #include "toolstack/pvd/pvd.h"
 
 #define CONSOLE_LOG_CHECK 5	      /* seconds */
-#define CONSOLE_LOG_MAX	  (16L << 20) /* each */
+#define CONSOLE_LOG_MAX	  (16L << 20) /* of each, and of the one before it */
 
-struct child {
-	const char *name;
-	volatile pid_t pid;
-	int pidfd;
-	time_t since;
-	unsigned delay; /* seconds until it is started again */
-};
-
-static struct child store = {"xenstored", 0, -1, 0, 0};
-static struct child console = {"xenconsoled", 0, -1, 0, 0};
-
-static time_t uptime(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
+static struct child store = {.name = "xenstored", .pidfd = -1};
+static struct child console = {.name = "xenconsoled", .pidfd = -1};
 
 /* The newest of the installed ones, or what the environment says. */
 static int find_program(const char *name, const char *env, char *path, size_t size)
@@ -68,19 +52,11 @@ static int start(struct child *c, const char *const argv[], bool as_root, const 
 {
 	char ld[320], dir[128], preload[330];
 	const char *env[] = {ld, dir, as_root ? preload : NULL, NULL};
-	pid_t pid;
 
 	snprintf(ld, sizeof(ld), "LD_LIBRARY_PATH=%s", libdir);
 	snprintf(dir, sizeof(dir), "XENSTORED_RUNDIR=%s/xenstored", rundir);
 	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s/pavane-asroot.so", libdir);
-	c->since = uptime();
-	pid = spawn(argv, env, keep, n, &c->pidfd);
-	if (pid < 0) {
-		log_line("%s: cannot start: error %d", c->name, -pid);
-		return pid;
-	}
-	c->pid = pid;
-	return 0;
+	return child_start(c, argv, env, keep, n);
 }
 
 static void store_path(struct sockaddr_un *sa)
@@ -214,33 +190,35 @@ bool store_child_died(pid_t pid, int status)
 
 	if (!c)
 		return false;
-	c->pid = 0;
-	if (c->pidfd >= 0)
-		close(c->pidfd);
-	c->pidfd = -1;
-	/* again at once, unless it keeps dying */
-	if (uptime() - c->since > 5)
-		c->delay = 0;
-	else
-		c->delay = c->delay ? (c->delay < 16 ? c->delay * 2 : 16) : 1;
-	log_line("%s: ended (%s %d)", c->name, WIFSIGNALED(status) ? "signal" : "status",
-		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	child_died(c, status);
 	if (c == &store && console.pid) /* it would wait for its old connection forever */
 		kill(console.pid, SIGKILL);
 	return true;
 }
 
-static bool due(const struct child *c)
+/* False if it is not one, or still small. */
+static bool rotate(const char *path)
 {
-	return !c->pid && (!c->delay || uptime() >= c->since + c->delay);
+	char old[160];
+	struct stat st;
+
+	if (lstat(path, &st) || !S_ISREG(st.st_mode) || st.st_size <= CONSOLE_LOG_MAX ||
+	    snprintf(old, sizeof(old), "%s.1", path) >= (int)sizeof(old) || rename(path, old))
+		return false;
+	log_line("%s: begun anew at %ld bytes; the last ones are in %s", path, (long)st.st_size,
+		 old);
+	return true;
 }
 
-/* xenconsoled appends what guests print for as long as they do: the disk is not to be theirs. */
-static void bound_console_logs(void)
+/*
+ * xenconsoled appends what guests print for as long as they do: the disk is not to be theirs. What
+ * it writes until it has heard of the new name goes into the old file, so nothing is lost.
+ */
+static void rotate_console_logs(void)
 {
 	static time_t last;
-	struct stat st;
 	char pattern[128];
+	bool any = false;
 	glob_t g;
 
 	if (uptime() - last < CONSOLE_LOG_CHECK)
@@ -250,19 +228,18 @@ static void bound_console_logs(void)
 	if (glob(pattern, GLOB_NOSORT, NULL, &g))
 		return;
 	for (size_t i = 0; i < g.gl_pathc; i++)
-		if (!lstat(g.gl_pathv[i], &st) && S_ISREG(st.st_mode) &&
-		    st.st_size > CONSOLE_LOG_MAX && !truncate(g.gl_pathv[i], 0))
-			log_line("%s was cut: it had grown to %ld bytes", g.gl_pathv[i],
-				 (long)st.st_size);
+		any |= rotate(g.gl_pathv[i]);
 	globfree(&g);
+	if (any && console.pid)
+		kill(console.pid, SIGHUP); /* it opens its logs again */
 }
 
 void store_tick(void)
 {
-	bound_console_logs();
-	if (due(&store) && !dom_count() && !store_start())
+	rotate_console_logs();
+	if (child_due(&store) && !dom_count() && !store_start())
 		log_line("xenstored: started again");
-	if (store.pid && due(&console) && answers(200))
+	if (store.pid && child_due(&console) && answers(200))
 		console_start();
 }
 

@@ -134,6 +134,18 @@ static int attach(xencall_handle *x)
 	return 0;
 }
 
+/*
+ * A backend's connection is about one domain, and hypercalls are refused there one by one: a
+ * program that only opens this handle, as QEMU does, is to start all the same.
+ */
+static bool refused(xencall_handle *x)
+{
+	if (errno != EPERM)
+		return false;
+	x->pid = getpid();
+	return true;
+}
+
 xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned flags)
 {
 	xencall_handle *x = calloc(1, sizeof(*x));
@@ -142,7 +154,7 @@ xencall_handle *xencall_open(struct xentoollog_logger *logger, unsigned flags)
 		return NULL;
 	pthread_mutex_init(&x->lock, NULL);
 	if (!lib_conn_open(&x->conn)) {
-		if (!attach(x))
+		if (!attach(x) || refused(x))
 			return x;
 		lib_conn_close(&x->conn);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a process reads and writes: the console, files of the ramdisk, pipes. */
+/* What a process reads and writes: the console, files, pipes. */
 #ifndef PV_FILE_H
 #define PV_FILE_H
 
@@ -10,7 +10,8 @@ struct file;
 
 /* NULL if there are too many. */
 struct file *file_console(void);
-struct file *file_open(const char *name);
+/* NULL with *error = -errno. */
+struct file *file_open(const char *name, long *error);
 bool file_pipe(struct file *ends[2]);
 struct file *file_share(struct file *f);
 void file_close(struct file *f);

@@ -24,6 +24,10 @@ char *strstr(const char *s, const char *word);
 size_t strlcpy(char *dst, const char *src, size_t size);
 unsigned long strtoul(const char *s, char **end, int base);
 
+/* POSIX cksum(1): begin with 0, add, and end with the length of it all. */
+uint32_t cksum_add(uint32_t crc, const void *data, size_t n);
+uint32_t cksum_end(uint32_t crc, uint64_t length);
+
 /* %d %i %u %x %c %s %p %%, with 0, -, width, .precision, l, ll and z. */
 int vsnprintf(char *buf, size_t size, const char *fmt, va_list ap);
 int snprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -35,6 +35,7 @@ struct xenbus_driver {
 	void (*release)(struct xenbus_device *d);
 	void (*remove)(struct xenbus_device *d);
 	/* xenbus.c's: */
+	bool scanned;
 	struct watch watch;
 	struct xenbus_driver *next;
 };
@@ -56,6 +57,8 @@ struct xenbus_device {
 /* Starts the thread. Drivers may register before or after; devices may come at any time. */
 void xenbus_init(void);
 void xenbus_register(struct xenbus_driver *driver);
+/* Sleeps until every device that is there works or has failed, at most `patience` ns. */
+void xenbus_wait(uint64_t patience);
 
 /* ---- nodes: `name` lies in our directory or in the backend's ---- */
 
