@@ -20,7 +20,7 @@ UNITS := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)
 
 $(UNIT_BINS): $(B)/tests/unit/test_%: tests/unit/test_%.c $(wildcard $M/*.[ch] tests/unit/*.h toolstack/pvctl/*.[ch] \
-	toolstack/backends/*/*.[ch] hypercalls/abi/pavane/*.h)
+	toolstack/backends/*/*.[ch] hypercalls/abi/pavane/*.h pv-guest/kernel/netfront.c pv-guest/include/pv/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(HOSTCFLAGS)) $(UNIT_$*_FLAGS) -o $@ $< $(UNIT_$*_SRCS) $(UNIT_$*_LIBS) \
 		-lcmocka -lpthread
