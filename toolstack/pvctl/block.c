@@ -93,6 +93,19 @@ static char *either(char *s, const char *otherwise)
 	return s ? s : strdup(otherwise);
 }
 
+/* Where the frontend wrote it, by what it has agreed on with the backend; -1: not yet. */
+static char *front_number(uint32_t domid, uint32_t devid, const char *key)
+{
+	static const char *const forms[] = {"%s", "%s0", "queue-0/%s", "queue-0/%s0"};
+	char name[40], *s = NULL;
+
+	for (unsigned i = 0; i < 4 && !s; i++) {
+		snprintf(name, sizeof(name), forms[i], key);
+		s = front_read(domid, "vbd", devid, name);
+	}
+	return either(s, "-1");
+}
+
 static struct row row_of(uint32_t domid, uint32_t devid)
 {
 	struct row r = {
@@ -102,8 +115,8 @@ static struct row row_of(uint32_t domid, uint32_t devid)
 		.type = either(back_read(domid, "vbd", devid, "type"), "?"),
 		.kind = either(back_read(domid, "vbd", devid, "device-type"), "disk"),
 		.state = either(back_read(domid, "vbd", devid, "state"), "0"),
-		.port = either(front_read(domid, "vbd", devid, "event-channel"), "-1"),
-		.ring = either(front_read(domid, "vbd", devid, "ring-ref"), "-1"),
+		.port = front_number(domid, devid, "event-channel"),
+		.ring = front_number(domid, devid, "ring-ref"),
 	};
 	const char *folder = strcmp(r.type, "qdisk") ? "vbd" : "qdisk";
 
