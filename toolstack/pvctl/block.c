@@ -246,13 +246,21 @@ int cmd_block_resize(int argc, char **argv)
 	return 0;
 }
 
+/* An image that another writes to is refused only when it is opened: the drive is empty then. */
+static void empty_drive(uint32_t domid, const char *vdev)
+{
+	char line[96];
+
+	snprintf(line, sizeof(line), "vdev=%.50s,devtype=cdrom", vdev);
+	attach_line(domid, line);
+}
+
 /* Another medium is another device under the same name. */
 static int change_medium(uint32_t domid, const char *word, const char *file)
 {
-	char *vdev, *kind, *line;
+	char *vdev, *kind, *line, *spec;
 	const uint32_t devid = the_disk(domid, word, &vdev);
 	struct device d;
-	char *spec;
 	int rc;
 
 	kind = back_read(domid, "vbd", devid, "device-type");
@@ -267,9 +275,11 @@ static int change_medium(uint32_t domid, const char *word, const char *file)
 	if (!rc) {
 		forget_disk(domid, vdev);
 		rc = attach(domid, &d);
+		if (rc)
+			empty_drive(domid, vdev);
+		else
+			remember(domid, "vbd", spec);
 	}
-	if (!rc)
-		remember(domid, "vbd", spec);
 	device_free(&d);
 	free(spec);
 	free(line);
