@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define PVD_PROTO	2
+#define PVD_PROTO	3
 #define PVD_MAX_PAYLOAD 65536
 #define PVD_MAX_FDS	2
 #define PVD_ARENA_SIZE	(64UL << 20)
@@ -54,8 +54,8 @@ enum pvd_op {
 	 * -> u64 mfn[]; ret = id; 1 fd: the memfd */
 	PVD_GRANT_MAP,
 	PVD_GRANT_UNMAP, /* arg0 = id */
-	/* payload struct pvd_copy, data unless src_is_ref; -> data unless dst_is_ref;
-	 * out0 = GNTST_* */
+	/* arg0 = n; payload struct pvd_copy[n], then the bytes of each unless src_is_ref;
+	 * -> int16_t GNTST_*[n], then the bytes of each (zeros if it failed) unless dst_is_ref */
 	PVD_GRANT_COPY,
 	PVD_DOMAIN_STATS, /* arg0 = domid; -> struct pvd_domain_stats */
 	/* arg0 = domid, 1 = enum pvd_backend, 2 = device number: let there be its process, until it

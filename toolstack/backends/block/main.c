@@ -207,6 +207,8 @@ static int blk_connect(struct dev *d)
 	}
 	if (!d->resumed || d->xs)
 		write_properties(b);
+	if (d->resumed)
+		return 0;
 	dev_log(d, "connected: %u ring(s) of %u requests%s, %s, %lu sectors%s", b->nr_queues,
 		b->queue[0].size, s->persistent ? ", persistent grants" : "",
 		b->image.path[0] ? b->image.path : "no medium", b->image.sectors,

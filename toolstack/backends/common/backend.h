@@ -84,7 +84,7 @@ struct dev {
 	struct xenevtchn_handle *evtchn;
 	int epfd, state_fd;
 	struct state_head *head;
-	struct dev_fd xs_fd, evtchn_fd;
+	struct dev_fd xs_fd, evtchn_fd, pvd_fd;
 	uint32_t masked[DEV_MAX_PORTS], nr_masked;
 	uint64_t poll_ns, poll_max;
 };
