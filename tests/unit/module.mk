@@ -10,6 +10,8 @@ UNIT_scan_SRCS   := $(addprefix toolstack/pvctl/,elf_image.c scan_insn.c scan_al
 UNIT_scan_LIBS   := -lZydis
 UNIT_netback_SRCS := $(addprefix toolstack/backends/net/,tx.c rx.c proto.c rate.c backlog.c)
 UNIT_netfilter_SRCS := $(addprefix toolstack/backends/net/,filter.c hostfwd.c)
+UNIT_netconfine_SRCS := toolstack/backends/net/confine.c
+UNIT_netconfine_LIBS := -lseccomp
 # A guest's headers, and code that calls without the compiler's knowledge.
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone
 
