@@ -91,9 +91,9 @@ static void offer(struct xenbus_device *d, const struct program *p)
 
 void net_filter(const char *name)
 {
-	struct netfront *f = netfront_get(0);
+	struct netfront *f;
 
-	if (!iface_wait() || !f->device)
+	if (!iface_wait() || (f = netfront_get(0)) == NULL || !f->device)
 		return;
 	if (xenbus_backend_number(f->device, "feature-filter", 0) != 1) {
 		printf("FAIL net filter %s: this backend takes none\n", name);

@@ -20,6 +20,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <xen/xen.h>
+#if __XEN_INTERFACE_VERSION__ < 0x00040e00
+#error "Xen's headers came first, and took the oldest ABI: define __XEN_INTERFACE_VERSION__"
+#endif
 #include <pavane/barrier.h>
 #include <xen/io/ring.h>
 

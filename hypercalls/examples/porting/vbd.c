@@ -179,7 +179,6 @@ static bool disk_share(void)
 		if (slots[slot].ref == PV_GRANT_NONE)
 			return false;
 	}
-	port_enable(port, disk_intr);
 	return true;
 }
 
@@ -215,13 +214,16 @@ bool disk_init(void)
 	    pv_xenbus_watch(&store, backend))
 		return false;
 	backend_id = (domid_t)id;
-	return pv_xenbus_wait(&store, backend, BIT(XenbusStateInitWait) | STOPPED) ==
-		       XenbusStateInitWait &&
-	       disk_share() && disk_offer() &&
-	       pv_xenbus_wait(&store, backend, BIT(XenbusStateConnected) | STOPPED) ==
-		       XenbusStateConnected &&
-	       disk_identify() &&
-	       !pv_xenbus_write_number(&store, DEVICE, "state", XenbusStateConnected);
+	if (pv_xenbus_wait(&store, backend, BIT(XenbusStateInitWait) | STOPPED) !=
+		    XenbusStateInitWait ||
+	    !disk_share() || !disk_offer() ||
+	    pv_xenbus_wait(&store, backend, BIT(XenbusStateConnected) | STOPPED) !=
+		    XenbusStateConnected ||
+	    !disk_identify() ||
+	    pv_xenbus_write_number(&store, DEVICE, "state", XenbusStateConnected))
+		return false;
+	port_enable(port, disk_intr);
+	return true;
 }
 
 uint32_t disk_sectors(void)

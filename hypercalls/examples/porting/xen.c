@@ -45,9 +45,12 @@ static bool store_wait(void *unused)
 	struct sched_poll poll = {.nr_ports = 1, .timeout = time_ns() + PATIENCE};
 
 	set_xen_guest_handle(poll.ports, &port);
-	HYPERVISOR_sched_op(SCHEDOP_poll, &poll);
-	if (!pv_event_is_pending(&pv_shared_info, port))
-		return false;
+	while (!pv_event_is_pending(&pv_shared_info, port)) {
+		if (time_ns() >= poll.timeout)
+			return false;
+		/* An upcall ends it as well. */
+		HYPERVISOR_sched_op(SCHEDOP_poll, &poll);
+	}
 	pv_event_clear(&pv_shared_info, port);
 	return true;
 }
