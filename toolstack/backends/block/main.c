@@ -197,6 +197,7 @@ static int blk_connect(struct dev *d)
 	if (!d->resumed && read_front(d, s))
 		return -1;
 	b->grants.persistent = s->persistent;
+	b->grants.max = MAX_GRANTS;
 	for (b->nr_queues = 0; b->nr_queues < s->nr_queues;) {
 		const uint32_t n = b->nr_queues++;
 
