@@ -35,7 +35,7 @@ while time.time()-t<float(sys.argv[2] if len(sys.argv) > 2 else 8):
                 if nr==26: a=[B+o,random.randrange(2000),ptr(),random.randrange(4),0]
             q=struct.pack('<II6Q',4,0,nr,*a); d=b''
         else:
-            op=random.choice([0,3,5,7,8,9,10,11,12,13,14,15,99]); ln=random.choice([0,1,4,8,24,28,4000,65536]); d=os.urandom(ln)
+            op=random.choice([0,3,5,7,8,9,10,11,12,13,14,15,16,17,99]); ln=random.choice([0,1,4,8,24,28,4000,65536]); d=os.urandom(ln)
             args=[random.choice([0,1,2,3,4,5,2**32,2**64-1]) for _ in range(6)]
             if op==13 and random.random()<.8: # several copies and the bytes of some
                 copies=random.randrange(1,30)

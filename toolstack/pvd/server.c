@@ -32,6 +32,7 @@ static long domain_ram(const struct pvd_req *q, struct answer *a)
 		return -ESRCH;
 	pthread_mutex_lock(&state_lock);
 	a->r.out[0] = a->d->nr_frames;
+	a->r.out[1] = a->d->has_run && !a->d->dead;
 	pthread_mutex_unlock(&state_lock);
 	if (!a->r.out[0])
 		return -ENODEV;
@@ -138,11 +139,13 @@ static bool allowed(const struct client *c, const struct packet *p)
 	case PVD_BIND_DOMAIN:
 	case PVD_BIND_UNBOUND:
 	case PVD_GRANT_MAP:
+	case PVD_HOLD:
 	case PVD_DOMAIN_STATS:
 	case PVD_RESTRICT: return p->q.arg[0] == (uint64_t)c->restrict_to;
 	case PVD_GRANT_COPY: return copies_allowed(c, p);
 	case PVD_HELLO:
 	case PVD_UNBIND:
+	case PVD_DROP:
 	case PVD_GRANT_UNMAP: return true;
 	default: return false;
 	}
@@ -185,6 +188,8 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_GRANT_COPY: return grant_copy(p, a);
 	case PVD_DOMAIN_STATS: return domain_stats(q, a);
 	case PVD_BACKEND: return backend_start(q->arg[0], q->arg[1], q->arg[2]);
+	case PVD_HOLD: return hold_begin(c, q->arg[0], q->arg[1], q->arg[2], a->r.out);
+	case PVD_DROP: return hold_end(c, q->arg[0]);
 	default: return -ENOSYS;
 	}
 }
@@ -273,6 +278,7 @@ static void *client_thread(void *arg)
 	free(p);
 	free(a);
 	grants_of_client(c);
+	holds_of_client(c);
 	ports_of_client(c);
 	arena_detach(c);
 	close(c->sock);

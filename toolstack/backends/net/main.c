@@ -194,7 +194,7 @@ static struct wire *open_wire(struct dev *d, const char *mode, char *why, size_t
 		snprintf(why, size, "mode=bridge, but the node `bridge` names none");
 		return NULL;
 	}
-	return tap_open(ifname, bridge, why, size);
+	return tap_open(ifname, bridge, ((struct net *)d->priv)->mac, why, size);
 }
 
 static void read_limits(struct dev *d, struct net *n)

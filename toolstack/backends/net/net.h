@@ -259,8 +259,9 @@ struct wire {
 
 /* NULL and why. */
 struct wire *slirp_open(const char *hostfwd, char *why, size_t size);
-/* ifname: is there, or is made. bridge: is there; or "". */
-struct wire *tap_open(const char *ifname, const char *bridge, char *why, size_t size);
+/* ifname: is there, or is made. bridge: is there; or "". mac: the guest's. */
+struct wire *tap_open(const char *ifname, const char *bridge, const uint8_t *mac, char *why,
+		      size_t size);
 
 /* CLOCK_MONOTONIC, ns */
 uint64_t now_ns(void);

@@ -5,7 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if.h>
+#include <net/if.h>
+#include <net/if_arp.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <linux/virtio_net.h>
@@ -210,6 +211,20 @@ static void explain(int rc, const char *what, const char *name, char *why, size_
 		snprintf(why, size, "%s %s: %s", what, name, strerror(-rc));
 }
 
+/*
+ * A device of our own making has the guest's address with a first byte that no guest has: the same
+ * after a crash, and so high that a bridge does not take it for its own if it has another.
+ */
+static int set_address(int s, const char *ifname, const uint8_t *mac)
+{
+	struct ifreq r = {.ifr_hwaddr.sa_family = ARPHRD_ETHER};
+
+	strncpy(r.ifr_name, ifname, IFNAMSIZ - 1);
+	memcpy(r.ifr_hwaddr.sa_data, mac, 6);
+	r.ifr_hwaddr.sa_data[0] = (char)0xfe;
+	return ioctl(s, SIOCSIFHWADDR, &r) ? -errno : 0;
+}
+
 /* Up, if it is not. */
 static int bring_up(int s, const char *ifname)
 {
@@ -245,33 +260,39 @@ static int join_bridge(int s, const char *ifname, const char *bridge)
 	return ioctl(s, SIOCBRADDIF, &r) ? -errno : 0;
 }
 
-static int set_up(const char *ifname, const char *bridge, char *why, size_t size)
+/* mac: NULL if the device was there before. */
+static int set_up(const char *ifname, const char *bridge, const uint8_t *mac, char *why,
+		  size_t size)
 {
 	const int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int rc = s < 0 ? -errno : 0;
 
+	if (!rc && mac)
+		rc = set_address(s, ifname, mac);
 	if (!rc && *bridge) {
 		rc = join_bridge(s, ifname, bridge);
+		if (rc)
+			explain(rc, "bridge", bridge, why, size);
 		if (rc == -ENODEV)
 			snprintf(why, size, "there is no bridge %s", bridge);
-		else if (rc)
-			explain(rc, "bridge", bridge, why, size);
 	}
-	if (!rc) {
+	if (!rc)
 		rc = bring_up(s, ifname);
-		if (rc)
-			explain(rc, "tap", ifname, why, size);
-	}
+	if (rc && !*why)
+		explain(rc, "tap", ifname, why, size);
 	if (s >= 0)
 		close(s);
 	return rc;
 }
 
-struct wire *tap_open(const char *ifname, const char *bridge, char *why, size_t size)
+struct wire *tap_open(const char *ifname, const char *bridge, const uint8_t *mac, char *why,
+		      size_t size)
 {
 	struct tap_wire *t = calloc(1, sizeof(*t));
+	const bool made = !if_nametoindex(ifname);
 	int rc;
 
+	*why = 0;
 	if (!t || strlen(ifname) >= IFNAMSIZ || strlen(bridge) >= IFNAMSIZ) {
 		snprintf(why, size, t ? "a device's name is too long" : "no memory");
 		free(t);
@@ -284,7 +305,7 @@ struct wire *tap_open(const char *ifname, const char *bridge, char *why, size_t 
 	t->used = t->nr;
 	if (rc)
 		explain(rc, "tap", ifname, why, size);
-	if (!rc && !set_up(ifname, bridge, why, size))
+	if (!rc && !set_up(ifname, bridge, made ? mac : NULL, why, size))
 		return &t->w;
 	close_wire(&t->w);
 	return NULL;
