@@ -181,6 +181,10 @@ void grants_release(struct grants *g, struct held *h)
 
 void grants_drop_all(struct grants *g)
 {
-	while (g->oldest)
-		drop(g, g->oldest);
+	struct grant *e, *newer;
+
+	for (e = g->oldest; e; e = newer) {
+		newer = e->newer;
+		drop(g, e);
+	}
 }
