@@ -113,6 +113,15 @@ static int blk_features(struct dev *d)
 	return write_properties(b);
 }
 
+/* The image may have become another size while there was no process. */
+static void tell_size_if_new(struct blk *b)
+{
+	if (!b->d->xs || dev_read_or(b->d, b->d->dir, "sectors", UINT64_MAX, 0) == b->image.sectors)
+		return;
+	announce_size(b);
+	dev_announce(b->d);
+}
+
 static int read_queue(struct dev *d, struct saved *s, uint32_t n)
 {
 	struct journal *j = s->j + n;
@@ -209,10 +218,11 @@ static int blk_connect(struct dev *d)
 			return -1;
 		}
 	}
-	if (!d->resumed || d->xs)
-		write_properties(b);
-	if (d->resumed)
+	if (d->resumed) {
+		tell_size_if_new(b);
 		return 0;
+	}
+	write_properties(b);
 	dev_log(d, "connected: %u ring(s) of %u requests%s, %s, %lu sectors%s", b->nr_queues,
 		b->queue[0].size, s->persistent ? ", persistent grants" : "",
 		b->image.path[0] ? b->image.path : "no medium", b->image.sectors,
