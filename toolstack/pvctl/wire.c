@@ -387,16 +387,30 @@ static bool close_orderly(const char *back, int64_t limit)
 	return done;
 }
 
+/* As a person calls it: disk xvda, vif 0. */
+static void call_it(char name[64], uint32_t domid, const char *type, uint32_t devid)
+{
+	char *dev = back_read(domid, type, devid, "dev");
+
+	if (dev)
+		snprintf(name, 64, "disk %.50s", dev);
+	else
+		snprintf(name, 64, "%s %u", type, devid);
+	free(dev);
+}
+
 int device_remove(uint32_t domid, const char *type, uint32_t devid, bool force)
 {
-	char back[PATH_SIZE];
+	char back[PATH_SIZE], name[64];
 
 	if (!find_back(domid, type, devid, back))
 		return complain("domain %u has no %s %u", domid, type, devid);
-	if (!close_orderly(back, force ? 0 : now_ms() + CLOSE_MS) && !force)
+	if (!close_orderly(back, force ? 0 : now_ms() + CLOSE_MS) && !force) {
+		call_it(name, domid, type, devid);
 		return complain(
-			"domain %u does not let go of %s %u within %d s; --force takes it away",
-			domid, type, devid, CLOSE_MS / 1000);
+			"domain %u does not let go of %s within %d s; --force takes it away", domid,
+			name, CLOSE_MS / 1000);
+	}
 	remove_nodes(domid, type, devid);
 	return 0;
 }
