@@ -111,12 +111,14 @@ static void check_books(void)
 static void restart(uint32_t pages)
 {
 	const bool persistent = blk.grants.persistent;
+	const uint32_t max = blk.grants.max;
 	const struct image image = blk.image;
 
 	grants_drop_all(&blk.grants);
 	memset(&blk, 0, sizeof(blk));
 	blk.image = image;
 	blk.grants.persistent = persistent;
+	blk.grants.max = max;
 	attach(pages, true);
 }
 
@@ -157,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	blk.image = (struct image){.fd = fd, .physical_sector = SECTOR};
 	blk.image.sectors = IMAGE_PAGES * 8;
 	blk.grants.persistent = take(1) & 1;
+	blk.grants.max = 4 + take(1) % 64;
 	blk.image.ro = take(1) % 8 == 1;
 	blk.image.discard = take(1) & 1;
 	attach(pages, false);

@@ -136,6 +136,60 @@ static void a_discard_is_within_the_disk(void **state)
 	assert_int_equal(look(&q, &r, &disk), BLKIF_RSP_ERROR);
 }
 
+/* ---- grants ---- */
+
+static void pages_stay_mapped_up_to_a_limit(void **state)
+{
+	struct dev d = {0};
+	struct grants g = {.d = &d, .persistent = true, .max = 8};
+	struct held h[3];
+	void *page;
+
+	guest_boot();
+	assert_int_equal(grants_hold(&g, &h[0], (uint32_t[]){1, 2, 2, 3}, 4, true), 0);
+	assert_ptr_equal(h[0].page[1], h[0].page[2]);
+	page = h[0].page[3];
+	*(int *)page = 77;
+	assert_int_equal(*(int *)(guest + 3 * PAGE_SIZE), 77);
+	grants_release(&g, &h[0]);
+	assert_int_equal(maps, 4);
+	assert_int_equal(grants_hold(&g, &h[1], (uint32_t[]){3, 10, 11, 12, 13}, 5, true), 0);
+	assert_ptr_equal(h[1].page[0], page); /* not mapped anew */
+	assert_int_equal(maps, 8);
+	/* full of pages in use: by itself, and not kept */
+	assert_int_equal(grants_hold(&g, &h[2], (uint32_t[]){20}, 1, true), 0);
+	assert_int_equal(maps, 9);
+	grants_release(&g, &h[2]);
+	grants_release(&g, &h[1]);
+	assert_int_equal(maps, 8);
+	/* 1 and 2 were used longest ago, but their block goes with 3 */
+	assert_int_equal(grants_hold(&g, &h[2], (uint32_t[]){30, 31, 32}, 3, true), 0);
+	assert_int_equal(g.nr, 7);
+	grants_release(&g, &h[2]);
+	grants_drop_all(&g);
+	assert_int_equal(maps, 0);
+}
+
+static void a_bad_grant_holds_nothing(void **state)
+{
+	struct dev d = {0};
+	struct grants g = {.d = &d, .persistent = true, .max = 8};
+	struct held h;
+
+	guest_boot();
+	assert_int_equal(grants_hold(&g, &h, (uint32_t[]){1, GUEST_PAGES}, 2, true), -1);
+	assert_int_equal(maps, 0);
+	/* not granted for writing: fine if we only read it, and never kept */
+	assert_int_equal(grants_hold(&g, &h, (uint32_t[]){READONLY}, 1, true), -1);
+	assert_int_equal(grants_hold(&g, &h, (uint32_t[]){READONLY}, 1, false), 0);
+	grants_release(&g, &h);
+	assert_int_equal(maps, 0);
+	g.persistent = false;
+	assert_int_equal(grants_hold(&g, &h, (uint32_t[]){5, 6}, 2, true), 0);
+	grants_release(&g, &h);
+	assert_int_equal(maps, 0);
+}
+
 /* ---- the image ---- */
 
 static int open_image(struct image *m, const char *path, bool ro, char why[400])
@@ -402,6 +456,8 @@ int main(void)
 		cmocka_unit_test(an_indirect_request_is_a_read_or_a_write),
 		cmocka_unit_test(a_read_only_disk_is_only_read),
 		cmocka_unit_test(a_discard_is_within_the_disk),
+		cmocka_unit_test(pages_stay_mapped_up_to_a_limit),
+		cmocka_unit_test(a_bad_grant_holds_nothing),
 		cmocka_unit_test(an_image_has_one_writer),
 		cmocka_unit_test(what_is_no_image_is_refused),
 		cmocka_unit_test(every_request_is_answered_once_whenever_we_die),

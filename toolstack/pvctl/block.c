@@ -93,17 +93,23 @@ static char *either(char *s, const char *otherwise)
 	return s ? s : strdup(otherwise);
 }
 
-/* Where the frontend wrote it, by what it has agreed on with the backend; -1: not yet. */
+/*
+ * Where the frontend wrote it, by what it has agreed on with the backend; -1: not yet. Only the
+ * number of it: the text is the guest's, and this goes to a terminal.
+ */
 static char *front_number(uint32_t domid, uint32_t devid, const char *key)
 {
 	static const char *const forms[] = {"%s", "%s0", "queue-0/%s", "queue-0/%s0"};
-	char name[40], *s = NULL;
+	char name[40], *s = NULL, *number;
 
 	for (unsigned i = 0; i < 4 && !s; i++) {
 		snprintf(name, sizeof(name), forms[i], key);
 		s = front_read(domid, "vbd", devid, name);
 	}
-	return either(s, "-1");
+	if (asprintf(&number, "%ld", s ? strtol(s, NULL, 10) : -1) < 0)
+		die("out of memory");
+	free(s);
+	return number;
 }
 
 static struct row row_of(uint32_t domid, uint32_t devid)

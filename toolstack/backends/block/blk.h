@@ -94,7 +94,14 @@ int journal_recover(struct journal *j, uint32_t rsp_prod, uint16_t *redo);
 
 /* grants.c */
 
+/* Pages that were mapped together, and how many of them are still listed. */
+struct grant_block {
+	char *at;
+	uint32_t pages, kept;
+};
+
 struct grant {
+	struct grant_block *block;
 	uint32_t ref, users;
 	void *page;
 	struct grant *next;	     /* of the same hash */
@@ -103,8 +110,8 @@ struct grant {
 
 struct grants {
 	struct dev *d;
-	bool persistent; /* the frontend agreed: pages stay mapped */
-	uint32_t nr;
+	bool persistent;  /* the frontend agreed: pages stay mapped */
+	uint32_t nr, max; /* pages that are kept mapped */
 	struct grant *bucket[1024], *oldest, *newest;
 };
 

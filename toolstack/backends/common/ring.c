@@ -30,7 +30,7 @@ int dev_bind(struct dev *d, uint32_t guest_port)
 	int port = xenevtchn_bind_interdomain(d->evtchn, d->domid, guest_port);
 
 	/* our predecessor's end is closed when pvd has noticed that it is dead: soon */
-	for (int i = 0; port < 0 && i < BIND_TRIES; i++) {
+	for (int i = 0; port < 0 && d->successor && i < BIND_TRIES; i++) {
 		usleep(BIND_WAIT_US);
 		port = xenevtchn_bind_interdomain(d->evtchn, d->domid, guest_port);
 	}
