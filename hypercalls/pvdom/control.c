@@ -140,6 +140,26 @@ static long vcpu_request(struct domain *d, const struct pvdom_req *q, struct pvd
 	}
 }
 
+static long frames_hold(struct domain *d, uint64_t mfn, uint64_t n)
+{
+	uint64_t held = 0;
+
+	while (held < n && frame_is_ram(d, mfn + held) &&
+	       !frame_get_type(d, mfn + held, FT_WRITABLE))
+		held++;
+	return held;
+}
+
+static long frames_drop(struct domain *d, uint64_t mfn, uint64_t n)
+{
+	for (uint64_t i = mfn; i - mfn < n; i++) {
+		if (i >= d->nr_frames || !d->frame[i].type_count || d->frame[i].type != FT_WRITABLE)
+			return -EINVAL;
+		frame_put_type(d, i, FT_WRITABLE);
+	}
+	return 0;
+}
+
 static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rsp *rsp, int fds[2])
 {
 	const unsigned n = q->len / sizeof(uint64_t);
@@ -193,15 +213,8 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 			fds[0] = -1;
 		return rc;
 	case CTL_RETURN: return frame_return(d, q->arg[0]);
-	case CTL_HOLD:
-		return frame_is_ram(d, q->arg[0]) ? frame_get_type(d, q->arg[0], FT_WRITABLE)
-						  : -EINVAL;
-	case CTL_DROP:
-		if (q->arg[0] >= d->nr_frames || !d->frame[q->arg[0]].type_count ||
-		    d->frame[q->arg[0]].type != FT_WRITABLE)
-			return -EINVAL;
-		frame_put_type(d, q->arg[0], FT_WRITABLE);
-		return 0;
+	case CTL_HOLD: return frames_hold(d, q->arg[0], q->arg[1]);
+	case CTL_DROP: return frames_drop(d, q->arg[0], q->arg[1]);
 	case CTL_EVTCHN_DISCONNECT: return evtchn_disconnect(d, q->arg[0], q->arg[1], q->arg[2]);
 	case CTL_EVTCHN_STATUS:
 		rsp->len = sizeof(struct evtchn_status);

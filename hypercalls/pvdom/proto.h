@@ -72,8 +72,10 @@ enum pvdom_ctl {
 	CTL_SHUTDOWN, /* arg0 = reason: SCHEDOP_remote_shutdown; parks the vCPUs, no UP_SHUTDOWN */
 	CTL_LEND,     /* arg0 = mfn, 1 fd of one page: its memory moves there; passed twice */
 	CTL_RETURN,   /* arg0 = mfn: it moves back */
-	CTL_HOLD,     /* arg0 = mfn: it stays memory that may be written to, until CTL_DROP */
-	CTL_DROP,     /* arg0 = mfn */
+	/* arg0 = mfn, 1 = n: they stay memory that may be written to, until CTL_DROP; ret = how
+	 * many from the first on do: the next one is a table, or not the guest's */
+	CTL_HOLD,
+	CTL_DROP, /* arg0 = mfn, 1 = n */
 };
 
 enum pvdom_up {

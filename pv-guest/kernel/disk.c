@@ -242,6 +242,16 @@ static long cmd_discard(struct disk *d, int argc, char **argv)
 	return rc;
 }
 
+static long cmd_stress(struct disk *d, int argc, char **argv)
+{
+	uint64_t seed = 0, threads = 4, ms = 1000;
+
+	if ((argc > 1 && !parse_size(argv[1], &seed)) ||
+	    (argc > 2 && !parse_size(argv[2], &threads)) || (argc > 3 && !parse_size(argv[3], &ms)))
+		return -XEN_EINVAL;
+	return disk_stress(argv[0], seed, (unsigned int)threads, ms);
+}
+
 static const struct {
 	const char *name, *usage;
 	bool changes;
@@ -252,6 +262,7 @@ static const struct {
 	{"sum", "DEV [OFFSET [LEN]]", false, cmd_sum},
 	{"fill", "DEV SEED [OFFSET [LEN]]", true, cmd_fill},
 	{"verify", "DEV SEED [OFFSET [LEN]]", false, cmd_fill},
+	{"stress", "DEV [SEED [THREADS [MS]]]", true, cmd_stress},
 	{"flush", "DEV", false, cmd_flush},
 	{"discard", "DEV [OFFSET [LEN]]", true, cmd_discard},
 };

@@ -20,8 +20,9 @@ void shell_command(char *line);
 /* power.c: obeys the toolstack's requests in control/shutdown. */
 void power_init(void);
 
-/* disk.c, diskbench.c: the command `disk`. */
+/* disk.c, diskbench.c, diskstress.c: the command `disk`. */
 void disk_command(int argc, char **argv);
+long disk_stress(const char *name, uint64_t seed, unsigned int threads, uint64_t ms);
 void disk_bench(const char *name, uint64_t bytes, uint64_t ms, const char *only);
 
 /* bench.c */

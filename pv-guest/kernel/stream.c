@@ -86,7 +86,7 @@ static void submit(struct disk *d, struct piece *p, enum disk_op op, unsigned in
 	disk_kick(d);
 }
 
-/* Waits for a piece, if it is in use; its first error. */
+/* Waits for a piece that is under way; its first error. */
 static long finish(struct disk *d, struct piece *p)
 {
 	disk_wait(d, &p->done, p->parts);
@@ -96,40 +96,53 @@ static long finish(struct disk *d, struct piece *p)
 	return 0;
 }
 
-long stream(struct disk *d, enum disk_op op, uint64_t offset, uint64_t bytes, stream_fn fn,
-	    void *arg)
+/* The pieces in turn: what was read is taken out, what is to be written put in, and off it goes. */
+static long turn(struct disk *d, enum disk_op op, uint64_t offset, uint64_t end, stream_fn fn,
+		 void *arg)
 {
-	uint64_t end = offset + bytes;
+	unsigned int most, under_way = 0;
 	struct disk_info info;
 	long rc = 0;
 
-	take();
 	disk_info(d, &info);
-	for (unsigned int i = 0; i < DEPTH && !rc; i++)
-		if (!get_pages(d, &pieces[i]))
-			rc = -XEN_ENOMEM;
-	for (unsigned int i = 0;; i = (i + 1) % DEPTH) {
-		struct piece *p = &pieces[i];
-		long error = finish(d, p);
-
-		rc = rc ? rc : error;
-		if (!rc && op == DISK_READ)
-			each_page(p, fn, arg);
-		p->bytes = 0;
-		p->parts = p->done = 0;
-		if (rc || (offset == end && !pieces[(i + 1) % DEPTH].bytes))
-			break;
-		if (offset == end)
+	most = info.max_bytes & PAGE_MASK;
+	for (struct piece *p = pieces; !rc && (offset < end || under_way);
+	     p = p + 1 < pieces + DEPTH ? p + 1 : pieces) {
+		if (p->bytes) {
+			rc = finish(d, p);
+			if (!rc && op == DISK_READ)
+				each_page(p, fn, arg);
+			p->bytes = 0;
+			under_way--;
+		}
+		if (rc || offset == end)
 			continue;
 		p->offset = offset;
 		p->bytes = end - offset < STREAM_PIECE ? end - offset : STREAM_PIECE;
 		offset += p->bytes;
+		under_way++;
 		if (op == DISK_WRITE)
 			each_page(p, fn, arg);
-		submit(d, p, op, info.max_bytes & PAGE_MASK);
+		submit(d, p, op, most);
 	}
+	return rc;
+}
+
+long stream(struct disk *d, enum disk_op op, uint64_t offset, uint64_t bytes, stream_fn fn,
+	    void *arg)
+{
+	long rc = offset + bytes < offset ? -XEN_EINVAL : 0;
+
+	take();
+	for (unsigned int i = 0; i < DEPTH && !rc; i++)
+		if (!get_pages(d, &pieces[i]))
+			rc = -XEN_ENOMEM;
+	if (!rc)
+		rc = turn(d, op, offset, offset + bytes, fn, arg);
 	for (unsigned int i = 0; i < DEPTH; i++) {
-		finish(d, &pieces[i]);
+		/* Behind an error some may still be under way. */
+		if (pieces[i].bytes)
+			finish(d, &pieces[i]);
 		put_pages(d, &pieces[i]);
 	}
 	let_go();

@@ -6,10 +6,9 @@
 #include "net.h"
 
 #define PATIENCE (20 * SEC)
-/* Long segments: so many ordinary ones, in pieces of HEAP_PAYLOAD, are one packet for the ring. */
-#define SEGMENTS 22
 
-_Static_assert(SEGMENTS *TCP_MSS <= (NET_PIECES - 6) * HEAP_PAYLOAD, "what one packet may hold");
+_Static_assert(NET_SEGMENTS *TCP_MSS <= (NET_PIECES - 6) * HEAP_PAYLOAD,
+	       "what one packet may hold");
 
 /* ---- names ---- */
 
@@ -102,7 +101,7 @@ static void lengthen(struct tcp_pcb *pcb)
 
 	if (!f || !f->segments || tcp_mss(pcb) != TCP_MSS || netfront_get(1))
 		return;
-	pcb->mss = SEGMENTS * TCP_MSS;
+	pcb->mss = NET_SEGMENTS * TCP_MSS;
 	if (pcb->cwnd < 2u * pcb->mss)
 		pcb->cwnd = 2u * pcb->mss;
 }

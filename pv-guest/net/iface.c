@@ -11,14 +11,13 @@
 #include <lwip/dhcp.h>
 #include <lwip/dns.h>
 #include <lwip/etharp.h>
-#include <lwip/inet_chksum.h>
+#include <lwip/ip4_frag.h>
 #include <lwip/netif.h>
 #include <lwip/prot/tcp.h>
 #include <lwip/prot/udp.h>
 #include <lwip/timeouts.h>
 #include "net.h"
 
-#define MTU	 1500
 #define HEAD	 192 /* all headers that TCP over IP over Ethernet can have, and more */
 #define PATIENCE (5 * SEC)
 
@@ -40,6 +39,23 @@ struct netif *iface_get(unsigned int index)
 }
 
 /* ---- out ---- */
+
+/*
+ * lwIP believes in a large MTU where the backend cuts segments; but that holds for TCP only. The
+ * rest goes in fragments.
+ */
+static err_t route(struct netif *n, struct pbuf *p, const ip4_addr_t *to)
+{
+	const u16_t believed = n->mtu;
+	err_t rc;
+
+	if (p->tot_len <= NET_MTU || IPH_PROTO((struct ip_hdr *)p->payload) == IP_PROTO_TCP)
+		return etharp_output(n, p, to);
+	n->mtu = NET_MTU;
+	rc = ip4_frag(p, n, to);
+	n->mtu = believed;
+	return rc;
+}
 
 /* Cuts a chain into pieces; false if some of it does not lie in the heap. */
 static bool cut(struct net_packet *out, const struct pbuf *p)
@@ -98,7 +114,7 @@ static uint16_t pseudo_sum(const struct ip_hdr *ip, uint16_t length)
  * header's part, and the cutting of long segments. Fragments are left alone: of theirs lwIP makes
  * no checksum, which UDP permits.
  */
-static void offload(struct net_packet *out, const struct netif *n, struct pbuf *p)
+static void offload(struct net_packet *out, struct pbuf *p)
 {
 	const struct eth_hdr *eth = p->payload;
 	struct ip_hdr *ip = (struct ip_hdr *)((char *)p->payload + SIZEOF_ETH_HDR);
@@ -113,8 +129,8 @@ static void offload(struct net_packet *out, const struct netif *n, struct pbuf *
 	l4 = (char *)p->payload + head;
 	if (IPH_PROTO(ip) == IP_PROTO_TCP && p->len >= head + TCP_HLEN) {
 		((struct tcp_hdr *)l4)->chksum = pseudo_sum(ip, (uint16_t)length);
-		if (length > MTU - IP_HLEN)
-			out->segment = (uint16_t)(n->mtu - IP_HLEN - TCP_HLEN);
+		if (p->tot_len > SIZEOF_ETH_HDR + NET_MTU)
+			out->segment = TCP_MSS;
 	} else if (IPH_PROTO(ip) == IP_PROTO_UDP && p->len >= head + UDP_HLEN) {
 		((struct udp_hdr *)l4)->chksum = pseudo_sum(ip, (uint16_t)length);
 	} else {
@@ -130,7 +146,7 @@ static bool send_chain(struct iface *i, struct pbuf *p)
 	if (!cut(&out, p))
 		return false;
 	if (!(i->netif.chksum_flags & NETIF_CHECKSUM_GEN_TCP))
-		offload(&out, &i->netif, p);
+		offload(&out, p);
 	/* One reference for each piece that is under way. */
 	for (unsigned int piece = 0; piece < out.pieces; piece++)
 		pbuf_ref(p);
@@ -277,9 +293,8 @@ static err_t init(struct netif *n)
 	n->name[0] = 'e';
 	n->name[1] = 'n';
 	n->hostname = "pv-guest";
-	n->output = etharp_output;
+	n->output = route;
 	n->linkoutput = output;
-	n->mtu = MTU;
 	n->hwaddr_len = 6;
 	memcpy(n->hwaddr, i->front->mac, 6);
 	n->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET;
@@ -378,6 +393,7 @@ void net_link(struct netfront *f, bool up)
 	if (!i->added)
 		add(i);
 	memcpy(i->netif.hwaddr, f->mac, 6);
+	i->netif.mtu = f->segments ? IP_HLEN + TCP_HLEN + NET_SEGMENTS * TCP_MSS : NET_MTU;
 	NETIF_SET_CHECKSUM_CTRL(
 		&i->netif, f->checksums ? NETIF_CHECKSUM_ENABLE_ALL &
 						  ~(NETIF_CHECKSUM_GEN_TCP | NETIF_CHECKSUM_GEN_UDP)

@@ -17,20 +17,21 @@
 #define LWIP_NETIF_LINK_CALLBACK 0
 
 /* ---- memory: packets from our heap, the rest from fixed pools ---- */
-#define MEM_LIBC_MALLOC	   1
-#define mem_clib_malloc	   net_malloc
-#define mem_clib_free	   net_free
-#define mem_clib_calloc	   net_calloc
-#define MEM_ALIGNMENT	   8
-#define PBUF_POOL_SIZE	   1 /* nobody takes packets from lwIP's own pool */
-#define PBUF_POOL_BUFSIZE  128
-#define MEMP_NUM_PBUF	   32
-#define MEMP_NUM_TCP_PCB   32
-#define MEMP_NUM_TCP_SEG   512
-#define MEMP_NUM_UDP_PCB   8
-#define MEMP_NUM_ARP_QUEUE 32
-#define MEMP_NUM_FRAG_PBUF 32
-#define IP_REASS_MAX_PBUFS 64
+#define MEM_LIBC_MALLOC	     1
+#define mem_clib_malloc	     net_malloc
+#define mem_clib_free	     net_free
+#define mem_clib_calloc	     net_calloc
+#define MEM_ALIGNMENT	     8
+#define PBUF_POOL_SIZE	     1 /* nobody takes packets from lwIP's own pool */
+#define PBUF_POOL_BUFSIZE    128
+#define MEMP_NUM_PBUF	     32
+#define MEMP_NUM_TCP_PCB     32
+#define MEMP_NUM_TCP_SEG     512
+#define MEMP_NUM_UDP_PCB     8
+#define MEMP_NUM_ARP_QUEUE   32
+#define MEMP_NUM_FRAG_PBUF   32
+#define IP_REASS_MAX_PBUFS   64
+#define MEMP_NUM_SYS_TIMEOUT (LWIP_NUM_SYS_TIMEOUT_INTERNAL + 4) /* one per interface */
 
 /* ---- protocols ---- */
 #define LWIP_RAW	    1 /* ping */

@@ -39,6 +39,13 @@ void net_wait(uint64_t deadline);
 
 struct netif;
 
+#define NET_MTU 1500
+/*
+ * A backend that cuts segments takes TCP's data in packets as long as this many segments: in
+ * pieces of HEAP_PAYLOAD they are fewer than one packet may have.
+ */
+#define NET_SEGMENTS 22
+
 /* The interface of the driver's, or NULL while it has none. */
 struct netif *iface_get(unsigned int index);
 /* Waits until an interface has an address; false, and says so, if that takes too long. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-$(BIN)/bench-host: tests/bench/host.c
+# The host's side of `make bench`.
+$(BIN)/bench-%: tests/bench/%.c
 	@mkdir -p $(@D)
-	$(CC) $(HOSTCFLAGS) -o $@ $<
+	$(CC) $(HOSTCFLAGS) -o $@ $< -lpthread
 
-ALL += $(BIN)/bench-host
+ALL += $(BIN)/bench-host $(BIN)/bench-net

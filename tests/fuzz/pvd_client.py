@@ -35,9 +35,13 @@ while time.time()-t<float(sys.argv[2] if len(sys.argv) > 2 else 8):
                 if nr==26: a=[B+o,random.randrange(2000),ptr(),random.randrange(4),0]
             q=struct.pack('<II6Q',4,0,nr,*a); d=b''
         else:
-            op=random.choice([0,3,5,7,8,9,10,11,12,13,14,15,99]); ln=random.choice([0,1,4,8,24,28,4000,65536]); d=os.urandom(ln)
-            if op==13 and ln>=24: d=struct.pack('<IIHHHHHBB',random.randrange(20),random.randrange(20),random.randrange(4),random.randrange(4),random.randrange(5000),random.randrange(5000),random.randrange(5000),random.randrange(2),random.randrange(2))+d[20:]
-            q=struct.pack('<II6Q',op,ln if random.random()<.95 else random.randrange(2**32),*[random.choice([0,1,2,3,4,5,2**32,2**64-1]) for _ in range(6)])
+            op=random.choice([0,3,5,7,8,9,10,11,12,13,14,15,16,17,99]); ln=random.choice([0,1,4,8,24,28,4000,65536]); d=os.urandom(ln)
+            args=[random.choice([0,1,2,3,4,5,2**32,2**64-1]) for _ in range(6)]
+            if op==13 and random.random()<.8: # several copies and the bytes of some
+                copies=random.randrange(1,30)
+                d=b''.join(struct.pack('<IIHHHHHBB',random.randrange(20),random.randrange(20),random.randrange(4),random.randrange(4),random.randrange(5000),random.randrange(5000),random.randrange(4200),random.randrange(2),random.randrange(2)) for _ in range(copies))
+                args[0]=copies+random.choice([0]*8+[-1,1]); d=(d+os.urandom(ln))[:65536]; ln=len(d)
+            q=struct.pack('<II6Q',op,ln if random.random()<.95 else random.randrange(2**32),*args)
         try: s.send(q+d); s.recv(70000)
         except (OSError,) as e: print('lost',e,op if d else nr); break
     s.close()

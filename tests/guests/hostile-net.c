@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A network frontend that lies: in its rings, in its packets, in xenstore. After every lie the
- * backend may have refused the packet or closed the device; in both cases an honest frontend must
- * get through again, with an ARP request that the network answers. The network is libslirp's:
- * 10.0.2.2 is always there. The command line may hold a seed.
+ * A network frontend that lies: in its rings, in its packets, in xenstore. The first interface
+ * stays honest, and must work after every lie: that is, its ARP request is answered. (The network
+ * is libslirp's: 10.0.2.2 is always there.) The second lies in what it sends, and must work again
+ * when it connects anew. Of lies about the ring itself, and about what makes it, a backend may
+ * take offence for good: each of the other interfaces is spent on one of these. Which, and what is
+ * random, depends on a seed on the command line.
  */
 #include "store.h"
 
@@ -16,21 +18,29 @@
 
 TEST("hostile-net", "a lying network frontend hurts nothing but its own queue");
 
-#define DIR	"device/vif/0"
 #define RING	256
 #define PAGES	8 /* to receive in, and as many to send from */
 #define LIMIT	(5 * SEC)
-#define ROUNDS	300
+#define ROUNDS	50
 #define PATTERN 0x5a
 
-static netif_tx_sring_t *tx;
-static netif_rx_sring_t *rx;
-static uint8_t *tx_page[PAGES], *rx_page[PAGES], *canary;
-static grant_ref_t tx_ring_ref, rx_ring_ref, tx_ref[PAGES], rx_ref[PAGES], read_only, ended;
-static RING_IDX tx_prod, tx_cons, rx_prod, rx_cons;
-static unsigned int port;
-static char backend[128];
-static uint8_t mac[6];
+#define FRONTS 8
+
+static struct front {
+	unsigned int id;
+	netif_tx_sring_t *tx;
+	netif_rx_sring_t *rx;
+	uint8_t *tx_page[PAGES], *rx_page[PAGES];
+	grant_ref_t tx_ring_ref, rx_ring_ref, tx_ref[PAGES], rx_ref[PAGES];
+	RING_IDX tx_prod, rx_prod, rx_cons;
+	unsigned int port;
+	char backend[128];
+	uint8_t mac[6];
+} fronts[FRONTS], *f; /* the one that talks now */
+
+static unsigned int nr_fronts;
+static uint8_t *canary;
+static grant_ref_t read_only, ended;
 static uint64_t random_state;
 
 static unsigned int rnd(unsigned int below)
@@ -43,20 +53,27 @@ static unsigned int rnd(unsigned int below)
 
 /* ---- xenstore ---- */
 
-static void say(const char *node, unsigned long value)
+static const char *node(const char *name)
 {
-	char path[64], text[24];
+	static char path[64];
 
-	snprintf(path, sizeof(path), DIR "/%s", node);
+	snprintf(path, sizeof(path), "device/vif/%u/%s", f->id, name);
+	return path;
+}
+
+static void say(const char *name, unsigned long value)
+{
+	char text[24];
+
 	snprintf(text, sizeof(text), "%lu", value);
-	store_write(path, text);
+	store_write(node(name), text);
 }
 
 static unsigned long backend_state(void)
 {
 	char path[140];
 
-	snprintf(path, sizeof(path), "%s/state", backend);
+	snprintf(path, sizeof(path), "%s/state", f->backend);
 	return store_number(path);
 }
 
@@ -66,7 +83,7 @@ static bool wait_state(unsigned long a, unsigned long b)
 	unsigned long s;
 
 	while ((s = backend_state()) != a && s != b && time_ns() < deadline)
-		HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
+		nap(start_info->store_evtchn);
 	return s == a || s == b;
 }
 
@@ -74,30 +91,30 @@ static bool wait_state(unsigned long a, unsigned long b)
 
 static void post_all(void)
 {
-	while (rx_prod - rx_cons < PAGES) {
-		rx->ring[rx_prod % RING].req = (netif_rx_request_t){
-			.id = (uint16_t)(rx_prod % RING), .gref = rx_ref[rx_prod % PAGES]};
-		rx_prod++;
+	while (f->rx_prod - f->rx_cons < PAGES) {
+		f->rx->ring[f->rx_prod % RING].req = (netif_rx_request_t){
+			.id = (uint16_t)(f->rx_prod % RING), .gref = f->rx_ref[f->rx_prod % PAGES]};
+		f->rx_prod++;
 	}
 	mb();
-	rx->req_prod = rx_prod;
-	event_send(port);
+	f->rx->req_prod = f->rx_prod;
+	event_send(f->port);
 }
 
 static void clear_rings(void)
 {
-	page_clear(tx);
-	page_clear(rx);
-	SHARED_RING_INIT(tx);
-	SHARED_RING_INIT(rx);
-	tx_prod = tx_cons = rx_prod = rx_cons = 0;
+	page_clear(f->tx);
+	page_clear(f->rx);
+	SHARED_RING_INIT(f->tx);
+	SHARED_RING_INIT(f->rx);
+	f->tx_prod = f->rx_prod = f->rx_cons = 0;
 }
 
 static void write_nodes(void)
 {
-	say("tx-ring-ref", tx_ring_ref);
-	say("rx-ring-ref", rx_ring_ref);
-	say("event-channel", port);
+	say("tx-ring-ref", f->tx_ring_ref);
+	say("rx-ring-ref", f->rx_ring_ref);
+	say("event-channel", f->port);
 	say("multi-queue-num-queues", 1);
 	say("request-rx-copy", 1);
 	say("feature-rx-notify", 1);
@@ -111,7 +128,7 @@ static bool connect(void)
 	if (!wait_state(XenbusStateInitWait, XenbusStateInitWait))
 		return false;
 	clear_rings();
-	port = (unsigned int)event_alloc_unbound(0);
+	f->port = (unsigned int)event_alloc_unbound(0);
 	write_nodes();
 	say("state", XenbusStateConnected);
 	if (!wait_state(XenbusStateConnected, XenbusStateConnected))
@@ -129,26 +146,26 @@ static bool reconnect(void)
 	say("state", XenbusStateClosed);
 	if (!wait_state(XenbusStateClosed, XenbusStateInitWait))
 		return false;
-	event_close(port);
+	event_close(f->port);
 	say("state", XenbusStateInitialising);
 	return connect();
 }
 
 static netif_tx_request_t *slot(unsigned int page, unsigned int size, unsigned int flags)
 {
-	netif_tx_request_t *r = &tx->ring[tx_prod % RING].req;
+	netif_tx_request_t *r = &f->tx->ring[f->tx_prod % RING].req;
 
-	*r = (netif_tx_request_t){.gref = tx_ref[page % PAGES],
+	*r = (netif_tx_request_t){.gref = f->tx_ref[page % PAGES],
 				  .flags = (uint16_t)flags,
-				  .id = (uint16_t)(tx_prod % RING),
+				  .id = (uint16_t)(f->tx_prod % RING),
 				  .size = (uint16_t)size};
-	tx_prod++;
+	f->tx_prod++;
 	return r;
 }
 
 static void extra(unsigned int type, unsigned int flags, unsigned int size, unsigned int gso)
 {
-	netif_extra_info_t *x = (netif_extra_info_t *)(void *)&tx->ring[tx_prod++ % RING];
+	netif_extra_info_t *x = (netif_extra_info_t *)(void *)&f->tx->ring[f->tx_prod++ % RING];
 
 	*x = (netif_extra_info_t){.type = (uint8_t)type,
 				  .flags = (uint8_t)flags,
@@ -158,8 +175,8 @@ static void extra(unsigned int type, unsigned int flags, unsigned int size, unsi
 static void go(void)
 {
 	mb();
-	tx->req_prod = tx_prod;
-	event_send(port);
+	f->tx->req_prod = f->tx_prod;
+	event_send(f->port);
 }
 
 /* "Who has 10.0.2.2?", of the smallest size that Ethernet has. */
@@ -169,9 +186,9 @@ static void make_arp(uint8_t *p)
 
 	page_clear(p);
 	memset(p, 0xff, 6);
-	memcpy(p + 6, mac, 6);
+	memcpy(p + 6, f->mac, 6);
 	memcpy(p + 12, head, sizeof(head));
-	memcpy(p + 22, mac, 6);
+	memcpy(p + 22, f->mac, 6);
 	memcpy(p + 28, "\x0a\0\2\x0f", 4);
 	memcpy(p + 38, "\x0a\0\2\2", 4);
 }
@@ -181,11 +198,11 @@ static bool take_frames(void)
 {
 	bool found = false;
 
-	while (rx_cons != READ_ONCE(rx->rsp_prod) && rx_cons != rx_prod) {
-		netif_rx_response_t r = rx->ring[rx_cons % RING].rsp;
-		const uint8_t *p = rx_page[rx_cons % PAGES];
+	while (f->rx_cons != READ_ONCE(f->rx->rsp_prod) && f->rx_cons != f->rx_prod) {
+		netif_rx_response_t r = f->rx->ring[f->rx_cons % RING].rsp;
+		const uint8_t *p = f->rx_page[f->rx_cons % PAGES];
 
-		rx_cons++;
+		f->rx_cons++;
 		found |= r.status >= 42 && p[12] == 8 && p[13] == 6 && p[21] == 2 && p[31] == 2;
 	}
 	post_all();
@@ -197,35 +214,35 @@ static bool honest(void)
 	uint64_t deadline = time_ns() + LIMIT;
 	bool found = false;
 
-	tx_prod = tx->req_prod;
-	make_arp(tx_page[0]);
+	f->tx_prod = f->tx->req_prod;
+	make_arp(f->tx_page[0]);
 	slot(0, 60, 0);
 	go();
 	while (!found && time_ns() < deadline) {
 		found = take_frames();
-		HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
+		nap(f->port);
 	}
-	return found && READ_ONCE(tx->rsp_prod) == tx_prod;
+	return found && READ_ONCE(f->tx->rsp_prod) == f->tx_prod;
 }
 
 /* ---- lies: each fills the tx ring from where it is, or does worse ---- */
 
 static void lie_ahead(void)
 {
-	tx_prod += RING + 1;
+	f->tx_prod += RING + 1;
 }
 static void lie_far_ahead(void)
 {
-	tx_prod += 0x80000000;
+	f->tx_prod += 0x80000000;
 }
 static void lie_behind(void)
 {
-	tx_prod -= 1;
+	f->tx_prod -= 1;
 }
 static void lie_responses(void)
 {
-	tx->rsp_prod += 100;
-	tx->rsp_event -= 1000;
+	f->tx->rsp_prod += 100;
+	f->tx->rsp_event -= 1000;
 	slot(0, 60, 0);
 }
 static void lie_nothing(void)
@@ -310,7 +327,7 @@ static void lie_gso_arp(void)
 /* A TCP packet of 4000 bytes whose header lengths are the given ones. */
 static void tcp_packet(uint8_t ip_words, uint8_t tcp_words, unsigned int segment)
 {
-	uint8_t *p = tx_page[0];
+	uint8_t *p = f->tx_page[0];
 
 	memset(p + 14, 0, 4000 - 14);
 	p[12] = 8;
@@ -358,24 +375,24 @@ static void lie_ids(void)
 }
 static void lie_own_ring(void)
 {
-	slot(0, 4096, 0)->gref = tx_ring_ref;
+	slot(0, 4096, 0)->gref = f->tx_ring_ref;
 }
 static void lie_rx_ahead(void)
 {
-	rx->req_prod += RING + 1;
+	f->rx->req_prod += RING + 1;
 }
 static void lie_rx_behind(void)
 {
-	rx->req_prod -= RING;
+	f->rx->req_prod -= RING;
 }
 
 /* Something has to come in, so that the backend looks at what we offer: an answer to our ARP. */
 static void rx_with(grant_ref_t ref)
 {
-	for (RING_IDX i = rx_cons; i != rx_prod; i++)
-		rx->ring[i % RING].req.gref = ref;
+	for (RING_IDX i = f->rx_cons; i != f->rx_prod; i++)
+		f->rx->ring[i % RING].req.gref = ref;
 	mb();
-	make_arp(tx_page[0]);
+	make_arp(f->tx_page[0]);
 	slot(0, 60, 0);
 }
 static void lie_rx_grant(void)
@@ -392,7 +409,7 @@ static void lie_rx_read_only(void)
 }
 static void lie_rx_ring(void)
 {
-	rx_with(rx_ring_ref);
+	rx_with(f->rx_ring_ref);
 }
 
 /* Anything, but in honest ring order. */
@@ -413,100 +430,138 @@ static void lie_random(void)
 	}
 }
 
-static const struct {
+static const struct lie {
 	const char *name;
 	void (*tell)(void);
-} lies[] = {
-	{"more requests than a ring has", lie_ahead},
-	{"requests two thousand million ahead", lie_far_ahead},
-	{"requests taken back", lie_behind},
-	{"responses that the backend did not make", lie_responses},
-	{"a packet of nothing", lie_nothing},
-	{"a packet shorter than its header", lie_short},
-	{"a packet longer than its slot", lie_long},
-	{"a packet over its page's end", lie_over_page},
-	{"a packet behind its page", lie_offset},
-	{"parts longer than the whole", lie_parts},
-	{"lengths that wrap", lie_wrap},
-	{"a chain without end", lie_no_end},
-	{"a chain of too many slots", lie_too_many},
-	{"an extra of no type", lie_extra_none},
-	{"an extra of an unknown type", lie_extra_type},
-	{"extras without end", lie_extra_no_end},
-	{"an extra that does not follow", lie_extra_missing},
-	{"segments of no size", lie_gso_zero},
-	{"segments of an unknown type", lie_gso_type},
-	{"segments of an ARP packet", lie_gso_arp},
-	{"segments of one byte", lie_gso_tiny},
-	{"segments behind headers that lie", lie_gso_headers},
-	{"segments larger than the packet", lie_gso_huge},
-	{"a checksum where there can be none", lie_blank},
-	{"grants that are none", lie_grant},
-	{"the same id for all", lie_ids},
-	{"the ring itself as a packet", lie_own_ring},
-	{"more room than a ring has", lie_rx_ahead},
-	{"room taken back", lie_rx_behind},
-	{"room without a grant", lie_rx_grant},
-	{"room that was taken back", lie_rx_ended},
-	{"room that may not be written", lie_rx_read_only},
-	{"the ring itself as room", lie_rx_ring},
+} lies[] =
+	{
+		{"responses that the backend did not make", lie_responses},
+		{"a packet of nothing", lie_nothing},
+		{"a packet shorter than its header", lie_short},
+		{"a packet longer than its slot", lie_long},
+		{"a packet over its page's end", lie_over_page},
+		{"a packet behind its page", lie_offset},
+		{"parts longer than the whole", lie_parts},
+		{"lengths that wrap", lie_wrap},
+		{"a chain without end", lie_no_end},
+		{"a chain of too many slots", lie_too_many},
+		{"an extra of no type", lie_extra_none},
+		{"an extra of an unknown type", lie_extra_type},
+		{"an extra that does not follow", lie_extra_missing},
+		{"segments of no size", lie_gso_zero},
+		{"segments of an unknown type", lie_gso_type},
+		{"segments of an ARP packet", lie_gso_arp},
+		{"segments of one byte", lie_gso_tiny},
+		{"segments behind headers that lie", lie_gso_headers},
+		{"segments larger than the packet", lie_gso_huge},
+		{"a checksum where there can be none", lie_blank},
+		{"grants that are none", lie_grant},
+		{"the same id for all", lie_ids},
+		{"the ring itself as a packet", lie_own_ring},
+		{"room without a grant", lie_rx_grant},
+		{"room that was taken back", lie_rx_ended},
+		{"room that may not be written", lie_rx_read_only},
+		{"the ring itself as room", lie_rx_ring},
+},
+  ring_lies[] = {
+	  {"more requests than a ring has", lie_ahead},
+	  {"requests two thousand million ahead", lie_far_ahead},
+	  {"requests taken back", lie_behind},
+	  {"extras without end", lie_extra_no_end},
+	  {"more room than a ring has", lie_rx_ahead},
+	  {"room taken back", lie_rx_behind},
 };
+
+static const char *const store_lies[][2] = {
+	{"tx-ring-ref", "4294967295"},
+	{"tx-ring-ref", "18446744073709551617"},
+	{"tx-ring-ref", "-1"},
+	{"tx-ring-ref", "abc"},
+	{"rx-ring-ref", "4294967295"},
+	{"rx-ring-ref", ""},
+	{"event-channel", "0"},
+	{"event-channel", "99999999999"},
+	{"event-channel", "4"},
+	{"multi-queue-num-queues", "0"},
+	{"multi-queue-num-queues", "9999"},
+	{"multi-queue-num-queues", "x"},
+	{"state", "77"},
+	{"state", "connected"},
+};
+
+/* ---- telling them ---- */
 
 /* Time for the backend to look; it answers, or closes, or waits for more. */
 static void settle(void)
 {
 	uint64_t deadline = time_ns() + SEC / 50;
 
-	while (READ_ONCE(tx->rsp_prod) != tx_prod && time_ns() < deadline)
-		HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
+	while (READ_ONCE(f->tx->rsp_prod) != f->tx_prod && time_ns() < deadline)
+		nap(f->port);
 }
 
-static void tell(const char *name, void (*lie)(void))
+static void others_work(const char *lie)
 {
 	char text[120];
 
-	tx_prod = READ_ONCE(tx->req_prod);
-	make_arp(tx_page[0]);
-	lie();
+	f = &fronts[0];
+	snprintf(text, sizeof(text), "the other interface works after %s", lie);
+	check(text, honest());
+}
+
+static void tell(struct front *front, const struct lie *lie)
+{
+	f = front;
+	f->tx_prod = READ_ONCE(f->tx->req_prod);
+	make_arp(f->tx_page[0]);
+	lie->tell();
 	go();
 	settle();
-	snprintf(text, sizeof(text), "an honest frontend works after %s", name);
+	others_work(lie->name);
+}
+
+static void tell_and_return(const struct lie *lie)
+{
+	char text[120];
+
+	tell(&fronts[1], lie);
+	f = &fronts[1];
+	snprintf(text, sizeof(text), "the interface works again after %s", lie->name);
 	check(text, reconnect() && honest());
 }
 
-/* ---- lies in xenstore ---- */
-
-static void lie_in_store(const char *node, const char *value)
+/* A frontend of which one node is not as it should be. */
+static void tell_in_store(struct front *front, const char *name, const char *value)
 {
-	char path[64], text[120];
-
-	say("state", XenbusStateClosing);
-	wait_state(XenbusStateClosing, XenbusStateClosed);
-	say("state", XenbusStateClosed);
-	wait_state(XenbusStateClosed, XenbusStateInitWait);
-	say("state", XenbusStateInitialising);
-	wait_state(XenbusStateInitWait, XenbusStateInitWait);
+	f = front;
+	if (!wait_state(XenbusStateInitWait, XenbusStateInitWait))
+		return;
 	clear_rings();
 	write_nodes();
-	snprintf(path, sizeof(path), DIR "/%s", node);
-	store_write(path, value);
-	if (strcmp(node, "state"))
+	store_write(node(name), value);
+	if (strcmp(name, "state"))
 		say("state", XenbusStateConnected);
 	settle();
-	snprintf(text, sizeof(text), "an honest frontend works after %s = %s", node, value);
-	check(text, reconnect() && honest());
+	others_work(value);
 }
 
-static void lies_in_store(void)
+/* Each of the other interfaces is used once. */
+static void last_lies(unsigned int seed)
 {
-	static const char *const nodes[] = {"tx-ring-ref", "rx-ring-ref", "event-channel",
-					    "multi-queue-num-queues", "state"};
-	static const char *const values[] = {"4294967295", "18446744073709551617", "-1", "abc", "",
-					     "77"};
+	const unsigned int rings = ARRAY_SIZE(ring_lies), all = rings + ARRAY_SIZE(store_lies);
 
-	for (unsigned int n = 0; n < ARRAY_SIZE(nodes); n++)
-		for (unsigned int v = 0; v < ARRAY_SIZE(values); v++)
-			lie_in_store(nodes[n], values[v]);
+	for (unsigned int i = 2; i < nr_fronts; i++) {
+		unsigned int n = (seed * (FRONTS - 2) + i - 2) % all;
+
+		if (n >= rings) {
+			tell_in_store(&fronts[i], store_lies[n - rings][0],
+				      store_lies[n - rings][1]);
+			continue;
+		}
+		f = &fronts[i];
+		check("one more interface connects", connect());
+		tell(f, &ring_lies[n]);
+	}
 }
 
 /* ---- */
@@ -520,30 +575,31 @@ static bool read_mac(void)
 {
 	char text[24], *end = text;
 
-	if (store_read(DIR "/mac", text, sizeof(text)) != 17)
+	if (store_read(node("mac"), text, sizeof(text)) != 17)
 		return false;
 	for (int i = 0; i < 6; i++)
-		mac[i] = (uint8_t)strtoul(end + !!i, &end, 16);
+		f->mac[i] = (uint8_t)strtoul(end + !!i, &end, 16);
 	return true;
 }
 
-static void set_up(void)
+/* The interface of this number, if there is one. */
+static bool set_up(unsigned int id)
 {
-	tx = page_alloc();
-	rx = page_alloc();
-	tx_ring_ref = share(tx, false);
-	rx_ring_ref = share(rx, false);
-	canary = page_alloc();
-	memset(canary, PATTERN, PAGE_SIZE);
-	read_only = share(canary, true);
-	ended = share(canary, false);
-	grant_end(ended);
+	f = &fronts[id];
+	f->id = id;
+	if (!read_mac() || store_read(node("backend"), f->backend, sizeof(f->backend)) <= 0)
+		return false;
+	f->tx = page_alloc();
+	f->rx = page_alloc();
+	f->tx_ring_ref = share(f->tx, false);
+	f->rx_ring_ref = share(f->rx, false);
 	for (int i = 0; i < PAGES; i++) {
-		tx_page[i] = page_alloc();
-		rx_page[i] = page_alloc();
-		tx_ref[i] = share(tx_page[i], true);
-		rx_ref[i] = share(rx_page[i], false);
+		f->tx_page[i] = page_alloc();
+		f->rx_page[i] = page_alloc();
+		f->tx_ref[i] = share(f->tx_page[i], true);
+		f->rx_ref[i] = share(f->rx_page[i], false);
 	}
+	return true;
 }
 
 static bool untouched(void)
@@ -556,20 +612,30 @@ static bool untouched(void)
 
 void test_main(void)
 {
-	random_state =
-		strtoul((const char *)start_info->cmd_line, NULL, 0) * 2 + 0x9e3779b97f4a7c15ul;
-	if (!store_init() || !read_mac() ||
-	    store_read(DIR "/backend", backend, sizeof(backend)) <= 0)
-		skip("no network interface");
-	if (grant_init())
-		skip("no grant table");
-	set_up();
-	check("an honest frontend connects", connect());
-	check("an honest frontend works", honest());
+	static const struct lie any = {"random packets", lie_random};
+	unsigned int seed = (unsigned int)strtoul((const char *)start_info->cmd_line, NULL, 0);
+
+	random_state = seed * 2 + 0x9e3779b97f4a7c15ul;
+	if (!store_init() || grant_init())
+		skip("no xenstore");
+	while (nr_fronts < FRONTS && set_up(nr_fronts))
+		nr_fronts++;
+	if (nr_fronts < 2)
+		skip("no two network interfaces");
+	canary = page_alloc();
+	memset(canary, PATTERN, PAGE_SIZE);
+	read_only = share(canary, true);
+	ended = share(canary, false);
+	grant_end(ended);
+	for (unsigned int i = 0; i < 2; i++) {
+		f = &fronts[i];
+		check("an honest frontend connects", connect());
+		check("an honest frontend works", honest());
+	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(lies); i++)
-		tell(lies[i].name, lies[i].tell);
+		tell_and_return(&lies[i]);
 	for (unsigned int i = 0; i < ROUNDS; i++)
-		tell("random packets", lie_random);
-	lies_in_store();
+		tell_and_return(&any);
+	last_lies(seed);
 	check("a page that nobody may write is as it was", untouched());
 }

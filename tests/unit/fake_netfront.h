@@ -61,21 +61,33 @@ static inline int fake_send(void *ctx, struct frame *f)
 	return 0;
 }
 
-static inline struct fake *fake_new(void)
+/* As new; the pages keep their bytes. */
+static inline void fake_reset(struct fake *f)
 {
-	struct fake *f = calloc(1, sizeof(*f));
+	uint8_t *buf = f->txq.buf;
 
-	f->tx = aligned_alloc(NET_PAGE, NET_PAGE);
-	f->rx = aligned_alloc(NET_PAGE, NET_PAGE);
 	SHARED_RING_INIT(f->tx);
 	SHARED_RING_INIT(f->rx);
-	f->pages = calloc(FAKE_PAGES, NET_PAGE);
+	memset(&f->txq, 0, sizeof(f->txq));
+	memset(&f->rxq, 0, sizeof(f->rxq));
+	f->txq.buf = buf;
+	f->tx_prod = f->rx_prod = 0;
 	f->bad_ref = ~0U;
 	f->txq.grants = f->rxq.grants = (struct grant_ops){fake_copy, f};
 	f->txq.send = fake_send;
 	f->txq.ctx = f;
 	txq_init(&f->txq, f->tx, 0);
 	rxq_init(&f->rxq, f->rx, 0);
+}
+
+static inline struct fake *fake_new(void)
+{
+	struct fake *f = calloc(1, sizeof(*f));
+
+	f->tx = aligned_alloc(NET_PAGE, NET_PAGE);
+	f->rx = aligned_alloc(NET_PAGE, NET_PAGE);
+	f->pages = calloc(FAKE_PAGES, NET_PAGE);
+	fake_reset(f);
 	return f;
 }
 

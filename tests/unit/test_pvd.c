@@ -109,7 +109,7 @@ static void grant_maps(void **state)
 	assert_int_equal(map_one(&c, 1, 8, true, &mfn), -EINVAL);
 	assert_int_equal(got(1, NULL).op, CTL_HOLD);
 	assert_int_equal(d->grants[8].flags, GTF_permit_access);
-	will_answer(1, 0);
+	will_answer(1, 1);
 	a = map_one(&c, 1, 8, true, &mfn);
 	assert_true(a >= 0);
 	assert_int_equal(mfn, PVDOM_MFN_RAM + 1);
@@ -129,6 +129,45 @@ static void grant_maps(void **state)
 	grants_of_client(&c); /* it died */
 	assert_int_equal(d->grants[8].flags, GTF_permit_access);
 	assert_int_equal(d->refs, 1);
+}
+
+static void held(unsigned dom, uint32_t op, uint64_t mfn, uint64_t n)
+{
+	const struct pvdom_req q = got(dom, NULL);
+
+	assert_true(q.op == op && q.arg[0] == mfn && q.arg[1] == n);
+}
+
+static void holds(void **state)
+{
+	const uint64_t mfn = PVDOM_MFN_RAM;
+	struct client c = {0};
+	uint64_t a, b;
+
+	assert_int_equal(hold_begin(&c, 3, mfn, 1, &a), -ESRCH);
+	will_answer(1, 0); /* a page table */
+	assert_int_equal(hold_begin(&c, 1, mfn, 4, &a), 0);
+	held(1, CTL_HOLD, mfn, 4);
+	will_answer(1, 5); /* a liar: as many would be mapped */
+	assert_int_equal(hold_begin(&c, 1, mfn, 4, &a), -EIO);
+	held(1, CTL_HOLD, mfn, 4);
+	assert_null(c.holds);
+	assert_int_equal(doms[0].refs, 1);
+	will_answer(1, 3);
+	assert_int_equal(hold_begin(&c, 1, mfn, 4, &a), 3);
+	will_answer(2, 1);
+	assert_int_equal(hold_begin(&c, 2, mfn + 1, 1, &b), 1);
+	assert_true(a != b);
+	held(1, CTL_HOLD, mfn, 4);
+	held(2, CTL_HOLD, mfn + 1, 1);
+	will_answer(1, 0);
+	assert_int_equal(hold_end(&c, a), 0);
+	held(1, CTL_DROP, mfn, 3); /* what is held, not what was asked for */
+	assert_int_equal(hold_end(&c, a), -EINVAL);
+	will_answer(2, 0);
+	holds_of_client(&c); /* it died */
+	held(2, CTL_DROP, mfn + 1, 1);
+	assert_true(doms[0].refs == 1 && doms[1].refs == 1);
 }
 
 static void hostile_grants(void **state)
@@ -181,7 +220,7 @@ static void grant_copies(void **state)
 	char b[PAGE_SIZE] = "hello";
 
 	entry(doms, 8, GTF_permit_access, 0, PVDOM_MFN_RAM);
-	will_answer(1, 0);
+	will_answer(1, 1);
 	will_answer(1, 0);
 	assert_int_equal(grant_copy_client(&to, b, 5), GNTST_okay);
 	assert_int_equal(got(1, NULL).op, CTL_HOLD);
@@ -272,6 +311,7 @@ int main(void)
 		cmocka_unit_test(log_ring),
 		cmocka_unit_test(state_dump),
 		cmocka_unit_test_setup_teardown(grant_maps, setup, teardown),
+		cmocka_unit_test_setup_teardown(holds, setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile_grants, setup, teardown),
 		cmocka_unit_test_setup_teardown(grant_copies, setup, teardown),
 		cmocka_unit_test_setup_teardown(virqs, setup, teardown),

@@ -323,9 +323,9 @@ int domain_build(struct config *c, uint32_t *domid)
 void domain_remove(uint32_t domid)
 {
 	char *vm = store_read("/local/domain/%u/vm", domid), path[160];
-	static const char *const files[] = {"cfg", "lock"};
+	static const char *const files[] = {"cfg", "lock", "tty"};
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		domain_path(path, domid, files[i]);
 		unlink(path);
 	}
@@ -335,8 +335,10 @@ void domain_remove(uint32_t domid)
 	if (vm && *vm)
 		xs_rm(xsh, XBT_NULL, vm);
 	free(vm);
-	devices_forget(domid);
+	devices_forget();
 	snprintf(path, sizeof(path), "/local/domain/%u", domid);
+	xs_rm(xsh, XBT_NULL, path);
+	snprintf(path, sizeof(path), "/local/domain/0/device-model/%u", domid); /* QEMU's own */
 	xs_rm(xsh, XBT_NULL, path);
 	xs_release_domain(xsh, domid);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A domain's console: the pty that xenconsoled made for it, until the domain ends or ^].
+ * A domain's console: the pty that xenconsoled made for it, until the domain ends or ^]. What a pty
+ * holds is given to one reader: whoever comes later reads along from the log (console_log.c).
  *
  * While pvctl is attached it holds a lock that the reaper waits for, so the last lines of a
  * domain that ends are read before its console goes. kill -9 of pvctl drops the lock.
  */
 #define XC_WANT_COMPAT_MAP_FOREIGN_API
-#include "toolstack/pvctl/pvctl.h"
+#include "toolstack/pvctl/console.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +22,9 @@
 #include <unistd.h>
 #include <xen/io/console.h>
 
-#define ESCAPE	 0x1d /* ^] */
-#define QUIET_MS 40   /* nothing for so long after the ring is empty: all was said */
+#define ESCAPE	  0x1d /* ^] */
+#define FOLLOW_MS 100  /* between two looks at the log */
+#define QUIET_MS  40   /* nothing for so long after the ring is empty: all was said */
 
 static struct termios saved;
 
@@ -114,7 +116,7 @@ static struct xencons_interface *map_ring(uint32_t domid)
 	return p;
 }
 
-static void copy_out(const char *buf, ssize_t n)
+void console_write(const char *buf, ssize_t n)
 {
 	while (n > 0) {
 		ssize_t w = write(1, buf, n);
@@ -135,7 +137,7 @@ static bool from_guest(int tty)
 	ssize_t n = read(tty, buf, sizeof(buf));
 
 	if (n > 0)
-		copy_out(buf, n);
+		console_write(buf, n);
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -294,15 +296,18 @@ static void await_reaper(uint32_t domid, int lock)
 		usleep(5000);
 }
 
-static int take_lock(uint32_t domid)
+/* A lock that goes with this process. -1: another holds it, or it cannot be had. */
+static int take_lock(uint32_t domid, const char *which, int how)
 {
 	char path[160];
 	int fd;
 
-	domain_path(path, domid, "lock");
+	domain_path(path, domid, which);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		flock(fd, LOCK_SH);
+	if (fd >= 0 && flock(fd, how)) {
+		close(fd);
+		return -1;
+	}
 	return fd;
 }
 
@@ -352,9 +357,17 @@ static bool one_round(struct pollfd p[3], uint32_t domid, struct input *in)
 	return false;
 }
 
-int console_attach(uint32_t domid, bool unpause, bool created)
+/* The domain has stopped, or its console is gone: the last lines have been read. */
+static int finish(uint32_t domid, int lock, bool created)
 {
-	int lock = take_lock(domid), tty = open_tty(domid);
+	restore();
+	await_reaper(domid, lock);
+	return exit_status(domid, created);
+}
+
+static int write_and_read(uint32_t domid, int lock, bool unpause, bool created)
+{
+	const int tty = open_tty(domid);
 	struct pollfd p[3] = {{.fd = tty}, {xs_fileno(xsh), POLLIN, 0}, {0, POLLIN, 0}};
 	struct input in = {.terminal = isatty(0)};
 	bool over = false;
@@ -379,15 +392,69 @@ int console_attach(uint32_t domid, bool unpause, bool created)
 	}
 	settle(domid);
 	drain(tty, domid);
-	restore();
-	await_reaper(domid, lock);
-	return exit_status(domid, created);
+	return finish(domid, lock, created);
+}
+
+/* ^] on a terminal, which else is not listened to. */
+static bool wants_to_leave(struct pollfd *p)
+{
+	char buf[256];
+	ssize_t n;
+
+	if (p->fd < 0 || !p->revents)
+		return false;
+	n = read(p->fd, buf, sizeof(buf));
+	if (n <= 0)
+		p->fd = -1;
+	return n > 0 && memchr(buf, ESCAPE, n);
+}
+
+static int read_along(uint32_t domid, int lock)
+{
+	struct pollfd p[2] = {{isatty(0) ? 0 : -1, POLLIN, 0}, {xs_fileno(xsh), POLLIN, 0}};
+	struct console_log log;
+
+	if (!log_open(&log, domid))
+		return 1;
+	xs_watch(xsh, "@releaseDomain", "end");
+	raw_terminal();
+	while (!ended(domid)) {
+		log_copy(&log);
+		p[0].revents = p[1].revents = 0;
+		poll(p, 2, FOLLOW_MS);
+		if (wants_to_leave(&p[0]))
+			return 0;
+		if (p[1].revents)
+			take_watches(&p[1]);
+	}
+	/* xenconsoled writes the rest when it sees the end, as we do */
+	for (int quiet = 0; quiet < 2; quiet += !log_copy(&log))
+		usleep(QUIET_MS * 1000);
+	return finish(domid, lock, false);
+}
+
+int console_attach(uint32_t domid, bool unpause, bool created)
+{
+	const int lock = take_lock(domid, "lock", LOCK_SH);
+
+	if (take_lock(domid, "tty", LOCK_EX | LOCK_NB) < 0) {
+		fputs("pvctl: another pvctl has this console: you read along, and cannot type "
+		      "(^] leaves)\n",
+		      stderr);
+		return read_along(domid, lock);
+	}
+	return write_and_read(domid, lock, unpause, created);
+}
+
+int console_read_only(uint32_t domid)
+{
+	return read_along(domid, take_lock(domid, "lock", LOCK_SH));
 }
 
 int domain_wait(uint32_t domid, bool unpause)
 {
 	struct pollfd p = {xs_fileno(xsh), POLLIN, 0};
-	int lock = take_lock(domid);
+	int lock = take_lock(domid, "lock", LOCK_SH);
 
 	xs_watch(xsh, "@releaseDomain", "end");
 	if (unpause && xc_domain_unpause(xch, domid))

@@ -181,15 +181,33 @@ int cmd_create(int argc, char **argv)
 	return 0;
 }
 
+static const char console_help[] =
+	"Usage: pvctl console [--read-only | --log] DOMAIN\n"
+	"Attach to a domain's console; leave with ^]. One at a time has it: who comes later reads\n"
+	"along and cannot type.\n\n"
+	"  -r, --read-only   read along, even if nobody has it\n"
+	"  -l, --log         print what it has said so far (at least the last 16 MiB); DOMAIN may be\n"
+	"                    the name of one that is gone\n\n"
+	"Example: pvctl console demo\n";
+
 int cmd_console(int argc, char **argv)
 {
-	if (argc != 2 || *argv[1] == '-') {
-		puts("Usage: pvctl console DOMAIN\nAttach to its console; leave with ^].\n\n"
-		     "Example: pvctl console demo");
-		return argc == 2 && !strcmp(argv[1], "--help") ? 0 : 2;
+	const char *option = argc == 3 ? argv[1] : "", *who = argc > 1 ? argv[argc - 1] : "--";
+	const bool log = !strcmp(option, "-l") || !strcmp(option, "--log"),
+		   along = !strcmp(option, "-r") || !strcmp(option, "--read-only");
+
+	if ((argc != 2 && !log && !along) || *who == '-') {
+		const bool asked = argc == 2 && !strcmp(who, "--help");
+
+		fputs(console_help, asked ? stdout : stderr);
+		return asked ? 0 : 2;
 	}
 	connect_broker(true);
-	return console_attach(find_domain(argv[1]), false, false);
+	if (log)
+		return console_print_log(who);
+	if (along)
+		return console_read_only(find_domain(who));
+	return console_attach(find_domain(who), false, false);
 }
 
 int cmd_bench(int argc, char **argv)

@@ -246,9 +246,10 @@ static int understand(const char *line, libxl_device_disk *k, struct device *d, 
 	qemu = k->backend == LIBXL_DISK_BACKEND_QDISK ||
 	       (*path && formats[format_index(k->format)].id != LIBXL_DISK_FORMAT_RAW);
 	if (qemu && !k->readwrite)
-		return complain("disk %s: Debian's QEMU 7.2 serves no read-only disks; raw images are "
-				"served read-only by our own backend: qemu-img convert -O raw",
-				k->vdev);
+		return complain(
+			"disk %s: Debian's QEMU 7.2 serves no read-only disks; raw images are "
+			"served read-only by our own backend: qemu-img convert -O raw",
+			k->vdev);
 	d->type = "vbd";
 	d->backend = qemu ? "qdisk" : "vbd";
 	d->program = qemu ? PVD_BACKEND_QEMU : PVD_BACKEND_BLOCK;

@@ -80,12 +80,16 @@ struct guard {
 bool guard_start(struct guard *g, const xen_domain_handle_t uuid);
 void guard_end(struct guard *g);
 
-/* console.c: until the domain ends or ^]. The exit status of pvctl. */
 /*
+ * console.c: until the domain ends or ^]. The exit status of pvctl. One process has the console;
+ * others read along.
+ *
  * `created`: the domain is this pvctl's own. Then the status is 0 only if the guest ended by itself
  * and well, and a domain whose console cannot be had is removed.
  */
 int console_attach(uint32_t domid, bool unpause, bool created);
+int console_read_only(uint32_t domid);
+int console_print_log(const char *who); /* console_log.c; of a domain that is gone, too */
 int domain_wait(uint32_t domid, bool unpause);
 
 /* the commands: argv[0] is the command's name */

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define PVD_PROTO	2
+#define PVD_PROTO	3
 #define PVD_MAX_PAYLOAD 65536
 #define PVD_MAX_FDS	2
 #define PVD_ARENA_SIZE	(64UL << 20)
@@ -40,11 +40,13 @@ struct pvd_rsp {
 };
 
 enum pvd_op {
-	PVD_HELLO = 1,	  /* arg0 = PVD_PROTO; out0 = 1 once the store answers, 1 = domains */
-	PVD_STOP,	  /* end the daemon, every domain with it */
-	PVD_ARENA,	  /* arg0 = its address in the client, arg1 = size; 1 fd, sealed SHRINK */
-	PVD_HYPERCALL,	  /* arg0 = number, arg1.. = arguments */
-	PVD_DOMAIN_RAM,	  /* arg0 = domid; out0 = frames; 1 fd: the memfd, frame n at page n */
+	PVD_HELLO = 1, /* arg0 = PVD_PROTO; out0 = 1 once the store answers, 1 = domains */
+	PVD_STOP,      /* end the daemon, every domain with it */
+	PVD_ARENA,     /* arg0 = its address in the client, arg1 = size; 1 fd, sealed SHRINK */
+	PVD_HYPERCALL, /* arg0 = number, arg1.. = arguments */
+	/* arg0 = domid; out0 = frames, 1 = it has run (PVD_HOLD); 1 fd: the memfd, frame n at page
+	   n */
+	PVD_DOMAIN_RAM,
 	PVD_RESTRICT,	  /* arg0 = domid: this connection concerns no other from now on */
 	PVD_BIND_VIRQ,	  /* arg0 = virq; ret = port; 2 fds: rx, tx */
 	PVD_BIND_DOMAIN,  /* arg0 = domid, 1 = its port; ret = port; 2 fds */
@@ -54,13 +56,17 @@ enum pvd_op {
 	 * -> u64 mfn[]; ret = id; 1 fd: the memfd */
 	PVD_GRANT_MAP,
 	PVD_GRANT_UNMAP, /* arg0 = id */
-	/* payload struct pvd_copy, data unless src_is_ref; -> data unless dst_is_ref;
-	 * out0 = GNTST_* */
+	/* arg0 = n; payload struct pvd_copy[n], then the bytes of each unless src_is_ref;
+	 * -> int16_t GNTST_*[n], then the bytes of each (zeros if it failed) unless dst_is_ref */
 	PVD_GRANT_COPY,
 	PVD_DOMAIN_STATS, /* arg0 = domid; -> struct pvd_domain_stats */
 	/* arg0 = domid, 1 = enum pvd_backend, 2 = device number: let there be its process, until it
 	 * exits with status 0 or the domain is destroyed; -ENOENT: that program is not installed */
 	PVD_BACKEND,
+	/* Before the client maps frames of a domain that has run, to write to them: arg0 = domid,
+	 * 1 = the first frame, 2 = how many; ret = how many from the first on may be, out0 = id */
+	PVD_HOLD,
+	PVD_DROP, /* arg0 = id: they are unmapped */
 };
 
 /* Run as PROGRAM --state FD DOMID DEVICE; FD: a memfd that outlives each of its processes. */

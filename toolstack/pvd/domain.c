@@ -302,6 +302,7 @@ long dom_pause(struct dom *d, bool pause)
 	else
 		d->pauses += pause ? 1 : -1;
 	tell = !rc && d->pauses == (pause ? 1 : 0);
+	d->has_run |= tell && !pause;
 	pthread_mutex_unlock(&state_lock);
 	if (tell)
 		rc = ctl(d, pause ? CTL_PAUSE : CTL_UNPAUSE, 0, 0);

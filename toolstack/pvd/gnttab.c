@@ -109,7 +109,7 @@ static int take(struct dom *d, uint32_t ref, uint16_t by, bool write, uint64_t *
 {
 	int rc = grant_acquire(d, ref, by, write, mfn);
 
-	if (!rc && write && ctl(d, CTL_HOLD, *mfn, 0)) {
+	if (!rc && write && ctl(d, CTL_HOLD, *mfn, 1) != 1) {
 		grant_release(d, ref, write);
 		rc = GNTST_general_error;
 	}
@@ -119,7 +119,7 @@ static int take(struct dom *d, uint32_t ref, uint16_t by, bool write, uint64_t *
 static void give_back(struct dom *d, uint32_t ref, bool write, uint64_t mfn)
 {
 	if (write)
-		ctl(d, CTL_DROP, mfn, 0);
+		ctl(d, CTL_DROP, mfn, 1);
 	grant_release(d, ref, write);
 }
 

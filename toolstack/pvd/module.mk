@@ -20,7 +20,7 @@ install-pvd: $(BIN)/pvd
 INSTALLS += install-pvd
 
 # tests/unit/test_pvd.c, test_between.c: the broker's parts that need no guest
-UNIT_pvd_SRCS := $(addprefix toolstack/pvd/,arena.c log.c state.c gnttab.c lend.c evtchn.c ctl.c) \
+UNIT_pvd_SRCS := $(addprefix toolstack/pvd/,arena.c log.c state.c gnttab.c hold.c lend.c evtchn.c ctl.c) \
 	toolstack/xenlibs/conn.c
 UNIT_pvd_LIBS := -D__XEN_TOOLS__ -include stdint.h -include stdlib.h
 UNIT_between_SRCS := $(UNIT_pvd_SRCS)

@@ -35,6 +35,7 @@ struct dom {
 	int pidfd, ram_fd, ctl_fd, up_fd;
 	const char *provider;
 	bool ready, dying, shutdown, dead; /* dead: its pvdom is gone */
+	bool has_run;			   /* or may: it was unpaused */
 	uint8_t reason;			   /* SHUTDOWN_* */
 	uint32_t pauses;
 	pthread_mutex_t pause_lock; /* while it is told */
@@ -68,6 +69,7 @@ struct client {
 	char *arena;
 	int restrict_to; /* -1: dom0's full rights */
 	struct grant_map *maps;
+	struct hold *holds;
 	uint64_t next_map;
 };
 
@@ -138,6 +140,11 @@ void grant_release(struct dom *d, uint32_t ref, bool write);
 bool grant_dom0_maps(struct dom *d, uint64_t mfn);
 int grant_copy_client(const struct pvd_copy *cp, void *data, uint32_t len);
 void grant_copy_domain(struct dom *d, struct gnttab_copy *ops, unsigned n);
+
+/* hold.c: frames that a client maps to write to */
+long hold_begin(struct client *c, uint32_t domid, uint64_t mfn, uint64_t n, uint64_t *id);
+long hold_end(struct client *c, uint64_t id);
+void holds_of_client(struct client *c);
 
 /* lend.c: grants that one domain maps of another's */
 long domain_grant_map(struct dom *d, uint32_t domid, uint32_t ref, uint32_t flags, int fds[2]);

@@ -32,6 +32,7 @@ static long domain_ram(const struct pvd_req *q, struct answer *a)
 		return -ESRCH;
 	pthread_mutex_lock(&state_lock);
 	a->r.out[0] = a->d->nr_frames;
+	a->r.out[1] = a->d->has_run && !a->d->dead;
 	pthread_mutex_unlock(&state_lock);
 	if (!a->r.out[0])
 		return -ENODEV;
@@ -59,25 +60,78 @@ static long domain_stats(const struct pvd_req *q, struct answer *a)
 	return 0;
 }
 
-static long grant_copy(const struct packet *p, struct answer *a)
+/* Bytes that a copy takes from the request, or puts into the answer. */
+static uint32_t bytes_in(const struct pvd_copy *cp)
 {
-	const struct pvd_copy *cp = (void *)p->data;
-	const uint32_t head = sizeof(*cp);
+	return cp->src_is_ref ? 0 : cp->len;
+}
 
-	if (p->q.len < head || p->q.len - head > PAGE_SIZE)
+static uint32_t bytes_out(const struct pvd_copy *cp)
+{
+	return cp->dst_is_ref ? 0 : cp->len;
+}
+
+/* Do n copies and all their bytes fit into the request, and into the answer? */
+static bool copies_fit(const struct packet *p, uint64_t n)
+{
+	const struct pvd_copy *cp = (const void *)p->data;
+	uint32_t in, out;
+
+	if (!n || n > p->q.len / sizeof(*cp))
+		return false;
+	in = n * sizeof(*cp);
+	out = n * sizeof(int16_t);
+	for (uint64_t i = 0; i < n; i++) {
+		if (cp[i].len > PAGE_SIZE)
+			return false;
+		in += bytes_in(cp + i);
+		out += bytes_out(cp + i);
+		if (in > p->q.len || out > PVD_MAX_PAYLOAD)
+			return false;
+	}
+	return true;
+}
+
+static long grant_copy(struct packet *p, struct answer *a)
+{
+	const struct pvd_copy *cp = (const void *)p->data;
+	const uint64_t n = p->q.arg[0];
+	int16_t *status = (void *)a->data;
+	uint8_t *in, *out, between[PAGE_SIZE] = {0};
+
+	if (!copies_fit(p, n))
 		return -EINVAL;
-	memcpy(a->data, p->data + head, p->q.len - head);
-	a->r.out[0] = (int64_t)grant_copy_client(cp, a->data, p->q.len - head);
-	if (!a->r.out[0] && !cp->dst_is_ref)
-		a->r.len = cp->len;
+	in = p->data + n * sizeof(*cp);
+	out = a->data + n * sizeof(*status);
+	for (uint64_t i = 0; i < n; i++, cp++) {
+		uint8_t *buf = bytes_in(cp) ? in : bytes_out(cp) ? out : between;
+
+		status[i] = grant_copy_client(cp, buf, bytes_in(cp));
+		if (status[i])
+			memset(out, 0, bytes_out(cp));
+		in += bytes_in(cp);
+		out += bytes_out(cp);
+	}
+	a->r.len = out - a->data;
 	return 0;
+}
+
+static bool copies_allowed(const struct client *c, const struct packet *p)
+{
+	const struct pvd_copy *cp = (const void *)p->data;
+
+	if (!copies_fit(p, p->q.arg[0]))
+		return false;
+	for (uint64_t i = 0; i < p->q.arg[0]; i++, cp++)
+		if ((cp->src_is_ref && cp->src_dom != c->restrict_to) ||
+		    (cp->dst_is_ref && cp->dst_dom != c->restrict_to))
+			return false;
+	return true;
 }
 
 /* What a restricted connection may still do, and about whom. */
 static bool allowed(const struct client *c, const struct packet *p)
 {
-	const struct pvd_copy *cp = (void *)p->data;
-
 	if (c->restrict_to < 0)
 		return true;
 	switch (p->q.op) {
@@ -85,14 +139,13 @@ static bool allowed(const struct client *c, const struct packet *p)
 	case PVD_BIND_DOMAIN:
 	case PVD_BIND_UNBOUND:
 	case PVD_GRANT_MAP:
+	case PVD_HOLD:
 	case PVD_DOMAIN_STATS:
 	case PVD_RESTRICT: return p->q.arg[0] == (uint64_t)c->restrict_to;
-	case PVD_GRANT_COPY:
-		return p->q.len >= sizeof(*cp) &&
-		       (!cp->src_is_ref || cp->src_dom == c->restrict_to) &&
-		       (!cp->dst_is_ref || cp->dst_dom == c->restrict_to);
+	case PVD_GRANT_COPY: return copies_allowed(c, p);
 	case PVD_HELLO:
 	case PVD_UNBIND:
+	case PVD_DROP:
 	case PVD_GRANT_UNMAP: return true;
 	default: return false;
 	}
@@ -135,6 +188,8 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_GRANT_COPY: return grant_copy(p, a);
 	case PVD_DOMAIN_STATS: return domain_stats(q, a);
 	case PVD_BACKEND: return backend_start(q->arg[0], q->arg[1], q->arg[2]);
+	case PVD_HOLD: return hold_begin(c, q->arg[0], q->arg[1], q->arg[2], a->r.out);
+	case PVD_DROP: return hold_end(c, q->arg[0]);
 	default: return -ENOSYS;
 	}
 }
@@ -223,6 +278,7 @@ static void *client_thread(void *arg)
 	free(p);
 	free(a);
 	grants_of_client(c);
+	holds_of_client(c);
 	ports_of_client(c);
 	arena_detach(c);
 	close(c->sock);

@@ -24,7 +24,7 @@
 #include "toolstack/pvd/pvd.h"
 
 #define CONSOLE_LOG_CHECK 5	      /* seconds */
-#define CONSOLE_LOG_MAX	  (16L << 20) /* each */
+#define CONSOLE_LOG_MAX	  (16L << 20) /* of each, and of the one before it */
 
 static struct child store = {.name = "xenstored", .pidfd = -1};
 static struct child console = {.name = "xenconsoled", .pidfd = -1};
@@ -196,12 +196,29 @@ bool store_child_died(pid_t pid, int status)
 	return true;
 }
 
-/* xenconsoled appends what guests print for as long as they do: the disk is not to be theirs. */
-static void bound_console_logs(void)
+/* False if it is not one, or still small. */
+static bool rotate(const char *path)
+{
+	char old[160];
+	struct stat st;
+
+	if (lstat(path, &st) || !S_ISREG(st.st_mode) || st.st_size <= CONSOLE_LOG_MAX ||
+	    snprintf(old, sizeof(old), "%s.1", path) >= (int)sizeof(old) || rename(path, old))
+		return false;
+	log_line("%s: begun anew at %ld bytes; the last ones are in %s", path, (long)st.st_size,
+		 old);
+	return true;
+}
+
+/*
+ * xenconsoled appends what guests print for as long as they do: the disk is not to be theirs. What
+ * it writes until it has heard of the new name goes into the old file, so nothing is lost.
+ */
+static void rotate_console_logs(void)
 {
 	static time_t last;
-	struct stat st;
 	char pattern[128];
+	bool any = false;
 	glob_t g;
 
 	if (uptime() - last < CONSOLE_LOG_CHECK)
@@ -211,16 +228,15 @@ static void bound_console_logs(void)
 	if (glob(pattern, GLOB_NOSORT, NULL, &g))
 		return;
 	for (size_t i = 0; i < g.gl_pathc; i++)
-		if (!lstat(g.gl_pathv[i], &st) && S_ISREG(st.st_mode) &&
-		    st.st_size > CONSOLE_LOG_MAX && !truncate(g.gl_pathv[i], 0))
-			log_line("%s was cut: it had grown to %ld bytes", g.gl_pathv[i],
-				 (long)st.st_size);
+		any |= rotate(g.gl_pathv[i]);
 	globfree(&g);
+	if (any && console.pid)
+		kill(console.pid, SIGHUP); /* it opens its logs again */
 }
 
 void store_tick(void)
 {
-	bound_console_logs();
+	rotate_console_logs();
 	if (child_due(&store) && !dom_count() && !store_start())
 		log_line("xenstored: started again");
 	if (store.pid && child_due(&console) && answers(200))

@@ -2,7 +2,12 @@
 /*
  * libxenforeignmemory: a domain's memory is its memfd, and a frame number a page offset in it. So
  * a map is one mmap per run of consecutive frames, and callers may munmap it themselves.
+ *
+ * Runs that are mapped to write to are held by the broker, if the guest could make page tables of
+ * them meanwhile (PVD_HOLD): until xenforeignmemory_unmap; after a munmap, until the handle closes.
  */
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,8 +17,23 @@
 #include "hypercalls/pvdom/proto.h"
 #include "toolstack/xenlibs/xenlib.h"
 
+struct held {
+	struct held *next;
+	char *addr;
+	size_t len;
+	uint64_t id; /* the broker's */
+};
+
 struct xenforeignmemory_handle {
 	struct lib_conn conn;
+	pthread_mutex_t lock; /* of all below, and of the way to the broker */
+	struct held *held;
+};
+
+struct ram {
+	int fd;
+	uint64_t frames;
+	bool has_run;
 };
 
 struct xenforeignmemory_resource_handle {
@@ -27,6 +47,7 @@ xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger,
 
 	if (!f)
 		return NULL;
+	pthread_mutex_init(&f->lock, NULL);
 	if (!lib_conn_open(&f->conn))
 		return f;
 	free(f);
@@ -35,9 +56,15 @@ xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger,
 
 int xenforeignmemory_close(xenforeignmemory_handle *f)
 {
+	struct held *h;
+
 	if (!f)
 		return 0;
-	lib_conn_close(&f->conn);
+	lib_conn_close(&f->conn); /* the broker drops what it holds for us */
+	while ((h = f->held)) {
+		f->held = h->next;
+		free(h);
+	}
 	free(f);
 	return 0;
 }
@@ -47,8 +74,7 @@ int xenforeignmemory_restrict(xenforeignmemory_handle *f, domid_t domid)
 	return lib_restrict(f->conn.sock, domid);
 }
 
-/* The memfd, and how many frames it has. */
-static int ram(xenforeignmemory_handle *f, uint32_t dom, uint64_t *frames)
+static int ram_open(xenforeignmemory_handle *f, uint32_t dom, struct ram *r)
 {
 	uint64_t out[2];
 	int fds[PVD_MAX_FDS];
@@ -57,8 +83,53 @@ static int ram(xenforeignmemory_handle *f, uint32_t dom, uint64_t *frames)
 
 	if (rc < 0 || fds[0] < 0)
 		return lib_ret(rc < 0 ? rc : -EIO);
-	*frames = out[0];
-	return fds[0];
+	*r = (struct ram){fds[0], out[0], out[1]};
+	return 0;
+}
+
+/*
+ * To write to `n` frames from mfn on, mapped at addr: how many of them may be, from the first on;
+ * -errno if none.
+ */
+static long hold(xenforeignmemory_handle *f, uint32_t dom, char *addr, uint64_t mfn, size_t n)
+{
+	struct held *h = malloc(sizeof(*h));
+	uint64_t out[2];
+	long may;
+
+	if (!h)
+		return -ENOMEM;
+	may = pvd_call(f->conn.sock, PVD_HOLD, (uint64_t[6]){dom, mfn, n}, NULL, 0, -1, NULL, 0,
+		       out, NULL);
+	if (may <= 0) {
+		free(h);
+		return may ? may : -EINVAL;
+	}
+	h->addr = addr;
+	h->len = may * PAGE_SIZE;
+	h->id = out[0];
+	h->next = f->held;
+	f->held = h;
+	return may;
+}
+
+static int unmap(xenforeignmemory_handle *f, char *addr, size_t len)
+{
+	struct held **pp = &f->held, *h;
+
+	if (munmap(addr, len))
+		return -1;
+	while ((h = *pp)) {
+		if (h->addr < addr || h->addr + h->len > addr + len) {
+			pp = &h->next;
+			continue;
+		}
+		*pp = h->next;
+		pvd_call(f->conn.sock, PVD_DROP, (uint64_t[6]){h->id}, NULL, 0, -1, NULL, 0, NULL,
+			 NULL);
+		free(h);
+	}
+	return 0;
 }
 
 static int mappable(uint64_t mfn, uint64_t frames)
@@ -68,29 +139,38 @@ static int mappable(uint64_t mfn, uint64_t frames)
 		(mfn >= PVDOM_MFN_SHARED_INFO && mfn < PVDOM_MFN_GRANT + PVDOM_GRANT_FRAMES));
 }
 
-/* Map what can be mapped; a page that cannot stays without access. Returns how many failed. */
-static long map_runs(int fd, uint64_t frames, char *base, int prot, size_t pages,
-		     const xen_pfn_t *arr, int *err)
+/* Frames that follow each other: how many of them are mapped, from the first on; -errno if none. */
+static long map_run(xenforeignmemory_handle *f, uint32_t dom, const struct ram *r, char *addr,
+		    int prot, uint64_t mfn, long n)
 {
-	long failed = 0;
+	if (!mappable(mfn, r->frames))
+		return -EINVAL;
+	if (r->has_run && prot & PROT_WRITE && mfn >= PVDOM_MFN_RAM)
+		n = hold(f, dom, addr, mfn, n);
+	if (n > 0 && mmap(addr, n * PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED, r->fd,
+			  mfn * PAGE_SIZE) == MAP_FAILED)
+		return -errno;
+	return n;
+}
+
+/* Map what can be mapped; a page that cannot stays without access. Returns how many failed. */
+static long map_runs(xenforeignmemory_handle *f, uint32_t dom, const struct ram *r, char *base,
+		     int prot, size_t pages, const xen_pfn_t *arr, int *err)
+{
+	long failed = 0, done;
 
 	for (size_t i = 0, n; i < pages; i += n) {
-		int rc = 0;
-
-		for (n = 1; i + n < pages && arr[i + n] == arr[i] + n && mappable(arr[i], frames) &&
-			    mappable(arr[i + n], frames);
+		for (n = 1; i + n < pages && arr[i + n] == arr[i] + n &&
+			    mappable(arr[i], r->frames) && mappable(arr[i + n], r->frames);
 		     n++)
 			;
-		if (!mappable(arr[i], frames))
-			rc = -EINVAL;
-		else if (mmap(base + i * PAGE_SIZE, n * PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED, fd,
-			      arr[i] * PAGE_SIZE) == MAP_FAILED)
-			rc = -errno;
+		done = map_run(f, dom, r, base + i * PAGE_SIZE, prot, arr[i], n);
+		n = done > 0 ? done : 1;
 		for (size_t k = 0; err && k < n; k++)
-			err[i + k] = rc;
-		if (rc) {
-			failed += n;
-			errno = -rc;
+			err[i + k] = done > 0 ? 0 : done;
+		if (done <= 0) {
+			failed++;
+			errno = -done;
 		}
 	}
 	return failed;
@@ -99,31 +179,34 @@ static long map_runs(int fd, uint64_t frames, char *base, int prot, size_t pages
 void *xenforeignmemory_map2(xenforeignmemory_handle *f, uint32_t dom, void *addr, int prot,
 			    int flags, size_t pages, const xen_pfn_t arr[], int err[])
 {
-	uint64_t frames = 0;
+	struct ram r;
 	char *base;
-	int fd, saved;
+	int saved;
 
 	if (!pages || pages > SIZE_MAX / PAGE_SIZE) {
 		errno = EINVAL;
 		return NULL;
 	}
-	fd = ram(f, dom, &frames);
-	if (fd < 0)
+	pthread_mutex_lock(&f->lock);
+	if (ram_open(f, dom, &r)) {
+		pthread_mutex_unlock(&f->lock);
 		return NULL;
+	}
 	base = mmap(addr, pages * PAGE_SIZE, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
 			    (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)),
 		    -1, 0);
 	if (base == MAP_FAILED) {
 		base = NULL;
-	} else if (map_runs(fd, frames, base, prot, pages, arr, err) && !err) {
+	} else if (map_runs(f, dom, &r, base, prot, pages, arr, err) && !err) {
 		saved = errno;
-		munmap(base, pages * PAGE_SIZE);
+		unmap(f, base, pages * PAGE_SIZE);
 		errno = saved;
 		base = NULL;
 	}
 	saved = errno;
-	close(fd);
+	close(r.fd);
+	pthread_mutex_unlock(&f->lock);
 	errno = saved;
 	return base;
 }
@@ -136,7 +219,12 @@ void *xenforeignmemory_map(xenforeignmemory_handle *f, uint32_t dom, int prot, s
 
 int xenforeignmemory_unmap(xenforeignmemory_handle *f, void *addr, size_t pages)
 {
-	return munmap(addr, pages * PAGE_SIZE);
+	int rc;
+
+	pthread_mutex_lock(&f->lock);
+	rc = unmap(f, addr, pages * PAGE_SIZE);
+	pthread_mutex_unlock(&f->lock);
+	return rc;
 }
 
 /* The grant table's frames are the only resource a PV domain has here. */

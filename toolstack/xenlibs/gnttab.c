@@ -4,6 +4,7 @@
  * map itself is an mmap of the granter's memfd.
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,7 +13,8 @@
 
 #include "toolstack/xenlibs/xenlib.h"
 
-#define MAX_REFS 1024
+#define MAX_REFS   1024
+#define MAX_COPIES 256
 
 struct map {
 	struct map *next;
@@ -185,45 +187,97 @@ int xengnttab_unmap(xengnttab_handle *h, void *start, uint32_t count)
 	return m ? 0 : lib_ret(-EINVAL);
 }
 
+/* As many copies as one message to the broker, and its answer, have room for. */
+struct batch {
+	uint32_t n, in, out; /* segments; bytes to the broker and back, without the heads */
+	struct pvd_copy copies[MAX_COPIES];
+	xengnttab_grant_copy_segment_t *segs[MAX_COPIES];
+	char data[PVD_MAX_PAYLOAD];
+};
+
+static bool batch_full(const struct batch *b)
+{
+	const uint32_t n = b->n + 1;
+
+	return n > MAX_COPIES || n * sizeof(b->copies[0]) + b->in + PAGE_SIZE > PVD_MAX_PAYLOAD ||
+	       n * sizeof(int16_t) + b->out + PAGE_SIZE > PVD_MAX_PAYLOAD;
+}
+
+static void batch_add(struct batch *b, xengnttab_grant_copy_segment_t *s)
+{
+	const bool src = s->flags & GNTCOPY_source_gref, dst = s->flags & GNTCOPY_dest_gref;
+	struct pvd_copy *c = b->copies + b->n;
+
+	*c = (struct pvd_copy){.len = s->len, .src_is_ref = src, .dst_is_ref = dst};
+	if (src) {
+		c->src_ref = s->source.foreign.ref;
+		c->src_dom = s->source.foreign.domid;
+		c->src_off = s->source.foreign.offset;
+	} else {
+		b->in += s->len;
+	}
+	if (dst) {
+		c->dst_ref = s->dest.foreign.ref;
+		c->dst_dom = s->dest.foreign.domid;
+		c->dst_off = s->dest.foreign.offset;
+	} else {
+		b->out += s->len;
+	}
+	b->segs[b->n++] = s;
+}
+
+/* The round trip. 0, or a negative errno: no status was set. */
+static long batch_run(xengnttab_handle *h, struct batch *b)
+{
+	const uint32_t head = b->n * sizeof(b->copies[0]);
+	uint32_t at = head, back = b->n * sizeof(int16_t);
+	int16_t status;
+	long rc;
+
+	memcpy(b->data, b->copies, head);
+	for (uint32_t i = 0; i < b->n; i++) {
+		if (b->copies[i].src_is_ref)
+			continue;
+		memcpy(b->data + at, b->segs[i]->source.virt, b->segs[i]->len);
+		at += b->segs[i]->len;
+	}
+	rc = pvd_call(h->conn.sock, PVD_GRANT_COPY, (uint64_t[6]){b->n}, b->data, at, -1, b->data,
+		      back + b->out, NULL, NULL);
+	for (uint32_t i = 0; rc >= 0 && i < b->n; i++) {
+		memcpy(&status, b->data + i * sizeof(status), sizeof(status));
+		b->segs[i]->status = status;
+		if (b->copies[i].dst_is_ref)
+			continue;
+		if (!status)
+			memcpy(b->segs[i]->dest.virt, b->data + back, b->segs[i]->len);
+		back += b->segs[i]->len;
+	}
+	b->n = b->in = b->out = 0;
+	return rc;
+}
+
 int xengnttab_grant_copy(xengnttab_handle *h, uint32_t count, xengnttab_grant_copy_segment_t *segs)
 {
-	struct {
-		struct pvd_copy c;
-		char data[PAGE_SIZE];
-	} p;
+	struct batch *b = malloc(sizeof(*b));
+	long rc = 0;
 
-	for (uint32_t i = 0; i < count; i++) {
-		xengnttab_grant_copy_segment_t *s = segs + i;
-		const int src = !!(s->flags & GNTCOPY_source_gref);
-		const int dst = !!(s->flags & GNTCOPY_dest_gref);
-		uint64_t out[2];
-		long rc;
-
-		if (s->len > PAGE_SIZE || (!src && !dst)) {
-			s->status = GNTST_bad_copy_arg;
+	if (!b)
+		return lib_ret(-ENOMEM);
+	b->n = b->in = b->out = 0;
+	pthread_mutex_lock(&h->lock);
+	for (uint32_t i = 0; i < count && rc >= 0; i++) {
+		if (segs[i].len > PAGE_SIZE ||
+		    !(segs[i].flags & (GNTCOPY_source_gref | GNTCOPY_dest_gref))) {
+			segs[i].status = GNTST_bad_copy_arg;
 			continue;
 		}
-		p.c = (struct pvd_copy){.len = s->len, .src_is_ref = src, .dst_is_ref = dst};
-		if (src) {
-			p.c.src_ref = s->source.foreign.ref;
-			p.c.src_dom = s->source.foreign.domid;
-			p.c.src_off = s->source.foreign.offset;
-		} else {
-			memcpy(p.data, s->source.virt, s->len);
-		}
-		if (dst) {
-			p.c.dst_ref = s->dest.foreign.ref;
-			p.c.dst_dom = s->dest.foreign.domid;
-			p.c.dst_off = s->dest.foreign.offset;
-		}
-		pthread_mutex_lock(&h->lock);
-		rc = pvd_call(h->conn.sock, PVD_GRANT_COPY, NULL, &p,
-			      offsetof(typeof(p), data) + (src ? 0 : s->len), -1,
-			      dst ? NULL : s->dest.virt, dst ? 0 : s->len, out, NULL);
-		pthread_mutex_unlock(&h->lock);
-		if (rc < 0)
-			return lib_ret(rc);
-		s->status = (int16_t)out[0];
+		if (batch_full(b))
+			rc = batch_run(h, b);
+		batch_add(b, segs + i);
 	}
-	return 0;
+	if (rc >= 0 && b->n)
+		rc = batch_run(h, b);
+	pthread_mutex_unlock(&h->lock);
+	free(b);
+	return rc < 0 ? lib_ret(rc) : 0;
 }

@@ -36,7 +36,7 @@
 #define PV_HYPERCALL_CLOBBERS "rcx", "r11", "memory", "cc"
 
 #define PV_HYPERCALL0(NR)                                                                    \
-	({                                                                                   \
+	__extension__({                                                                      \
 		long ret_;                                                                   \
 		__asm__ volatile(PV_HYPERCALL_ENTRY                                          \
 				 : "=a"(ret_)                                                \
@@ -46,7 +46,7 @@
 	})
 
 #define PV_HYPERCALL5(NR, A1, A2, A3, A4, A5)                                              \
-	({                                                                                 \
+	__extension__({                                                                    \
 		long ret_;                                                                 \
 		unsigned long a1_ = (unsigned long)(A1), a2_ = (unsigned long)(A2);        \
 		unsigned long a3_ = (unsigned long)(A3);                                   \
@@ -61,7 +61,7 @@
 	})
 
 #define PV_HYPERCALL4(NR, A1, A2, A3, A4)                                                 \
-	({                                                                                \
+	__extension__({                                                                   \
 		long ret_;                                                                \
 		unsigned long a1_ = (unsigned long)(A1), a2_ = (unsigned long)(A2);       \
 		unsigned long a3_ = (unsigned long)(A3);                                  \
@@ -74,7 +74,7 @@
 	})
 
 #define PV_HYPERCALL3(NR, A1, A2, A3)                                               \
-	({                                                                          \
+	__extension__({                                                             \
 		long ret_;                                                          \
 		unsigned long a1_ = (unsigned long)(A1), a2_ = (unsigned long)(A2); \
 		unsigned long a3_ = (unsigned long)(A3);                            \
@@ -86,7 +86,7 @@
 	})
 
 #define PV_HYPERCALL2(NR, A1, A2)                                                   \
-	({                                                                          \
+	__extension__({                                                             \
 		long ret_;                                                          \
 		unsigned long a1_ = (unsigned long)(A1), a2_ = (unsigned long)(A2); \
 		__asm__ volatile(PV_HYPERCALL_ENTRY                                 \
@@ -97,7 +97,7 @@
 	})
 
 #define PV_HYPERCALL1(NR, A1)                                                         \
-	({                                                                            \
+	__extension__({                                                               \
 		long ret_;                                                            \
 		unsigned long a1_ = (unsigned long)(A1);                              \
 		__asm__ volatile(PV_HYPERCALL_ENTRY                                   \

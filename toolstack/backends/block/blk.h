@@ -31,6 +31,16 @@
 #define MAX_SEGS       256U  /* of an indirect request: one page of segments */
 #define MAX_GRANTS     4096U /* kept mapped: 16 MiB */
 
+/*
+ * Between two stores that a crash may separate. kill -9 leaves memory as the program's order has
+ * it, so only the compiler must keep that order. The unit test crashes at every one of these.
+ */
+#ifdef BLK_TEST_STEPS
+void STEP(void);
+#else
+#define STEP() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#endif
+
 /* request.c */
 
 struct blk_req {
@@ -84,7 +94,14 @@ int journal_recover(struct journal *j, uint32_t rsp_prod, uint16_t *redo);
 
 /* grants.c */
 
+/* Pages that were mapped together, and how many of them are still listed. */
+struct grant_block {
+	char *at;
+	uint32_t pages, kept;
+};
+
 struct grant {
+	struct grant_block *block;
 	uint32_t ref, users;
 	void *page;
 	struct grant *next;	     /* of the same hash */
@@ -93,8 +110,8 @@ struct grant {
 
 struct grants {
 	struct dev *d;
-	bool persistent; /* the frontend agreed: pages stay mapped */
-	uint32_t nr;
+	bool persistent;  /* the frontend agreed: pages stay mapped */
+	uint32_t nr, max; /* pages that are kept mapped */
 	struct grant *bucket[1024], *oldest, *newest;
 };
 

@@ -31,6 +31,13 @@ static void make_newest(struct grants *g, struct grant *e)
 	g->newest = e;
 }
 
+static void unmap_block(struct grants *g, struct grant_block *b)
+{
+	dev_unmap(g->d, b->at, b->pages);
+	g->nr -= b->pages;
+	free(b);
+}
+
 static void drop(struct grants *g, struct grant *e)
 {
 	struct grant **p = bucket(g, e->ref);
@@ -39,23 +46,22 @@ static void drop(struct grants *g, struct grant *e)
 		p = &(*p)->next;
 	*p = e->next;
 	age_out(g, e);
-	dev_unmap(g->d, e->page, 1);
+	if (!--e->block->kept)
+		unmap_block(g, e->block);
 	free(e);
-	g->nr--;
 }
 
-/* True if there is room for one more. */
-static bool make_room(struct grants *g)
+/* True if there is room for n more. */
+static bool make_room(struct grants *g, uint32_t n)
 {
-	struct grant *e = g->oldest;
+	struct grant *e, *newer;
 
-	if (g->nr < MAX_GRANTS)
-		return true;
-	while (e && e->users)
-		e = e->newer;
-	if (e)
-		drop(g, e);
-	return e;
+	for (e = g->oldest; e && g->nr + n > g->max; e = newer) {
+		newer = e->newer;
+		if (!e->users)
+			drop(g, e);
+	}
+	return g->nr + n <= g->max;
 }
 
 static struct grant *find(struct grants *g, uint32_t ref)
@@ -67,25 +73,53 @@ static struct grant *find(struct grants *g, uint32_t ref)
 	return e;
 }
 
-/* NULL: it cannot be kept, for lack of room, or because it is not granted for writing. */
-static struct grant *keep(struct grants *g, uint32_t ref)
+static bool add(struct grants *g, struct grant_block *b, uint32_t ref, void *page)
 {
-	struct grant *e = make_room(g) ? calloc(1, sizeof(*e)) : NULL;
-	struct grant **p = bucket(g, ref);
+	struct grant *e = calloc(1, sizeof(*e)), **p = bucket(g, ref);
 
 	if (!e)
-		return NULL;
+		return false;
 	e->ref = ref;
-	e->page = dev_map(g->d, &ref, 1, PROT_READ | PROT_WRITE);
-	if (!e->page) {
-		free(e);
-		return NULL;
-	}
+	e->page = page;
+	e->block = b;
 	e->next = *p;
 	*p = e;
 	make_newest(g, e);
-	g->nr++;
-	return e;
+	b->kept++;
+	return true;
+}
+
+/*
+ * Map these and keep them, or none: for lack of room, or because one of them is not granted for
+ * writing. One round trip for all; they are unmapped when all of them have been dropped.
+ */
+static void keep(struct grants *g, uint32_t *refs, uint32_t n)
+{
+	struct grant_block *b = n && make_room(g, n) ? calloc(1, sizeof(*b)) : NULL;
+
+	if (!b)
+		return;
+	b->at = dev_map(g->d, refs, n, PROT_READ | PROT_WRITE);
+	if (!b->at) {
+		free(b);
+		return;
+	}
+	b->pages = n;
+	g->nr += n;
+	for (uint32_t i = 0; i < n; i++)
+		add(g, b, refs[i], b->at + i * PAGE_SIZE);
+	if (!b->kept)
+		unmap_block(g, b);
+}
+
+static void keep_new(struct grants *g, const uint32_t *refs, uint32_t n)
+{
+	uint32_t new[MAX_SEGS], nr_new = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!find(g, refs[i]))
+			new[nr_new++] = refs[i];
+	keep(g, new, nr_new);
 }
 
 static int hold_one(struct grants *g, struct held *h, uint32_t ref, int prot)
@@ -93,14 +127,11 @@ static int hold_one(struct grants *g, struct held *h, uint32_t ref, int prot)
 	struct grant *e = find(g, ref);
 
 	if (e) {
+		e->users++;
 		age_out(g, e);
 		make_newest(g, e);
-	} else {
-		e = keep(g, ref);
 	}
 	h->grant[h->n] = e;
-	if (e)
-		e->users++;
 	h->page[h->n] = e ? e->page : dev_map(g->d, &ref, 1, prot);
 	if (!h->page[h->n])
 		return -1;
@@ -122,6 +153,7 @@ int grants_hold(struct grants *g, struct held *h, uint32_t *refs, uint32_t n, bo
 			h->page[h->n] = (char *)h->block + h->n * PAGE_SIZE;
 		return 0;
 	}
+	keep_new(g, refs, n);
 	while (h->n < n) {
 		if (hold_one(g, h, refs[h->n], prot)) {
 			grants_release(g, h);
@@ -149,6 +181,10 @@ void grants_release(struct grants *g, struct held *h)
 
 void grants_drop_all(struct grants *g)
 {
-	while (g->oldest)
-		drop(g, g->oldest);
+	struct grant *e, *newer;
+
+	for (e = g->oldest; e; e = newer) {
+		newer = e->newer;
+		drop(g, e);
+	}
 }

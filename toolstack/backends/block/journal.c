@@ -5,15 +5,11 @@
  * ring's rsp_prod passes it. So after any of these stores a successor can tell for each request
  * whether it is still to be taken from the ring, to be executed (again), or answered. The copies
  * are needed because answers overwrite requests in the ring.
- *
- * kill -9 leaves memory as the program's order has it: the compiler must keep it, no more.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "toolstack/backends/block/blk.h"
-
-#define in_order() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 void journal_begin(struct journal *j, uint32_t req_cons)
 {
@@ -28,24 +24,24 @@ void journal_take(struct journal *j, uint32_t nr, const blkif_request_t *req)
 
 	s->req = *req;
 	s->req_idx = j->req_cons;
-	in_order();
+	STEP();
 	s->state = SLOT_TAKEN;
-	in_order();
+	STEP();
 	j->req_cons++;
-	in_order();
+	STEP();
 }
 
 void journal_answer(struct journal *j, uint32_t nr, uint32_t rsp_idx)
 {
 	j->slot[nr].rsp_idx = rsp_idx;
-	in_order();
+	STEP();
 	j->slot[nr].state = SLOT_ANSWERED;
-	in_order();
+	STEP();
 }
 
 void journal_free(struct journal *j, uint32_t nr)
 {
-	in_order();
+	STEP(); /* not before its answer is published */
 	j->slot[nr].state = SLOT_FREE;
 }
 

@@ -113,6 +113,15 @@ static int blk_features(struct dev *d)
 	return write_properties(b);
 }
 
+/* The image may have become another size while there was no process. */
+static void tell_size_if_new(struct blk *b)
+{
+	if (!b->d->xs || dev_read_or(b->d, b->d->dir, "sectors", UINT64_MAX, 0) == b->image.sectors)
+		return;
+	announce_size(b);
+	dev_announce(b->d);
+}
+
 static int read_queue(struct dev *d, struct saved *s, uint32_t n)
 {
 	struct journal *j = s->j + n;
@@ -138,12 +147,15 @@ static int read_front(struct dev *d, struct saved *s)
 	    strcmp(protocol, "x86_64-abi"))
 		return dev_fail(d, "the frontend's protocol is %s: only x86_64-abi is served",
 				protocol);
-	s->nr_queues = dev_read_or(d, d->front, "multi-queue-num-queues", UINT32_MAX, 1);
-	s->order = dev_read_or(d, d->front, "ring-page-order", UINT32_MAX, 0);
-	s->persistent = dev_read_or(d, d->front, "feature-persistent", 1, 0);
-	if (!s->nr_queues || s->nr_queues > blk.max_queues || s->order > MAX_RING_ORDER)
-		return dev_fail(d, "the frontend wants %u queues of 2^%u pages: at most %u of 2^%u",
-				s->nr_queues, s->order, blk.max_queues, MAX_RING_ORDER);
+	if (!dev_read_optional(d, d->front, "multi-queue-num-queues", blk.max_queues, 1,
+			       &s->nr_queues) ||
+	    !dev_read_optional(d, d->front, "ring-page-order", MAX_RING_ORDER, 0, &s->order) ||
+	    !dev_read_optional(d, d->front, "feature-persistent", 1, 0, &s->persistent) ||
+	    !s->nr_queues)
+		return dev_fail(d,
+				"the frontend's number or size of rings is wrong: 1 to %u of "
+				"2^0 to 2^%u pages",
+				blk.max_queues, MAX_RING_ORDER);
 	for (uint32_t n = 0; n < s->nr_queues; n++)
 		if (read_queue(d, s, n))
 			return -1;
@@ -197,6 +209,7 @@ static int blk_connect(struct dev *d)
 	if (!d->resumed && read_front(d, s))
 		return -1;
 	b->grants.persistent = s->persistent;
+	b->grants.max = MAX_GRANTS;
 	for (b->nr_queues = 0; b->nr_queues < s->nr_queues;) {
 		const uint32_t n = b->nr_queues++;
 
@@ -205,8 +218,11 @@ static int blk_connect(struct dev *d)
 			return -1;
 		}
 	}
-	if (!d->resumed || d->xs)
-		write_properties(b);
+	if (d->resumed) {
+		tell_size_if_new(b);
+		return 0;
+	}
+	write_properties(b);
 	dev_log(d, "connected: %u ring(s) of %u requests%s, %s, %lu sectors%s", b->nr_queues,
 		b->queue[0].size, s->persistent ? ", persistent grants" : "",
 		b->image.path[0] ? b->image.path : "no medium", b->image.sectors,

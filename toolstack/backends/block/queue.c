@@ -26,6 +26,7 @@ static void answer(struct queue *q, uint32_t nr, uint64_t id, uint8_t operation,
 	r->id = id;
 	r->operation = operation;
 	r->status = status;
+	STEP();
 	q->rsp_prod++;
 	q->unpublished[q->nr_unpublished++] = nr;
 }
@@ -41,6 +42,7 @@ void queue_publish(struct queue *q)
 		q->free[q->nr_free] = q->unpublished[--q->nr_unpublished];
 		journal_free(q->j, q->free[q->nr_free++]);
 	}
+	STEP();
 	/* is the response that the frontend waits for among these? */
 	if (q->rsp_prod - __atomic_load_n(&q->ring->rsp_event, __ATOMIC_SEQ_CST) < n)
 		dev_notify(q->b->d, q->port);

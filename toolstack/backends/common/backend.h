@@ -77,6 +77,7 @@ struct dev {
 	char dir[96], front[96]; /* in xenstore: ours, the frontend's */
 
 	/* of common/ */
+	bool successor; /* another process served this device before */
 	uint32_t state; /* XenbusState, as last written */
 	bool online, gone;
 	struct xs_handle *xs; /* NULL: xenstored is dead; the data path goes on */
@@ -84,7 +85,7 @@ struct dev {
 	struct xenevtchn_handle *evtchn;
 	int epfd, state_fd;
 	struct state_head *head;
-	struct dev_fd xs_fd, evtchn_fd;
+	struct dev_fd xs_fd, evtchn_fd, pvd_fd;
 	uint32_t masked[DEV_MAX_PORTS], nr_masked;
 	uint64_t poll_ns, poll_max;
 };
@@ -108,6 +109,9 @@ bool dev_read(struct dev *d, const char *dir, const char *node, char *buf, size_
 bool dev_read_u64(struct dev *d, const char *dir, const char *node, uint64_t max, uint64_t *value);
 uint64_t dev_read_or(struct dev *d, const char *dir, const char *node, uint64_t max,
 		     uint64_t otherwise);
+/* False if it is there, but no number up to max. */
+bool dev_read_optional(struct dev *d, const char *dir, const char *node, uint64_t max,
+		       uint64_t otherwise, uint32_t *value);
 /* In our own directory. 0, or -1 (logged). */
 int dev_write(struct dev *d, const char *node, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

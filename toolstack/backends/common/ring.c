@@ -30,7 +30,7 @@ int dev_bind(struct dev *d, uint32_t guest_port)
 	int port = xenevtchn_bind_interdomain(d->evtchn, d->domid, guest_port);
 
 	/* our predecessor's end is closed when pvd has noticed that it is dead: soon */
-	for (int i = 0; port < 0 && i < BIND_TRIES; i++) {
+	for (int i = 0; port < 0 && d->successor && i < BIND_TRIES; i++) {
 		usleep(BIND_WAIT_US);
 		port = xenevtchn_bind_interdomain(d->evtchn, d->domid, guest_port);
 	}
@@ -94,6 +94,13 @@ static void evtchn_ready(struct dev *d, struct dev_fd *f, uint32_t events)
 	ring_event(d);
 }
 
+/* Without the broker there are no domains; this one's guest is dead by now. */
+static void pvd_gone(struct dev *d, struct dev_fd *f, uint32_t events)
+{
+	dev_log(d, "pvd is gone");
+	_exit(1);
+}
+
 int ring_open(struct dev *d)
 {
 	d->gnt = xengnttab_open(NULL, 0);
@@ -105,5 +112,6 @@ int ring_open(struct dev *d)
 	d->evtchn_fd = (struct dev_fd){xenevtchn_fd(d->evtchn), evtchn_ready};
 	if (fcntl(d->evtchn_fd.fd, F_SETFL, O_NONBLOCK))
 		return -1;
-	return dev_watch_fd(d, &d->evtchn_fd, EPOLLIN);
+	d->pvd_fd = (struct dev_fd){xengnttab_fd(d->gnt), pvd_gone};
+	return dev_watch_fd(d, &d->evtchn_fd, EPOLLIN) || dev_watch_fd(d, &d->pvd_fd, EPOLLRDHUP);
 }

@@ -22,8 +22,10 @@ struct state_head {
 /* Empty, or of another program's making: begin anew. */
 static int begin(struct dev *d, const struct stat *st, size_t size)
 {
-	if (st->st_size == (off_t)size && d->head->magic == STATE_MAGIC && d->head->size == size)
+	if (st->st_size == (off_t)size && d->head->magic == STATE_MAGIC && d->head->size == size) {
+		d->successor = true;
 		return 0;
+	}
 	memset(d->head, 0, size);
 	d->head->size = size;
 	d->head->magic = STATE_MAGIC;

@@ -79,6 +79,17 @@ uint64_t dev_read_or(struct dev *d, const char *dir, const char *node, uint64_t 
 	return dev_read_u64(d, dir, node, max, &value) ? value : otherwise;
 }
 
+bool dev_read_optional(struct dev *d, const char *dir, const char *node, uint64_t max,
+		       uint64_t otherwise, uint32_t *value)
+{
+	uint64_t v = otherwise;
+
+	if (!dev_read_u64(d, dir, node, max, &v) && errno != ENOENT)
+		return false;
+	*value = v;
+	return true;
+}
+
 int dev_write(struct dev *d, const char *node, const char *fmt, ...)
 {
 	char path[192], value[400];

@@ -6,15 +6,15 @@
 
 #include "toolstack/backends/net/net.h"
 
-/* Decimal, 1 to 65535, the whole word. */
+/* Decimal, 1 to 65535, the whole word; a leading 0 might mean octal to somebody. */
 static bool port(const char *s, uint16_t *out)
 {
 	unsigned v = 0, n;
 
-	for (n = 0; s[n] >= '0' && s[n] <= '9' && n < 6; n++)
+	for (n = 0; s[n] >= '0' && s[n] <= '9' && n < 5; n++)
 		v = v * 10 + s[n] - '0';
 	*out = v;
-	return n && !s[n] && v && v < 65536;
+	return n && !s[n] && s[0] != '0' && v < 65536;
 }
 
 /* "ADDR:PORT"; an empty address leaves *addr as it is. */

@@ -5,7 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if.h>
+#include <net/if.h>
+#include <net/if_arp.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <linux/virtio_net.h>
@@ -55,7 +56,7 @@ static int send_frame(struct wire *w, unsigned queue, struct frame *f)
 		if (f->gso_size)
 			h.hdr_len = start + (f->data[start + 12] >> 4) * 4;
 	}
-	if (writev(t->fds[queue % t->nr], iov, 2) < 0)
+	if (writev(t->fds[queue % t->used], iov, 2) < 0)
 		w->tx_dropped++; /* the device is down, or the host has no room for it */
 	return 0;
 }
@@ -113,7 +114,7 @@ static void arm(struct wire *w, bool room)
 	if (t->watching == room)
 		return;
 	t->watching = room;
-	for (unsigned i = 0; i < t->nr; i++)
+	for (unsigned i = 0; i < t->used; i++)
 		epoll_ctl(w->fd, EPOLL_CTL_MOD, t->fds[i], &ev);
 }
 
@@ -121,6 +122,7 @@ static int offload(struct wire *w, bool csum, bool tso4, bool tso6, unsigned que
 {
 	struct tap_wire *t = (struct tap_wire *)w;
 	unsigned long flags = csum ? TUN_F_CSUM : 0;
+	struct epoll_event ev = {.events = EPOLLIN};
 
 	if (csum)
 		flags |= (tso4 ? TUN_F_TSO4 : 0) | (tso6 ? TUN_F_TSO6 : 0);
@@ -130,6 +132,10 @@ static int offload(struct wire *w, bool csum, bool tso4, bool tso6, unsigned que
 
 		ioctl(t->fds[i], TUNSETQUEUE, &r); /* EINVAL: it is so already */
 	}
+	/* a queue that is detached would report an error for ever */
+	for (unsigned i = 0; i < t->nr; i++)
+		epoll_ctl(w->fd, i < t->used ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, t->fds[i], &ev);
+	t->watching = true;
 	return ioctl(t->fds[0], TUNSETOFFLOAD, flags) ? -errno : 0;
 }
 
@@ -210,6 +216,20 @@ static void explain(int rc, const char *what, const char *name, char *why, size_
 		snprintf(why, size, "%s %s: %s", what, name, strerror(-rc));
 }
 
+/*
+ * A device of our own making has the guest's address with a first byte that no guest has: the same
+ * after a crash, and so high that a bridge does not take it for its own if it has another.
+ */
+static int set_address(int s, const char *ifname, const uint8_t *mac)
+{
+	struct ifreq r = {.ifr_hwaddr.sa_family = ARPHRD_ETHER};
+
+	strncpy(r.ifr_name, ifname, IFNAMSIZ - 1);
+	memcpy(r.ifr_hwaddr.sa_data, mac, 6);
+	r.ifr_hwaddr.sa_data[0] = (char)0xfe;
+	return ioctl(s, SIOCSIFHWADDR, &r) ? -errno : 0;
+}
+
 /* Up, if it is not. */
 static int bring_up(int s, const char *ifname)
 {
@@ -245,33 +265,39 @@ static int join_bridge(int s, const char *ifname, const char *bridge)
 	return ioctl(s, SIOCBRADDIF, &r) ? -errno : 0;
 }
 
-static int set_up(const char *ifname, const char *bridge, char *why, size_t size)
+/* mac: NULL if the device was there before. */
+static int set_up(const char *ifname, const char *bridge, const uint8_t *mac, char *why,
+		  size_t size)
 {
 	const int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int rc = s < 0 ? -errno : 0;
 
+	if (!rc && mac)
+		rc = set_address(s, ifname, mac);
 	if (!rc && *bridge) {
 		rc = join_bridge(s, ifname, bridge);
+		if (rc)
+			explain(rc, "bridge", bridge, why, size);
 		if (rc == -ENODEV)
 			snprintf(why, size, "there is no bridge %s", bridge);
-		else if (rc)
-			explain(rc, "bridge", bridge, why, size);
 	}
-	if (!rc) {
+	if (!rc)
 		rc = bring_up(s, ifname);
-		if (rc)
-			explain(rc, "tap", ifname, why, size);
-	}
+	if (rc && !*why)
+		explain(rc, "tap", ifname, why, size);
 	if (s >= 0)
 		close(s);
 	return rc;
 }
 
-struct wire *tap_open(const char *ifname, const char *bridge, char *why, size_t size)
+struct wire *tap_open(const char *ifname, const char *bridge, const uint8_t *mac, char *why,
+		      size_t size)
 {
 	struct tap_wire *t = calloc(1, sizeof(*t));
+	const bool made = !if_nametoindex(ifname);
 	int rc;
 
+	*why = 0;
 	if (!t || strlen(ifname) >= IFNAMSIZ || strlen(bridge) >= IFNAMSIZ) {
 		snprintf(why, size, t ? "a device's name is too long" : "no memory");
 		free(t);
@@ -284,7 +310,7 @@ struct wire *tap_open(const char *ifname, const char *bridge, char *why, size_t 
 	t->used = t->nr;
 	if (rc)
 		explain(rc, "tap", ifname, why, size);
-	if (!rc && !set_up(ifname, bridge, why, size))
+	if (!rc && !set_up(ifname, bridge, made ? mac : NULL, why, size))
 		return &t->w;
 	close_wire(&t->w);
 	return NULL;

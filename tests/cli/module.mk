@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+# A program of the toolstack that tests/guests/run-pair starts.
+$(BIN)/test-foreign: tests/cli/foreign.c $(THIN_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -D__XEN_TOOLS__ -o $@ $< $(LIB)/libxenforeignmemory.so.1 -lxentoolcore \
+		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
+
+ALL += $(BIN)/test-foreign
