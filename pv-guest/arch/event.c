@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two-level event channels: a bit per port in evtchn_pending, a bit per word of ports in the
- * vCPU's evtchn_pending_sel, and one flag that says there is anything at all. The bits per port are
- * the domain's: of a word that its selector names, a vCPU takes only the ports that are its own.
+ * Handlers of event channels, on pavane/event.h. Pending bits are the domain's: of those that it
+ * sees, a vCPU takes only the ports that are its own.
  */
+#include <pavane/event.h>
 #include <pv/event.h>
 #include <pv/lib.h>
-
-#define WORD_BITS 64u
 
 static struct {
 	event_handler_t handler;
@@ -15,30 +13,25 @@ static struct {
 } bindings[EVENT_PORTS];
 
 /* Ports of each vCPU; the first has all that no other asked for. */
-static xen_ulong_t owned[MAX_VCPUS][EVENT_PORTS / WORD_BITS];
+static xen_ulong_t owned[MAX_VCPUS][PV_EVENT_WORDS];
 
 void (*event_upcall_exit)(struct trap_regs *regs);
 unsigned long event_upcalls;
 unsigned long event_counts[EVENT_PORTS];
 
-static inline void set_bit_atomic(unsigned int nr, xen_ulong_t *map)
+static void own_bit(unsigned int vcpu, unsigned int port, bool set)
 {
-	__atomic_fetch_or(&map[nr / WORD_BITS], 1ull << nr % WORD_BITS, __ATOMIC_SEQ_CST);
-}
+	xen_ulong_t *word = &owned[vcpu][port / PV_EVENT_BITS];
 
-static inline void clear_bit_atomic(unsigned int nr, xen_ulong_t *map)
-{
-	__atomic_fetch_and(&map[nr / WORD_BITS], ~(1ull << nr % WORD_BITS), __ATOMIC_SEQ_CST);
-}
-
-static inline bool get_bit(unsigned int nr, const xen_ulong_t *map)
-{
-	return READ_ONCE(map[nr / WORD_BITS]) >> nr % WORD_BITS & 1;
+	if (set)
+		__atomic_fetch_or(word, PV_EVENT_BIT(port), __ATOMIC_SEQ_CST);
+	else
+		__atomic_fetch_and(word, ~PV_EVENT_BIT(port), __ATOMIC_SEQ_CST);
 }
 
 void event_mask(unsigned int port)
 {
-	set_bit_atomic(port, pv_shared_info.evtchn_mask);
+	pv_event_mask(&pv_shared_info, port);
 }
 
 /* Like an interrupt controller's: an event that arrived while masked is raised now. */
@@ -46,18 +39,12 @@ void event_unmask(unsigned int port)
 {
 	struct evtchn_unmask other = {.port = port};
 	bool enabled = upcalls_save();
-	struct vcpu_info *here = vcpu_info_here();
 
-	if (port < EVENT_PORTS && !get_bit(port, owned[this_cpu->id])) {
+	if (port < EVENT_PORTS &&
+	    !(READ_ONCE(owned[this_cpu->id][port / PV_EVENT_BITS]) & PV_EVENT_BIT(port)))
 		HYPERVISOR_event_channel_op(EVTCHNOP_unmask, &other);
-		upcalls_restore(enabled);
-		return;
-	}
-	clear_bit_atomic(port, pv_shared_info.evtchn_mask);
-	if (event_is_pending(port)) {
-		set_bit_atomic(port / WORD_BITS, &here->evtchn_pending_sel);
-		WRITE_ONCE(here->evtchn_upcall_pending, 1);
-	}
+	else
+		pv_event_unmask(&pv_shared_info, vcpu_info_here(), port);
 	upcalls_restore(enabled);
 }
 
@@ -65,8 +52,8 @@ void event_unmask(unsigned int port)
 static long own(long port)
 {
 	if (port > 0 && port < EVENT_PORTS) {
-		clear_bit_atomic((unsigned int)port, owned[0]);
-		set_bit_atomic((unsigned int)port, owned[this_cpu->id]);
+		own_bit(0, (unsigned int)port, false);
+		own_bit(this_cpu->id, (unsigned int)port, true);
 	}
 	return port;
 }
@@ -75,23 +62,23 @@ static long own(long port)
 static void disown(unsigned int port)
 {
 	for (unsigned int i = 1; i < MAX_VCPUS; i++)
-		clear_bit_atomic(port, owned[i]);
-	set_bit_atomic(port, owned[0]);
+		own_bit(i, port, false);
+	own_bit(0, port, true);
 }
 
 bool event_is_pending(unsigned int port)
 {
-	return get_bit(port, pv_shared_info.evtchn_pending);
+	return pv_event_is_pending(&pv_shared_info, port);
 }
 
 bool event_is_masked(unsigned int port)
 {
-	return get_bit(port, pv_shared_info.evtchn_mask);
+	return READ_ONCE(pv_shared_info.evtchn_mask[port / PV_EVENT_BITS]) & PV_EVENT_BIT(port);
 }
 
 void event_clear(unsigned int port)
 {
-	clear_bit_atomic(port, pv_shared_info.evtchn_pending);
+	pv_event_clear(&pv_shared_info, port);
 }
 
 void event_bind(unsigned int port, event_handler_t handler, void *data)
@@ -107,20 +94,16 @@ void event_bind(unsigned int port, event_handler_t handler, void *data)
 
 long event_send(unsigned int port)
 {
-	struct evtchn_send arg = {.port = port};
-
-	return HYPERVISOR_event_channel_op(EVTCHNOP_send, &arg);
+	return pv_event_send(port);
 }
 
 long event_close(unsigned int port)
 {
-	struct evtchn_close arg = {.port = port};
-
 	if (port < EVENT_PORTS) {
 		event_bind(port, NULL, NULL);
 		disown(port);
 	}
-	return HYPERVISOR_event_channel_op(EVTCHNOP_close, &arg);
+	return pv_event_close(port);
 }
 
 long event_bind_virq(unsigned int virq)
@@ -141,10 +124,10 @@ long event_bind_ipi(void)
 
 long event_alloc_unbound(domid_t remote)
 {
-	struct evtchn_alloc_unbound arg = {.dom = DOMID_SELF, .remote_dom = remote};
-	long rc = HYPERVISOR_event_channel_op(EVTCHNOP_alloc_unbound, &arg);
+	evtchn_port_t port;
+	long rc = pv_event_alloc(remote, &port);
 
-	return rc ? rc : (long)arg.port;
+	return rc ? rc : (long)port;
 }
 
 domid_t own_domid(void)
@@ -160,9 +143,8 @@ domid_t own_domid(void)
 	return st.u.unbound.dom;
 }
 
-static void deliver(unsigned int port)
+static void deliver(evtchn_port_t port, void *unused)
 {
-	clear_bit_atomic(port, pv_shared_info.evtchn_pending);
 	if (port >= EVENT_PORTS)
 		return;
 	event_counts[port]++;
@@ -170,42 +152,24 @@ static void deliver(unsigned int port)
 		bindings[port].handler(port, bindings[port].data);
 }
 
-/* Ports that no handler can have are only cleared, by whichever vCPU sees them. */
-static xen_ulong_t mine(unsigned int word)
-{
-	return word < EVENT_PORTS / WORD_BITS ? READ_ONCE(owned[this_cpu->id][word]) : ~0ul;
-}
-
 void event_upcall(struct trap_regs *regs);
 void event_upcall(struct trap_regs *regs)
 {
-	struct vcpu_info *here = vcpu_info_here();
-
 	__atomic_fetch_add(&event_upcalls, 1, __ATOMIC_RELAXED);
-	do {
-		xen_ulong_t sel;
-
-		WRITE_ONCE(here->evtchn_upcall_pending, 0);
-		sel = __atomic_exchange_n(&here->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
-		for (; sel; sel &= sel - 1) {
-			unsigned int word = (unsigned int)__builtin_ctzl(sel);
-			xen_ulong_t bits;
-
-			/* Read again after each one: a handler may mask or clear another. */
-			while ((bits = READ_ONCE(pv_shared_info.evtchn_pending[word]) &
-				       ~READ_ONCE(pv_shared_info.evtchn_mask[word]) & mine(word)) !=
-			       0)
-				deliver(word * WORD_BITS + (unsigned int)__builtin_ctzl(bits));
-		}
-	} while (READ_ONCE(here->evtchn_upcall_pending));
+	pv_event_deliver(&pv_shared_info, vcpu_info_here(), owned[this_cpu->id], deliver, NULL);
 	if (event_upcall_exit)
 		event_upcall_exit(regs);
 }
 
+/* Ports that no handler can have are every vCPU's: whoever sees one clears it. */
 void event_init(void)
 {
-	for (unsigned int i = 0; i < EVENT_PORTS / WORD_BITS; i++) {
-		WRITE_ONCE(pv_shared_info.evtchn_mask[i], ~0ul);
-		owned[0][i] = ~0ul;
+	for (unsigned int i = 0; i < PV_EVENT_WORDS; i++) {
+		bool handled = i < EVENT_PORTS / PV_EVENT_BITS;
+
+		if (handled)
+			WRITE_ONCE(pv_shared_info.evtchn_mask[i], ~0ul);
+		for (unsigned int vcpu = 0; vcpu < (handled ? 1 : MAX_VCPUS); vcpu++)
+			owned[vcpu][i] = ~0ul;
 	}
 }

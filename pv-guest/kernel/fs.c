@@ -24,6 +24,11 @@ static struct disk *mounted;
 static unsigned int users; /* of the mounted disk */
 static struct node nodes[NODES];
 
+bool fs_available(void)
+{
+	return start_info->mod_start || READ_ONCE(mounted);
+}
+
 static struct ext4 *disk_use(void)
 {
 	bool enabled = lock(&fs_lock);

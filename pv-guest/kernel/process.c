@@ -3,6 +3,7 @@
  * Processes: how they begin, end, and are waited for. One lock guards the table and what parents
  * and children know of each other; what else a process has is its own thread's alone.
  */
+#include <pv/fs.h>
 #include <pv/process.h>
 #include "kernel.h"
 
@@ -261,7 +262,7 @@ const char *process_missing(void)
 {
 	if (!have_user_mode)
 		return "no guest user mode here";
-	return start_info->mod_start ? NULL : "no ramdisk";
+	return fs_available() ? NULL : "no ramdisk";
 }
 
 void process_init_vcpu(void)

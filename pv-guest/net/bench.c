@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The network's speed, against tests/bench/net-peer: round trips of small messages over UDP and
- * TCP, and bytes per second each way. A TCP connection begins with a line that says what the peer
- * is to do: "echo", "send N" or "take N".
+ * The network's speed, against bench-net (tests/bench/net.c): round trips of small messages over
+ * UDP and TCP, and bytes per second each way. A TCP connection begins with a line that says what
+ * the other end is to do: "echo", "send N" or "take N".
  */
 #include <pv/lib.h>
 #include <pv/time.h>

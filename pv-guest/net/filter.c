@@ -89,19 +89,32 @@ static void offer(struct xenbus_device *d, const struct program *p)
 		page_free(page);
 }
 
+/* A copy of the first interface's device: the device itself may go while we wait. */
+static bool find_device(struct xenbus_device *d)
+{
+	bool enabled = net_enter(), found;
+	const struct netfront *f = netfront_get(0);
+
+	found = f && f->device;
+	if (found)
+		*d = *f->device;
+	net_leave(enabled);
+	return found;
+}
+
 void net_filter(const char *name)
 {
-	struct netfront *f;
+	struct xenbus_device d;
 
-	if (!iface_wait() || (f = netfront_get(0)) == NULL || !f->device)
+	if (!iface_wait() || !find_device(&d))
 		return;
-	if (xenbus_backend_number(f->device, "feature-filter", 0) != 1) {
+	if (xenbus_backend_number(&d, "feature-filter", 0) != 1) {
 		printf("FAIL net filter %s: this backend takes none\n", name);
 		return;
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(programs); i++) {
 		if (!strcmp(programs[i].name, name)) {
-			offer(f->device, &programs[i]);
+			offer(&d, &programs[i]);
 			return;
 		}
 	}

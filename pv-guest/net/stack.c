@@ -144,10 +144,11 @@ static void keeper_thread(void *unused)
 {
 	lock(&net_lock);
 	for (;;) {
+		keeper_deadline = ~0ull;
 		if (nr_waiters)
-			thread_wait(&keeper, ~0ull, &net_lock);
+			thread_wait(&keeper, keeper_deadline, &net_lock);
 		else
-			serve(&keeper, ~0ull, &keeper_deadline);
+			serve(&keeper, keeper_deadline, &keeper_deadline);
 	}
 }
 

@@ -13,7 +13,7 @@ void net_command(int argc, char **argv);
 void dhcp_command(int argc, char **argv);
 void ping_command(int argc, char **argv);
 void tcp_command(int argc, char **argv);
-/* Against tests/bench/net-peer; so many megabytes each way. */
+/* Against bench-net (tests/bench/net.c); so many megabytes each way. */
 void net_bench(const char *host, const char *port, unsigned long megabytes);
 void net_filter(const char *name);
 

@@ -36,14 +36,18 @@ static int check_frame(void *ctx, struct frame *f)
 {
 	struct frame copy = *f;
 	uint16_t start, offset;
+	uint8_t fragment[ETH_HEADER + NET_MTU];
 
 	REQUIRE(f->len >= ETH_HEADER && f->len <= 65535);
 	REQUIRE(!f->gso_size || gso_sane(f));
 	flow_hash(f);
+	for (uint32_t at = 0, n; (n = fragment_next(f, &at, fragment));)
+		REQUIRE(n <= sizeof(fragment));
 	if (f->csum == CSUM_BLANK && !csum_prepare(&copy, &start, &offset)) {
 		REQUIRE(start + offset + 2U <= f->len);
 		REQUIRE(!csum_fill(&copy));
 	}
+	mss_replace(&copy, 16384);
 	return f->data[13] & 1 ? -1 : 0;
 }
 

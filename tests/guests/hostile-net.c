@@ -83,7 +83,7 @@ static bool wait_state(unsigned long a, unsigned long b)
 	unsigned long s;
 
 	while ((s = backend_state()) != a && s != b && time_ns() < deadline)
-		HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
+		nap(start_info->store_evtchn);
 	return s == a || s == b;
 }
 
@@ -220,7 +220,7 @@ static bool honest(void)
 	go();
 	while (!found && time_ns() < deadline) {
 		found = take_frames();
-		HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
+		nap(f->port);
 	}
 	return found && READ_ONCE(f->tx->rsp_prod) == f->tx_prod;
 }
@@ -497,7 +497,7 @@ static void settle(void)
 	uint64_t deadline = time_ns() + SEC / 50;
 
 	while (READ_ONCE(f->tx->rsp_prod) != f->tx_prod && time_ns() < deadline)
-		HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
+		nap(f->port);
 }
 
 static void others_work(const char *lie)

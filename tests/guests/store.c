@@ -7,6 +7,15 @@
 static struct xenstore_domain_interface *ring;
 static uint32_t next_id;
 
+void nap(evtchn_port_t port)
+{
+	struct sched_poll poll = {.nr_ports = 1, .timeout = time_ns() + MSEC};
+
+	set_xen_guest_handle(poll.ports, &port);
+	HYPERVISOR_sched_op(SCHEDOP_poll, &poll);
+	event_clear(port);
+}
+
 bool store_init(void)
 {
 	if (!is_initial_domain() && start_info->store_mfn)
@@ -27,7 +36,7 @@ static bool move(char *to, const char *from, size_t n)
 			if (time_ns() > deadline)
 				return false;
 			event_send(start_info->store_evtchn);
-			HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
+			nap(start_info->store_evtchn);
 			continue;
 		}
 		mb();

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 # What xen-run and linux-run share. Both give `die`, and `dir`, a directory of the run's own with
 # the files of a CD in $dir/iso and a menu in $dir/isolinux.cfg.
 for tool in bochs xorriso; do
 	command -v $tool >/dev/null || die "$tool is missing (make deps)"
 done
-bochs_pid=
+bochs_pid="" spent=0 bochs_hz=$(getconf CLK_TCK)
 
 # bochs_start IPS CPUS MIB CONFIG...: boots the CD; more lines of Bochs's own follow.
 bochs_start() {
@@ -45,6 +45,14 @@ CFG
 }
 
 bochs_running() { kill -0 "$bochs_pid" 2>/dev/null; }
+
+# bochs_spent: sets `spent`, the processor time in seconds that Bochs has had. It is what the
+# machine's own time costs, idle or not, however much else there is to do here.
+bochs_spent() {
+	local -a stat=()
+	read -r -a stat 2>/dev/null <"/proc/$bochs_pid/stat"
+	spent=$(((${stat[13]:-0} + ${stat[14]:-0}) / bochs_hz))
+}
 
 bochs_stop() {
 	[ -n "$bochs_pid" ] && kill -9 "$bochs_pid" 2>/dev/null

@@ -8,8 +8,13 @@ UNIT_mmu_SRCS    := $(addprefix $M/,copy.c frame.c validate.c mmu.c mmuext.c mem
 UNIT_cpuid_SRCS  := $M/cpuid.c
 UNIT_scan_SRCS   := $(addprefix toolstack/pvctl/,elf_image.c scan_insn.c scan_alt.c scan_sweep.c)
 UNIT_scan_LIBS   := -lZydis
+# The guest's driver in an ordinary process.
+UNIT_netfront_SRCS := pv-guest/kernel/netfront.c
+UNIT_netfront_FLAGS := -Ipv-guest/include -Ihypercalls/abi
 UNIT_netback_SRCS := $(addprefix toolstack/backends/net/,tx.c rx.c proto.c rate.c backlog.c)
 UNIT_netfilter_SRCS := $(addprefix toolstack/backends/net/,filter.c hostfwd.c)
+UNIT_netconfine_SRCS := toolstack/backends/net/confine.c
+UNIT_netconfine_LIBS := -lseccomp
 # A guest's headers, and code that calls without the compiler's knowledge.
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone
 
@@ -17,7 +22,7 @@ UNITS := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)
 
 $(UNIT_BINS): $(B)/tests/unit/test_%: tests/unit/test_%.c $(wildcard $M/*.[ch] tests/unit/*.h toolstack/pvctl/*.[ch] \
-	toolstack/backends/*/*.[ch] hypercalls/abi/pavane/*.h)
+	toolstack/backends/*/*.[ch] hypercalls/abi/pavane/*.h pv-guest/kernel/netfront.c pv-guest/include/pv/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(HOSTCFLAGS)) $(UNIT_$*_FLAGS) -o $@ $< $(UNIT_$*_SRCS) $(UNIT_$*_LIBS) \
 		-lcmocka -lpthread

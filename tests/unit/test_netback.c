@@ -555,6 +555,59 @@ static void test_flow_hash(void **state)
 	assert_int_equal(seen, 15); /* ports spread over all queues */
 }
 
+static void test_mss(void **state)
+{
+	uint8_t p[200];
+	struct frame f = {.data = p, .len = fake_packet(p, 4, 6, 12)};
+	uint8_t *tcp = p + 34;
+
+	tcp[12] = 0x80; /* 12 bytes of options, which were payload */
+	memcpy(tcp + 20, "\1\1\2\4\5\xb4\3\3\7\0\0\0", 12);
+	assert_int_equal(mss_replace(&f, 16384), 0); /* no SYN */
+	tcp[13] = 0x02;
+	assert_int_equal(mss_replace(&f, 16384), 1460);
+	assert_int_equal(mss_replace(&f, 1460), 16384);
+	assert_int_equal(f.csum, CSUM_BLANK);
+	tcp[23] = 0; /* an option of no length */
+	assert_int_equal(mss_replace(&f, 16384), 0);
+	memcpy(tcp + 20, "\1\1\1\1\1\1\1\1\1\1\2\4", 12); /* cut off by the header's end */
+	assert_int_equal(mss_replace(&f, 16384), 0);
+	memcpy(tcp + 20, "\3\3\7\5\xff\1\1\1\2\4\5\xb4", 12); /* an option that goes beyond it */
+	assert_int_equal(mss_replace(&f, 16384), 0);
+	tcp[12] = 0xf0; /* a header longer than the packet */
+	assert_int_equal(mss_replace(&f, 16384), 0);
+}
+
+/* Put together again by offset, as a receiver does, a packet is what it was. */
+static void test_fragments(void **state)
+{
+	static uint8_t p[70000], out[70000], one[2000];
+	struct frame f = {.data = p, .len = fake_packet(p, 4, 17, 60000)};
+	uint32_t at = 0, n, total = 0, more = 1;
+
+	while ((n = fragment_next(&f, &at, one))) {
+		const uint32_t off = ((one[20] << 8 | one[21]) & 0x1fff) * 8;
+		uint32_t s = 0;
+
+		assert_in_range(n, 35, ETH_HEADER + NET_MTU);
+		assert_int_equal(more, 1);
+		assert_int_equal(one[16] << 8 | one[17], n - ETH_HEADER);
+		for (int i = 14; i < 34; i += 2)
+			s += one[i] << 8 | one[i + 1];
+		assert_int_equal((s & 0xffff) + (s >> 16), 0xffff);
+		assert_int_equal(off, total);
+		memcpy(out + off, one + 34, n - 34);
+		total += n - 34;
+		more = one[20] >> 5 & 1;
+	}
+	assert_int_equal(more, 0);
+	assert_int_equal(total, f.len - 34);
+	assert_memory_equal(out, p + 34, total);
+	at = 0;
+	f.len -= 1; /* shorter than it says */
+	assert_int_equal(fragment_next(&f, &at, one), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -580,6 +633,8 @@ int main(void)
 		T(test_rx_bad_grant_and_lies),
 		T(test_backlog),
 		T(test_flow_hash),
+		T(test_mss),
+		T(test_fragments),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

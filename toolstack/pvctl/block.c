@@ -93,6 +93,25 @@ static char *either(char *s, const char *otherwise)
 	return s ? s : strdup(otherwise);
 }
 
+/*
+ * Where the frontend wrote it, by what it has agreed on with the backend; -1: not yet. Only the
+ * number of it: the text is the guest's, and this goes to a terminal.
+ */
+static char *front_number(uint32_t domid, uint32_t devid, const char *key)
+{
+	static const char *const forms[] = {"%s", "%s0", "queue-0/%s", "queue-0/%s0"};
+	char name[40], *s = NULL, *number;
+
+	for (unsigned i = 0; i < 4 && !s; i++) {
+		snprintf(name, sizeof(name), forms[i], key);
+		s = front_read(domid, "vbd", devid, name);
+	}
+	if (asprintf(&number, "%ld", s ? strtol(s, NULL, 10) : -1) < 0)
+		die("out of memory");
+	free(s);
+	return number;
+}
+
 static struct row row_of(uint32_t domid, uint32_t devid)
 {
 	struct row r = {
@@ -102,8 +121,8 @@ static struct row row_of(uint32_t domid, uint32_t devid)
 		.type = either(back_read(domid, "vbd", devid, "type"), "?"),
 		.kind = either(back_read(domid, "vbd", devid, "device-type"), "disk"),
 		.state = either(back_read(domid, "vbd", devid, "state"), "0"),
-		.port = either(front_read(domid, "vbd", devid, "event-channel"), "-1"),
-		.ring = either(front_read(domid, "vbd", devid, "ring-ref"), "-1"),
+		.port = front_number(domid, devid, "event-channel"),
+		.ring = front_number(domid, devid, "ring-ref"),
 	};
 	const char *folder = strcmp(r.type, "qdisk") ? "vbd" : "qdisk";
 
@@ -233,13 +252,21 @@ int cmd_block_resize(int argc, char **argv)
 	return 0;
 }
 
+/* An image that another writes to is refused only when it is opened: the drive is empty then. */
+static void empty_drive(uint32_t domid, const char *vdev)
+{
+	char line[96];
+
+	snprintf(line, sizeof(line), "vdev=%.50s,devtype=cdrom", vdev);
+	attach_line(domid, line);
+}
+
 /* Another medium is another device under the same name. */
 static int change_medium(uint32_t domid, const char *word, const char *file)
 {
-	char *vdev, *kind, *line;
+	char *vdev, *kind, *line, *spec;
 	const uint32_t devid = the_disk(domid, word, &vdev);
 	struct device d;
-	char *spec;
 	int rc;
 
 	kind = back_read(domid, "vbd", devid, "device-type");
@@ -254,9 +281,11 @@ static int change_medium(uint32_t domid, const char *word, const char *file)
 	if (!rc) {
 		forget_disk(domid, vdev);
 		rc = attach(domid, &d);
+		if (rc)
+			empty_drive(domid, vdev);
+		else
+			remember(domid, "vbd", spec);
 	}
-	if (!rc)
-		remember(domid, "vbd", spec);
 	device_free(&d);
 	free(spec);
 	free(line);

@@ -335,8 +335,10 @@ void domain_remove(uint32_t domid)
 	if (vm && *vm)
 		xs_rm(xsh, XBT_NULL, vm);
 	free(vm);
-	devices_forget(domid);
+	devices_forget();
 	snprintf(path, sizeof(path), "/local/domain/%u", domid);
+	xs_rm(xsh, XBT_NULL, path);
+	snprintf(path, sizeof(path), "/local/domain/0/device-model/%u", domid); /* QEMU's own */
 	xs_rm(xsh, XBT_NULL, path);
 	xs_release_domain(xsh, domid);
 }

@@ -87,8 +87,8 @@ int device_wait(uint32_t domid, const struct device *d);
 int devices_add(uint32_t domid, const struct device_list *l);
 /* Ask for an orderly end, and remove it; `force`: remove it whatever the guest does. */
 int device_remove(uint32_t domid, const char *type, uint32_t devid, bool force);
-/* The backends' nodes of a domain that is no more. */
-void devices_forget(uint32_t domid);
+/* The backends' nodes of all domains that are no more. */
+void devices_forget(void);
 bool device_exists(uint32_t domid, const char *type, uint32_t devid);
 /* A node of a device that is in the store, front or back; malloc or NULL. */
 char *front_read(uint32_t domid, const char *type, uint32_t devid, const char *key);

@@ -88,25 +88,38 @@ static void print(const char *key, char *value, bool json)
 	free(value);
 }
 
+/* The guest's own text goes to no terminal: only the number in it. -1: none yet. */
+static long front_number(uint32_t domid, uint32_t devid, const char *key)
+{
+	char queue[40], *s = front_read(domid, "vif", devid, key);
+	long n;
+
+	snprintf(queue, sizeof(queue), "queue-0/%s", key);
+	if (!s)
+		s = front_read(domid, "vif", devid, queue);
+	n = s ? strtol(s, NULL, 10) : -1;
+	free(s);
+	return n;
+}
+
 static void row(uint32_t domid, uint32_t devid, bool json, bool first)
 {
 	char *mac = back_read(domid, "vif", devid, "mac"),
 	     *state = back_read(domid, "vif", devid, "state"),
-	     *mode = back_read(domid, "vif", devid, "mode"),
-	     *port = front_read(domid, "vif", devid, "event-channel-tx"),
-	     *tx = front_read(domid, "vif", devid, "tx-ring-ref"),
-	     *rx = front_read(domid, "vif", devid, "rx-ring-ref");
+	     *mode = back_read(domid, "vif", devid, "mode");
+	long port = front_number(domid, devid, "event-channel-tx");
 
-	if (!port)
-		port = front_read(domid, "vif", devid, "event-channel");
+	if (port < 0)
+		port = front_number(domid, devid, "event-channel");
 	if (json)
 		printf("%s\n  {\"devid\": %u, \"state\": %lu", first ? "" : ",", devid,
 		       state ? strtoul(state, NULL, 10) : 0);
 	else
-		printf("%-3u %-2d %-17s %-6u %-5s %-6s %-6s %5s/%-11s "
+		printf("%-3u %-2d %-17s %-6u %-5s %-6s %-6ld %5ld/%-11ld "
 		       "/local/domain/0/backend/vif/%u/%u\n",
 		       devid, 0, mac ? mac : "?", devid, state ? state : "?", mode ? mode : "?",
-		       port ? port : "-1", tx ? tx : "-1", rx ? rx : "-1", domid, devid);
+		       port, front_number(domid, devid, "tx-ring-ref"),
+		       front_number(domid, devid, "rx-ring-ref"), domid, devid);
 	print("mac", mac, json);
 	print("mode", mode, json);
 	print("hostfwd", back_read(domid, "vif", devid, "hostfwd"), json);
@@ -115,9 +128,6 @@ static void row(uint32_t domid, uint32_t devid, bool json, bool first)
 	if (json)
 		putchar('}');
 	free(state);
-	free(port);
-	free(tx);
-	free(rx);
 }
 
 int cmd_network_list(int argc, char **argv)

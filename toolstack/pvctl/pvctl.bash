@@ -1,26 +1,60 @@
 # SPDX-License-Identifier: MIT
 # bash completion for pvctl
+_pvctl_domains() {
+	pvctl list 2>/dev/null | awk 'NR > 2 { print $1 }'
+}
+# block-*, cd-*, network-*: a domain, then one of its devices or what is to become one
+_pvctl_device() {
+	local cmd=$1 cur=$2 domain=${COMP_WORDS[2]}
+	if [ "$COMP_CWORD" = 2 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_pvctl_domains) --help" -- "$cur")
+		return
+	fi
+	case $cmd:$COMP_CWORD in
+	block-attach:*) mapfile -t COMPREPLY < <(compgen -f -W "format= vdev=xvd access=ro devtype=cdrom" -- "$cur") ;;
+	network-attach:*) mapfile -t COMPREPLY < <(compgen -W "mode= mac= bridge= hostfwd=tcp: rate=" -- "$cur") ;;
+	block-list:* | network-list:*) mapfile -t COMPREPLY < <(compgen -W "--json" -- "$cur") ;;
+	network-detach:3)
+		mapfile -t COMPREPLY < <(compgen -W "$(pvctl network-list "$domain" 2>/dev/null |
+			awk 'NR > 1 { print $1 }') --force" -- "$cur")
+		;;
+	*:3)
+		mapfile -t COMPREPLY < <(compgen -W "$(pvctl block-list "$domain" 2>/dev/null |
+			awk 'NR > 1 { print $3 }')" -- "$cur")
+		;;
+	cd-insert:4) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	*) mapfile -t COMPREPLY < <(compgen -W "--force --shrink" -- "$cur") ;;
+	esac
+}
 _pvctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]}
 	if [ "$COMP_CWORD" = 1 ]; then
 		mapfile -t COMPREPLY < <(compgen -W "create list console info shutdown reboot destroy pause
-			unpause vcpu-list domid domname uptime dmesg bench exec scan --help" -- "$cur")
+			unpause vcpu-list domid domname uptime dmesg bench exec scan block-attach block-detach
+			block-list block-resize cd-insert cd-eject network-attach network-detach
+			network-list --help" -- "$cur")
 		return
 	fi
 	case $cmd in
 	create)
 		case ${COMP_WORDS[COMP_CWORD - 1]} in
 		--memory | --vcpus | --name | --cmdline) return ;;
+		--net)
+			mapfile -t COMPREPLY < <(compgen -W "mode=slirp mode=tap mode=bridge mac= bridge=
+				hostfwd=tcp: rate= vifname= mtu=" -- "$cur")
+			return
+			;;
 		--provider)
 			mapfile -t COMPREPLY < <(compgen -W "auto process vtx" -- "$cur")
 			return
 			;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -f -W "--kernel --ramdisk --cmdline --memory --vcpus
-			--name --provider --console --paused --wait --help" -- "$cur")
+			--name --provider --disk --net --dry-run --console --paused --wait --help" -- "$cur")
 		;;
+	block-* | cd-* | network-*) _pvctl_device "$cmd" "$cur" ;;
 	console | info | shutdown | reboot | destroy | pause | unpause | vcpu-list | domid | list)
-		mapfile -t COMPREPLY < <(compgen -W "$(pvctl list 2>/dev/null | awk 'NR > 2 { print $1 }')" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$(_pvctl_domains) --read-only --log --json" -- "$cur")
 		;;
 	scan)
 		case ${COMP_WORDS[COMP_CWORD - 1]} in

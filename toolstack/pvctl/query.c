@@ -146,6 +146,20 @@ static void domain_stats(uint32_t domid)
 		field("crash", st.why);
 }
 
+/* Where its frame buffer is shown. */
+static void vnc_info(uint32_t domid)
+{
+	char *port = store_read("/local/domain/%u/console/vnc-port", domid),
+	     *address = store_read("/local/domain/%u/console/vnc-listen", domid), text[80];
+
+	if (port && address) {
+		snprintf(text, sizeof(text), "%.60s:%.8s", address, port);
+		field("vnc", text);
+	}
+	free(port);
+	free(address);
+}
+
 static void domain_info(uint32_t domid)
 {
 	xc_domaininfo_t d;
@@ -160,6 +174,7 @@ static void domain_info(uint32_t domid)
 	number("memory_mib", d.tot_pages >> 8);
 	number("vcpus", d.nr_online_vcpus);
 	domain_stats(domid);
+	vnc_info(domid);
 	free(name);
 }
 

@@ -228,7 +228,7 @@ static int understand(const struct key *keys, unsigned index, struct device *d, 
 	const char *mode, *bridge = key_value(keys, "bridge"), *rate_text = key_value(keys, "rate"),
 			  *ifname = key_value(keys, "vifname"), *fwd = key_value(keys, "hostfwd");
 	unsigned long devid = index, mtu = 0, rate = 0;
-	struct mac m;
+	struct mac m = {{0}};
 	char mac[18];
 
 	mode = mode_of(keys);

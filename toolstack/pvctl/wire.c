@@ -387,36 +387,64 @@ static bool close_orderly(const char *back, int64_t limit)
 	return done;
 }
 
+/* As a person calls it: disk xvda, vif 0. */
+static void call_it(char name[64], uint32_t domid, const char *type, uint32_t devid)
+{
+	char *dev = back_read(domid, type, devid, "dev");
+
+	if (dev)
+		snprintf(name, 64, "disk %.50s", dev);
+	else
+		snprintf(name, 64, "%s %u", type, devid);
+	free(dev);
+}
+
 int device_remove(uint32_t domid, const char *type, uint32_t devid, bool force)
 {
-	char back[PATH_SIZE];
+	char back[PATH_SIZE], name[64];
 
 	if (!find_back(domid, type, devid, back))
 		return complain("domain %u has no %s %u", domid, type, devid);
-	if (!close_orderly(back, force ? 0 : now_ms() + CLOSE_MS) && !force)
+	if (!close_orderly(back, force ? 0 : now_ms() + CLOSE_MS) && !force) {
+		call_it(name, domid, type, devid);
 		return complain(
-			"domain %u does not let go of %s %u within %d s; --force takes it away",
-			domid, type, devid, CLOSE_MS / 1000);
+			"domain %u does not let go of %s within %d s; --force takes it away", domid,
+			name, CLOSE_MS / 1000);
+	}
 	remove_nodes(domid, type, devid);
 	return 0;
 }
 
-void devices_forget(uint32_t domid)
+static void forget_backends(const char *kind, const char *domid)
 {
-	unsigned n = 0;
-	char **kinds = xs_directory(xsh, XBT_NULL, "/local/domain/0/backend", &n), path[PATH_SIZE];
+	char path[PATH_SIZE];
 	xs_transaction_t t;
 
-	for (unsigned i = 0; i < n; i++)
-		do {
-			t = xs_transaction_start(xsh);
-			if (t == XBT_NULL)
-				break;
-			snprintf(path, sizeof(path), "/local/domain/0/backend/%.40s/%u", kinds[i],
-				 domid);
-			tidy(t, path, 1);
-		} while (!xs_transaction_end(xsh, t, false) && errno == EAGAIN);
+	do {
+		t = xs_transaction_start(xsh);
+		if (t == XBT_NULL)
+			return;
+		snprintf(path, sizeof(path), "/local/domain/0/backend/%.40s/%.20s", kind, domid);
+		tidy(t, path, 1);
+	} while (!xs_transaction_end(xsh, t, false) && errno == EAGAIN);
+}
+
+/* Those of domains that ended otherwise, by xl, go as well: xl knows nothing of them. */
+void devices_forget(void)
+{
+	unsigned n = 0, ids;
+	char **kinds = xs_directory(xsh, XBT_NULL, "/local/domain/0/backend", &n), path[PATH_SIZE];
+	xc_domaininfo_t info;
+
+	for (unsigned i = 0; i < n; i++) {
+		char **domid;
+
+		snprintf(path, sizeof(path), "/local/domain/0/backend/%.40s", kinds[i]);
+		domid = xs_directory(xsh, XBT_NULL, path, &ids);
+		for (unsigned k = 0; domid && k < ids; k++)
+			if (!domain_alive(strtoul(domid[k], NULL, 10), &info))
+				forget_backends(kinds[i], domid[k]);
+		free(domid);
+	}
 	free(kinds);
-	snprintf(path, sizeof(path), "/local/domain/0/device-model/%u", domid); /* QEMU's own */
-	xs_rm(xsh, XBT_NULL, path);
 }

@@ -18,6 +18,7 @@
 #include "toolstack/pvd/pvd.h"
 
 #define MAX_BACKENDS 1024 /* of one domain */
+#define GRACE_MS     5000 /* for QEMU to write what it holds of an image */
 
 struct backend {
 	struct backend *next;
@@ -147,22 +148,45 @@ int backend_domain(pid_t pid)
 	return domid;
 }
 
-static void end(struct backend *b)
+static void end(struct backend *b, int signal)
 {
 	if (b->child.pid)
-		syscall(SYS_pidfd_send_signal, b->child.pidfd, SIGKILL, NULL, 0);
+		syscall(SYS_pidfd_send_signal, b->child.pidfd, signal, NULL, 0);
 }
 
-void backends_of_domain(uint16_t domid)
+/* How many of a domain's are left; each gets the signal, QEMU another one. */
+static unsigned end_all(uint16_t domid, int signal, int signal_qemu)
 {
+	unsigned left = 0;
+
 	pthread_mutex_lock(&lock);
 	for (struct backend *b = backends; b; b = b->next)
 		if (b->domid == domid) {
 			b->gone = true;
-			end(b);
+			end(b, b->kind == PVD_BACKEND_QEMU ? signal_qemu : signal);
+			left += b->child.pid != 0;
 		}
 	pthread_mutex_unlock(&lock);
-	main_kick();
+	if (signal)
+		main_kick();
+	return left;
+}
+
+/*
+ * Ours answer a request when it is done, so nothing is lost with them. QEMU holds a qcow2's tables
+ * and is asked to end, with some time for that. None is left when this returns: the images are
+ * whoever's is next. Not for the main thread, which is the one that sees them end.
+ */
+void backends_of_domain(uint16_t domid)
+{
+	unsigned left = end_all(domid, SIGKILL, SIGTERM);
+
+	for (int ms = 0; left && ms < GRACE_MS; ms++) {
+		usleep(1000);
+		left = end_all(domid, 0, 0);
+	}
+	if (left)
+		end_all(domid, SIGKILL, SIGKILL);
 }
 
 /* Its work is done; another's, by the same number, begins with nothing. */
@@ -223,10 +247,11 @@ void backend_tick(void)
 	pthread_mutex_unlock(&lock);
 }
 
+/* What is left of QEMU after the main thread's patience is killed by the kernel, with pvd's end. */
 void backend_kill_all(void)
 {
 	pthread_mutex_lock(&lock);
 	for (struct backend *b = backends; b; b = b->next)
-		end(b);
+		end(b, b->kind == PVD_BACKEND_QEMU ? SIGTERM : SIGKILL);
 	pthread_mutex_unlock(&lock);
 }

@@ -97,7 +97,7 @@ static long grant_copy(struct packet *p, struct answer *a)
 	const struct pvd_copy *cp = (const void *)p->data;
 	const uint64_t n = p->q.arg[0];
 	int16_t *status = (void *)a->data;
-	uint8_t *in, *out, between[PAGE_SIZE];
+	uint8_t *in, *out, between[PAGE_SIZE] = {0};
 
 	if (!copies_fit(p, n))
 		return -EINVAL;

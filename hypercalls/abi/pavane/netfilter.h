@@ -14,7 +14,8 @@
  *     looked at); and then filter-gen, a number that is not 0 and that it did not use before
  *  3. waits until filter-status in the backend's directory begins with that number: then come
  *     " ok", or " refused: " and why. It may take the grants back now: the program was copied.
- * A program that was refused leaves the earlier one in force. A filter ends with the connection.
+ * A program that was refused leaves the earlier one in force. A filter ends with the connection: a
+ * frontend that connects anew offers its program again, or removes filter-gen before.
  */
 #ifndef PAVANE_NETFILTER_H
 #define PAVANE_NETFILTER_H

@@ -9,6 +9,8 @@
 
 struct node;
 
+/* Whether there is a ramdisk or a mounted disk at all. */
+bool fs_available(void);
 /* A file of either. It keeps the disk mounted until fs_close(). -errno in *error if NULL. */
 struct node *fs_open(const char *path, long *error);
 void fs_close(struct node *n);

@@ -7,6 +7,22 @@
 
 #include "toolstack/backends/common/backend.h"
 
+#define WINDOW_NS 60000000000UL
+#define MAX_LINES 100 /* in a window: a guest can make mistakes faster than anybody reads */
+
+static bool too_many(void)
+{
+	static uint64_t start;
+	static unsigned lines;
+	const uint64_t now = dev_now();
+
+	if (!start || now - start > WINDOW_NS) {
+		start = now;
+		lines = 0;
+	}
+	return lines++ >= MAX_LINES;
+}
+
 static void say(struct dev *d, const char *text)
 {
 	char line[400];
@@ -19,6 +35,8 @@ static void say(struct dev *d, const char *text)
 		if (line[i] < ' ' || line[i] > '~')
 			line[i] = '?'; /* what the guest named must not look like a line of ours */
 	line[n] = '\n';		       /* over the NUL: write() needs none */
+	if (too_many())
+		return;
 	if (write(2, line, n + 1) < 0)
 		return; /* nobody listens */
 }

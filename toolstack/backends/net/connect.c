@@ -8,8 +8,6 @@
 
 #include "toolstack/backends/net/device.h"
 
-#define QUIET_NS 10000000000UL
-
 int net_features(struct dev *d)
 {
 	static const struct {
@@ -255,10 +253,8 @@ static void say_counts(struct net *n)
 		r.errors += q->rx.stats.errors;
 		full += q->backlog.dropped;
 	}
-	/* only if there is something to tell, and not as often as the guest likes */
-	if (!(t.errors | t.spoofed | r.dropped | r.errors | full) || now_ns() < n->quiet_until)
+	if (!(t.errors | t.spoofed | r.dropped | r.errors | full))
 		return;
-	n->quiet_until = now_ns() + QUIET_NS;
 	dev_log(n->d,
 		"disconnected: sent %lu (%lu malformed, %lu with another's address), received %lu "
 		"(%lu filtered, %lu not acceptable, %lu for no room, %lu errors)",

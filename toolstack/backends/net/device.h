@@ -60,7 +60,6 @@ struct net {
 	bool mac_control;
 	struct bucket bucket;
 	struct filter filter;
-	uint64_t quiet_until; /* nothing more of the counts in the log */
 	unsigned nr_queues;
 	struct queue queues[NET_MAX_QUEUES];
 	struct dev_fd wire_fd, timer_fd; /* the timer: for the bucket */

@@ -104,7 +104,6 @@ void net_filter_changed(struct dev *d)
 	if (!n->nr_queues || !dev_read_u64(d, d->front, "filter-gen", UINT32_MAX, &gen) ||
 	    gen == s->filter_gen)
 		return;
-	s->filter_gen = gen;
 	why = copy_program(d, s->filters[next], &s->filter_len[next]);
 	if (!why) {
 		rc = attach(n, s->filters[next], s->filter_len[next]);
@@ -113,6 +112,7 @@ void net_filter_changed(struct dev *d)
 	if (!why)
 		__atomic_store_n(&s->filter, next, __ATOMIC_RELEASE);
 	answer(d, gen, why);
+	s->filter_gen = gen; /* a successor would not answer it any more */
 }
 
 void net_filter_restore(struct net *n)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pvnet: one network device of one domain, between its rings and the wire. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,14 +165,18 @@ static void timer_ready(struct dev *d, struct dev_fd *f, uint32_t events)
 		return; /* set anew meanwhile */
 }
 
+/* "00:16:3e:xx:xx:xx", nothing before or behind it. */
 static bool parse_mac(const char *s, uint8_t *mac)
 {
-	int used = 0;
+	for (int i = 0; i < 6; i++, s += 3) {
+		const char pair[3] = {s[0], s[0] ? s[1] : 0, 0};
 
-	return strlen(s) == 17 &&
-	       sscanf(s, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", mac, mac + 1, mac + 2, mac + 3,
-		      mac + 4, mac + 5, &used) == 6 &&
-	       used == 17;
+		if (!isxdigit((unsigned char)pair[0]) || !isxdigit((unsigned char)pair[1]) ||
+		    s[2] != (i < 5 ? ':' : 0))
+			return false;
+		mac[i] = strtoul(pair, NULL, 16);
+	}
+	return true;
 }
 
 static struct wire *open_wire(struct dev *d, const char *mode, char *why, size_t size)

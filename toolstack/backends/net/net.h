@@ -31,6 +31,7 @@
 #define NET_MIN_MSS    48U			      /* what Linux takes for the least, too */
 #define NET_MAX_QUEUES 4U
 #define ETH_HEADER     14U
+#define NET_MTU	       1500U /* of a guest's interface, unless the toolstack says otherwise */
 
 /* What is known of a frame's TCP or UDP checksum. */
 enum csum {
@@ -70,6 +71,18 @@ int csum_prepare(struct frame *f, uint16_t *start, uint16_t *offset);
 
 /* Is it a frame that can be cut into segments as gso_type and gso_size say? */
 bool gso_sane(const struct frame *f);
+
+/*
+ * If it is an IPv4 TCP SYN that says how large a segment its sender takes, make it say `mss`, blank
+ * its checksum, and return what it said. 0: it is none.
+ */
+uint16_t mss_replace(struct frame *f, uint16_t mss);
+
+/*
+ * The next fragment, of at most NET_MTU bytes, of an IPv4 packet: `at` bytes of its payload have
+ * been taken. Its length is returned, and *at moved on; 0: there is no more, or it is no IPv4.
+ */
+uint32_t fragment_next(const struct frame *f, uint32_t *at, uint8_t *to);
 
 /* The same for both directions of one TCP or UDP flow. */
 uint32_t flow_hash(const struct frame *f);

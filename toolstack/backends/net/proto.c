@@ -169,6 +169,77 @@ bool gso_sane(const struct frame *f)
 	return hlen >= TCP_HEADER && hlen <= h.l4_len;
 }
 
+static void put16(uint8_t *p, uint16_t v)
+{
+	p[0] = v >> 8;
+	p[1] = v;
+}
+
+#define TCP_SYN	      0x02
+#define TCPOPT_EOL    0
+#define TCPOPT_NOP    1
+#define TCPOPT_MAXSEG 2
+
+uint16_t mss_replace(struct frame *f, uint16_t mss)
+{
+	struct headers h;
+	uint32_t at, end;
+	uint16_t was;
+
+	if (headers_parse(f->data, f->len, &h) || h.version != 4 || h.proto != IPPROTO_TCP ||
+	    !(f->data[h.l4 + 13] & TCP_SYN))
+		return 0;
+	end = (f->data[h.l4 + 12] >> 4) * 4;
+	if (end > h.l4_len)
+		return 0;
+	for (at = h.l4 + TCP_HEADER, end += h.l4; at + 4 <= end; at += f->data[at + 1]) {
+		while (f->data[at] == TCPOPT_NOP && at + 4 < end)
+			at++;
+		if (f->data[at] == TCPOPT_EOL || at + 4 > end || f->data[at + 1] < 2)
+			break;
+		if (f->data[at] != TCPOPT_MAXSEG || f->data[at + 1] != 4)
+			continue;
+		was = be16(f->data + at + 2);
+		put16(f->data + at + 2, mss);
+		f->csum = CSUM_BLANK;
+		return was;
+	}
+	return 0;
+}
+
+#define IP_MORE 0x2000
+
+uint32_t fragment_next(const struct frame *f, uint32_t *at, uint8_t *to)
+{
+	const uint8_t *ip = f->data + ETH_HEADER;
+	uint32_t hlen, total, n, room;
+	uint16_t off, c;
+
+	if (f->len < ETH_HEADER + 20 || be16(f->data + 12) != ETH_IPV4)
+		return 0;
+	hlen = (ip[0] & 15) * 4;
+	total = be16(ip + 2);
+	if (hlen < 20 || total < hlen || total > f->len - ETH_HEADER || *at >= total - hlen)
+		return 0;
+	room = (NET_MTU - hlen) & ~7U;
+	n = total - hlen - *at;
+	off = be16(ip + 6); /* it may be a fragment itself */
+	if (n > room) {
+		n = room;
+		off |= IP_MORE;
+	}
+	memcpy(to, f->data, ETH_HEADER + hlen);
+	memcpy(to + ETH_HEADER + hlen, ip + hlen + *at, n);
+	to += ETH_HEADER;
+	put16(to + 2, hlen + n);
+	put16(to + 6, off + *at / 8);
+	put16(to + 10, 0);
+	c = ~fold(sum(to, hlen, 0));
+	memcpy(to + 10, &c, 2);
+	*at += n;
+	return ETH_HEADER + hlen + n;
+}
+
 uint32_t flow_hash(const struct frame *f)
 {
 	struct headers h;

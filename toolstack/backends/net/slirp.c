@@ -4,7 +4,11 @@
  * 10.0.2.0/24 and fec0::/64; the host is 10.0.2.2, a name server 10.0.2.3, DHCP gives 10.0.2.15.
  *
  * libslirp takes TCP segments and IP packets of up to 64 KiB: what the guest has not segmented
- * goes to it whole. It verifies checksums, so blank ones are filled in here.
+ * goes to it whole. It verifies checksums, so blank ones are filled in here. It cuts what it sends
+ * to the size that the guest's SYN asks for: for a guest that takes long segments
+ * (feature-gso-tcpv4) the SYN is made to ask for more, and what comes is marked as so many segments
+ * of the guest's size. Other packets that are longer than the guest's interface allows are
+ * fragmented here.
  */
 #include <poll.h>
 #include <slirp/libslirp.h>
@@ -21,6 +25,10 @@
 #define MAX_TIMERS 4
 #define MAX_SLEEP  1000 /* ms */
 
+/* Several of them fit into the window of 64 KiB that libslirp knows, so both ends keep busy. */
+#define LARGE_MSS   16384
+#define DEFAULT_MSS (NET_MTU - 40)
+
 struct timer {
 	bool used;
 	SlirpTimerId id;
@@ -32,6 +40,8 @@ struct slirp_wire {
 	struct wire w; /* first */
 	Slirp *slirp;
 	int timerfd;
+	bool large;   /* the guest takes segments of LARGE_MSS bytes */
+	uint16_t mss; /* what it said itself that it takes */
 	struct timer timers[MAX_TIMERS];
 	unsigned nr_fds;
 	struct pollfd fds[MAX_FDS];
@@ -39,14 +49,45 @@ struct slirp_wire {
 	uint32_t watched[MAX_FDS], wanted[MAX_FDS];
 };
 
+/* A TCP segment for a guest that can take it whole, as if it came from many. */
+static bool merge(struct slirp_wire *s, struct frame *f)
+{
+	uint16_t start, offset;
+
+	f->gso_size = s->mss;
+	f->gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
+	f->csum = CSUM_BLANK;
+	return s->large && gso_sane(f) && !csum_prepare(f, &start, &offset);
+}
+
+static void deliver_fragments(struct slirp_wire *s, const struct frame *whole)
+{
+	uint32_t at = 0, n;
+
+	for (;;) {
+		struct frame f = {.data = s->w.room(s->w.ctx, -1, ETH_HEADER + NET_MTU)};
+
+		n = f.data ? fragment_next(whole, &at, f.data) : 0;
+		if (!n)
+			return;
+		f.len = n;
+		s->w.deliver(s->w.ctx, -1, &f);
+	}
+}
+
 static ssize_t send_packet(const void *buf, size_t len, void *opaque)
 {
 	struct slirp_wire *s = opaque;
-	struct frame f = {.len = len, .csum = CSUM_VALID};
+	struct frame f = {.data = (uint8_t *)buf, .len = len, .csum = CSUM_VALID};
+	uint8_t *to;
 
-	f.data = len <= NET_MAX_FRAME ? s->w.room(s->w.ctx, -1, len) : NULL;
-	if (f.data) {
-		memcpy(f.data, buf, len);
+	if (len > ETH_HEADER + NET_MTU && !merge(s, &f)) {
+		deliver_fragments(s, &f);
+		return len;
+	}
+	to = s->w.room(s->w.ctx, -1, len);
+	if (to) {
+		f.data = memcpy(to, buf, len);
 		s->w.deliver(s->w.ctx, -1, &f);
 	}
 	return len;
@@ -230,9 +271,22 @@ static int send_frame(struct wire *w, unsigned queue, struct frame *f)
 {
 	struct slirp_wire *s = (struct slirp_wire *)w;
 
+	const uint16_t mss = s->large ? mss_replace(f, LARGE_MSS) : 0;
+
+	if (mss >= NET_MIN_MSS && mss < s->mss)
+		s->mss = mss;
 	if (f->csum == CSUM_BLANK && csum_fill(f))
 		return -1;
 	slirp_input(s->slirp, f->data, f->len);
+	return 0;
+}
+
+static int offload(struct wire *w, bool csum, bool tso4, bool tso6, unsigned queues)
+{
+	struct slirp_wire *s = (struct slirp_wire *)w;
+
+	s->large = tso4;
+	s->mss = DEFAULT_MSS;
 	return 0;
 }
 
@@ -253,12 +307,18 @@ static const struct wire_ops ops = {
 	.send = send_frame,
 	.turn = turn,
 	.arm = arm,
+	.offload = offload,
 	.close = close_wire,
 };
 
 static Slirp *new_slirp(struct slirp_wire *s)
 {
-	SlirpConfig c = {.version = 4, .in_enabled = true, .in6_enabled = true, .vprefix_len = 64};
+	SlirpConfig c = {.version = 4,
+			 .in_enabled = true,
+			 .in6_enabled = true,
+			 .vprefix_len = 64,
+			 .if_mtu = LARGE_MSS + 40,
+			 .if_mru = LARGE_MSS + 40};
 
 	inet_pton(AF_INET, "10.0.2.0", &c.vnetwork);
 	inet_pton(AF_INET, "255.255.255.0", &c.vnetmask);

@@ -56,7 +56,7 @@ static int send_frame(struct wire *w, unsigned queue, struct frame *f)
 		if (f->gso_size)
 			h.hdr_len = start + (f->data[start + 12] >> 4) * 4;
 	}
-	if (writev(t->fds[queue % t->nr], iov, 2) < 0)
+	if (writev(t->fds[queue % t->used], iov, 2) < 0)
 		w->tx_dropped++; /* the device is down, or the host has no room for it */
 	return 0;
 }
@@ -114,7 +114,7 @@ static void arm(struct wire *w, bool room)
 	if (t->watching == room)
 		return;
 	t->watching = room;
-	for (unsigned i = 0; i < t->nr; i++)
+	for (unsigned i = 0; i < t->used; i++)
 		epoll_ctl(w->fd, EPOLL_CTL_MOD, t->fds[i], &ev);
 }
 
@@ -122,6 +122,7 @@ static int offload(struct wire *w, bool csum, bool tso4, bool tso6, unsigned que
 {
 	struct tap_wire *t = (struct tap_wire *)w;
 	unsigned long flags = csum ? TUN_F_CSUM : 0;
+	struct epoll_event ev = {.events = EPOLLIN};
 
 	if (csum)
 		flags |= (tso4 ? TUN_F_TSO4 : 0) | (tso6 ? TUN_F_TSO6 : 0);
@@ -131,6 +132,10 @@ static int offload(struct wire *w, bool csum, bool tso4, bool tso6, unsigned que
 
 		ioctl(t->fds[i], TUNSETQUEUE, &r); /* EINVAL: it is so already */
 	}
+	/* a queue that is detached would report an error for ever */
+	for (unsigned i = 0; i < t->nr; i++)
+		epoll_ctl(w->fd, i < t->used ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, t->fds[i], &ev);
+	t->watching = true;
 	return ioctl(t->fds[0], TUNSETOFFLOAD, flags) ? -errno : 0;
 }
 

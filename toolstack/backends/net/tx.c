@@ -258,9 +258,10 @@ static bool push(struct txq *q)
 
 int tx_run(struct txq *q, uint64_t now, bool *notify)
 {
-	struct batch b = {0};
+	struct batch b;
 	unsigned avail, slot = 0;
 
+	b.nr_frames = b.nr_slots = b.nr_segs = b.used = 0; /* and not all of it: it is large */
 	q->seen = req_prod(q);
 	avail = q->seen - q->ring.req_cons;
 	q->throttled = 0;

@@ -194,8 +194,10 @@ static int add_vnc(struct args *a)
 		return 0;
 	}
 	number = display(address);
-	if (number < 0)
+	if (number < 0) {
+		free(address);
 		return -1;
+	}
 	snprintf(text, sizeof(text), "%s:%ld", address, number);
 	add(a, "-vnc");
 	add(a, text);
@@ -269,42 +271,33 @@ static int usage(int status)
 	return status;
 }
 
-int main(int argc, char **argv)
+/* *fd: of the state, or -1. False: wrong usage. */
+static bool parse(int argc, char **argv, int *fd)
 {
-	const char *env = getenv("PAVANE_QEMU"), *qemu = env && *env ? env : QEMU;
-	char rundir[112], text[200];
-	uint32_t fd = 0, devid;
-	struct args a = {0};
+	uint32_t n, devid;
 	const int at = argc == 5 ? 3 : 1;
-	bool again;
 
-	if (argc == 2 && !strcmp(argv[1], "--help"))
-		return usage(0);
-	if ((argc != 3 && argc != 5) || (argc == 5 && strcmp(argv[1], "--state")) ||
-	    (argc == 5 && !number(argv[2], &fd)) || !number(argv[at], &domid) ||
-	    !number(argv[at + 1], &devid))
-		return usage(2);
-	open_store(rundir, sizeof(rundir) - 16);
-	if (!xs) {
-		say("the store in %s does not answer: %s", rundir, strerror(errno));
-		return 1;
+	*fd = -1;
+	if (argc != 3 && argc != 5)
+		return false;
+	if (argc == 5) {
+		if (strcmp(argv[1], "--state") || !number(argv[2], &n))
+			return false;
+		*fd = n;
 	}
-	again = argc == 5 && second(fd);
-	if (again)
-		for_each(leave_orphan, NULL);
-	if (access(qemu, X_OK)) {
-		snprintf(text, sizeof(text), "no %s: install the package " PACKAGE, qemu);
-		say("%s", text);
-		/* nothing is left to be served once the toolstack has taken them away */
-		return for_each(write_error, text) ? 1 : 0;
-	}
+	return number(argv[at], &domid) && number(argv[at + 1], &devid);
+}
+
+/* Becomes QEMU. The exit status of a launcher that could not. */
+static int launch(const char *qemu)
+{
+	static struct args a;
+
 	if (command_line(&a, qemu)) {
 		for_each(write_error, "no VNC port is free; see pvd.log");
 		return 1;
 	}
 	xs_close(xs);
-	if (argc == 5)
-		close(fd);
 	if (sandbox()) {
 		say("no sandbox: %s", strerror(errno));
 		return 1;
@@ -312,4 +305,32 @@ int main(int argc, char **argv)
 	execv(qemu, a.at);
 	say("cannot run %s: %s", qemu, strerror(errno));
 	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	const char *env = getenv("PAVANE_QEMU"), *qemu = env && *env ? env : QEMU;
+	char rundir[112], text[200];
+	int fd;
+
+	if (argc == 2 && !strcmp(argv[1], "--help"))
+		return usage(0);
+	if (!parse(argc, argv, &fd))
+		return usage(2);
+	open_store(rundir, sizeof(rundir) - 16);
+	if (!xs) {
+		say("the store in %s does not answer: %s", rundir, strerror(errno));
+		return 1;
+	}
+	if (fd >= 0 && second(fd))
+		for_each(leave_orphan, NULL);
+	if (fd >= 0)
+		close(fd);
+	if (access(qemu, X_OK)) {
+		snprintf(text, sizeof(text), "no %s: install the package " PACKAGE, qemu);
+		say("%s", text);
+		/* nothing is left to be served once the toolstack has taken them away */
+		return for_each(write_error, text) ? 1 : 0;
+	}
+	return launch(qemu);
 }
