@@ -15,6 +15,8 @@ UNIT_netback_SRCS := $(addprefix toolstack/backends/net/,tx.c rx.c proto.c rate.
 UNIT_netfilter_SRCS := $(addprefix toolstack/backends/net/,filter.c hostfwd.c)
 UNIT_netconfine_SRCS := toolstack/backends/net/confine.c
 UNIT_netconfine_LIBS := -lseccomp
+UNIT_sandbox_SRCS := toolstack/backends/common/sandbox.c
+UNIT_sandbox_LIBS := -lseccomp
 # A guest's headers, and code that calls without the compiler's knowledge.
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone
 

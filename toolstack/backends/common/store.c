@@ -307,8 +307,6 @@ static int store_connect(struct dev *d)
 
 int store_open(struct dev *d)
 {
-	char path[112];
-
 	snprintf(d->dir, sizeof(d->dir), "/local/domain/0/backend/%s/%u/%u", d->be->class, d->domid,
 		 d->devid);
 	snprintf(d->front, sizeof(d->front), "/local/domain/%u/device/%s/%u", d->domid,
@@ -321,19 +319,28 @@ int store_open(struct dev *d)
 		return -1;
 	d->state = dev_read_or(d, d->dir, "state", 8, XenbusStateUnknown);
 	d->online = dev_read_or(d, d->dir, "online", 1, 0);
-	snprintf(path, sizeof(path), "%s/state", d->front);
+	return 0;
+}
+
+static int watch(struct dev *d, const char *path)
+{
+	if (xs_watch(d->xs, path, ""))
+		return 0;
+	dev_log(d, "cannot watch xenstore: %s", strerror(errno));
+	return -1;
+}
+
+int store_watch(struct dev *d)
+{
+	char state[128], node[128];
+
+	if (!d->xs)
+		return 0;
+	snprintf(state, sizeof(state), "%s/state", d->front);
+	snprintf(node, sizeof(node), "%s/%s", d->front, d->be->front_node ? d->be->front_node : "");
 	/* the library starts its reading thread here, outside of the sandbox */
-	if (!xs_watch(d->xs, path, "front") || !xs_watch(d->xs, d->dir, "own")) {
-		dev_log(d, "cannot watch xenstore: %s", strerror(errno));
+	if (watch(d, state) || watch(d, d->dir) || (d->be->front_node && watch(d, node)))
 		return -1;
-	}
-	if (d->be->front_node) {
-		snprintf(path, sizeof(path), "%s/%s", d->front, d->be->front_node);
-		if (!xs_watch(d->xs, path, "front")) {
-			dev_log(d, "cannot watch xenstore: %s", strerror(errno));
-			return -1;
-		}
-	}
 	d->xs_fd = (struct dev_fd){xs_fileno(d->xs), xs_ready};
 	return dev_watch_fd(d, &d->xs_fd, EPOLLIN);
 }
