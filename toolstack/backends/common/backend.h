@@ -153,6 +153,10 @@ void ring_unmask(struct dev *d);
 int state_open(struct dev *d, int fd);
 void state_connected(struct dev *d, bool connected);
 bool state_was_connected(const struct dev *d);
+/* Which device this is the memory of: one that has its number later is another. 0: of none. */
+uint64_t state_instance(const struct dev *d);
+/* Forget what is there; it is that device's from now on. */
+void state_begin(struct dev *d, uint64_t instance);
 /* A root's process keeps none of root's rights; for this thread and those that it starts. */
 int privileges_drop(struct dev *d);
 int sandbox_enter(struct dev *d);
