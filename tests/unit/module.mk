@@ -17,6 +17,7 @@ UNIT_slirp_SRCS := $(addprefix toolstack/backends/net/,slirp.c host.c hostfwd.c 
 UNIT_slirp_LIBS := -lslirp -lseccomp
 UNIT_netconfine_SRCS := toolstack/backends/net/confine.c
 UNIT_netconfine_LIBS := -lseccomp
+UNIT_backend_store_SRCS := toolstack/backends/common/store.c
 UNIT_sandbox_SRCS := toolstack/backends/common/sandbox.c
 UNIT_sandbox_LIBS := -lseccomp
 # A guest's headers, and code that calls without the compiler's knowledge.

@@ -267,26 +267,32 @@ static void own_changed(struct dev *d, const char *path)
 		d->be->changed(d, node);
 }
 
-static void front_changed(struct dev *d, const char *path)
+static bool is_front_node(const struct dev *d, const char *path)
 {
 	const size_t n = strlen(d->front);
 
-	if (d->be->front_node && d->connected && !strncmp(path, d->front, n) && path[n] == '/' &&
-	    !strcmp(path + n + 1, d->be->front_node))
-		d->be->front_changed(d);
+	return d->be->front_node && !strncmp(path, d->front, n) && path[n] == '/' &&
+	       !strcmp(path + n + 1, d->be->front_node);
 }
 
 void store_event(struct dev *d)
 {
+	bool front = false;
 	char **watch;
 
+	/*
+	 * The guest can write its nodes faster than one of them is looked at, and the library keeps
+	 * every event: all are taken first, and the node's last value is what counts.
+	 */
 	while (d->xs && (watch = xs_check_watch(d->xs))) {
 		own_changed(d, watch[XS_WATCH_PATH]);
-		front_changed(d, watch[XS_WATCH_PATH]);
+		front |= is_front_node(d, watch[XS_WATCH_PATH]);
 		free(watch);
 	}
 	if (errno != EAGAIN)
 		store_lost(d);
+	if (front && d->connected)
+		d->be->front_changed(d);
 	store_step(d);
 }
 
