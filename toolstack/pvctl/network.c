@@ -6,6 +6,22 @@
 
 #include "toolstack/pvctl/devcmd.h"
 
+static bool mac_taken(uint32_t domid, const char *mac)
+{
+	uint32_t *devid;
+	const unsigned n = device_numbers(domid, "vif", &devid);
+	bool taken = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		char *other = back_read(domid, "vif", devid[i], "mac");
+
+		taken |= other && !strcasecmp(mac, other);
+		free(other);
+	}
+	free(devid);
+	return taken;
+}
+
 static unsigned first_free(uint32_t domid)
 {
 	unsigned n = 0;
@@ -32,7 +48,11 @@ int cmd_network_attach(int argc, char **argv)
 	free(line);
 	if (rc)
 		return 1;
-	rc = attach(domid, &d);
+	if (mac_taken(domid, node_value(&d.front, "mac")))
+		rc = complain("%s: domain %u has an interface with this mac= already", d.name,
+			      domid);
+	else
+		rc = attach(domid, &d);
 	if (!rc)
 		remember(domid, "vif", spec);
 	device_free(&d);
