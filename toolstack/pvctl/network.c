@@ -36,8 +36,8 @@ int cmd_network_attach(int argc, char **argv)
 	struct args a = args_parse(
 		argc, argv, 1, 32, "",
 		"network-attach DOMAIN [KEY=VALUE...]\nGive a running domain a network interface. Keys "
-		"are those of vif = [...]:\nmac, mode (slirp, tap, bridge), hostfwd, bridge, vifname, "
-		"rate, mtu, ip, devid.\n\n"
+		"are those of vif = [...]:\nmac, mode (slirp, tap, bridge), host, hostfwd, bridge, "
+		"vifname, rate, mtu, ip, devid.\n\n"
 		"Example: pvctl network-attach demo hostfwd=tcp:127.0.0.1:2222-:22");
 	const uint32_t domid = the_guest(a.at[0]);
 	char *line = joined(a.at + 1, a.n - 1), *spec;

@@ -67,7 +67,7 @@ int backend_main(int argc, char **argv, const struct backend *be)
 		d->hopeless = true;
 	}
 	loop_measure(d);
-	if (sandbox_enter(d))
+	if (privileges_drop(d) || store_watch(d) || sandbox_enter(d))
 		return 1;
 	if (!d->failed && state_was_connected(d))
 		store_resume(d);
