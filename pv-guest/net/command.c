@@ -46,11 +46,25 @@ static void print_interface(const struct netfront *f, const struct netif *n)
 	print_counters(f);
 }
 
+/* Right after the start the first one's address is on its way. */
+static bool on_its_way(void)
+{
+	bool enabled = net_enter(), up;
+	struct netfront *f = netfront_get(0);
+
+	up = f && f->up && !f->broken;
+	net_leave(enabled);
+	return up;
+}
+
 static void print_all(void)
 {
-	bool enabled = net_enter();
+	bool enabled;
 	struct netfront *f;
 
+	if (on_its_way())
+		iface_wait();
+	enabled = net_enter();
 	if (!netfront_get(0))
 		printf("no interface\n");
 	else

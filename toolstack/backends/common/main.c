@@ -13,7 +13,7 @@ static void usage(FILE *to, const struct backend *be)
 {
 	fprintf(to,
 		"usage: %s [--state FD] DOMID DEVID\n%s\n"
-		"pvd starts it. --state: a memfd that outlives this process, for the next one\n"
+		"pvd starts it. --state: a memfd that outlives this process, for the next one.\n"
 		"$PAVANE_RUNDIR says which pvd and xenstored it belongs to.\n",
 		be->name, be->help);
 }
