@@ -42,7 +42,7 @@ static bool parse_range(struct disk *d, char **argv, int argc, uint64_t *offset,
 static void result(const char *what, const char *name, long rc)
 {
 	if (rc)
-		printf("FAIL disk %s %s: error %ld\n", what, name, -rc);
+		printf("FAIL disk %s %s: error %ld: %s\n", what, name, -rc, error_words(-rc));
 	else
 		printf("disk %s %s: done\n", what, name);
 }
@@ -51,6 +51,8 @@ static void list(void)
 {
 	struct disk_info i;
 
+	if (!disk_get_info(0, &i))
+		printf("no disk\n");
 	for (unsigned int n = 0; disk_get_info(n, &i); n++)
 		printf("%-6s %12lu bytes %s%s sector %u, at most %u bytes, %u queue%s of %u, "
 		       "indirect %u%s%s%s\n",
@@ -310,6 +312,8 @@ void disk_command(int argc, char **argv)
 	rc = d ? commands[i].run(d, argc - 2, argv + 2) : -XEN_ENODEV;
 	if (rc)
 		result(argv[1], argv[2], rc);
+	if (rc == -XEN_EINVAL)
+		printf("usage: disk %s %s\n", commands[i].name, commands[i].usage);
 	if (d && commands[i].changes)
 		bcache_forget(d);
 	if (d)

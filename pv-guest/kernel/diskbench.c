@@ -97,7 +97,8 @@ static void sequential(struct disk *d, enum disk_op op, uint64_t bytes, uint64_t
 static void report(const char *name, const char *test, const struct result *r)
 {
 	if (r->rc)
-		printf("FAIL disk bench %s: %s: error %ld\n", name, test, -r->rc);
+		printf("FAIL disk bench %s: %s: error %ld: %s\n", name, test, -r->rc,
+		       error_words(-r->rc));
 	else
 		printf("disk bench %s: %-9s %8lu IOPS %6lu MB/s\n", name, test,
 		       r->requests * SEC / r->ns, r->bytes * 1000 / r->ns);

@@ -121,7 +121,7 @@ long fs_read(const struct node *n, uint64_t offset, void *buf, size_t size)
 
 static void failed(const char *what, const char *name, long rc)
 {
-	printf("FAIL %s %s: error %ld\n", what, name, -rc);
+	printf("FAIL %s %s: error %ld: %s\n", what, name, -rc, error_words(-rc));
 }
 
 void fs_mount(const char *name, bool noload)
@@ -192,8 +192,10 @@ void fs_list(const char *path)
 
 	if (!path)
 		ramdisk_list();
-	if (!on && !path)
+	if (!on && !path) {
+		printf("no disk is mounted\n");
 		return;
+	}
 	if (on)
 		rc = ext4_open(on, path ? path : "/", &f);
 	if (!rc)

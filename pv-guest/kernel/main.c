@@ -70,9 +70,9 @@ int guest_main(void)
 	}
 	power_init();
 	netfront_init();
+	xenbus_wait(DEVICES_PATIENCE); /* the first command finds what is there */
 	rest = option("cmd=");
 	if (rest) {
-		xenbus_wait(DEVICES_PATIENCE);
 		strlcpy(line, rest, sizeof(line));
 		shell_command(line);
 	}

@@ -77,7 +77,7 @@ static void cmd_uptime(int argc, char **argv)
 static void report(long rc)
 {
 	if (rc < 0)
-		printf("error %ld\n", -rc);
+		printf("error %ld: %s\n", -rc, error_words(-rc));
 }
 
 static void cmd_xenstore(int argc, char **argv)
@@ -238,12 +238,16 @@ static void cmd_umount(int argc, char **argv)
 
 static void cmd_cat(int argc, char **argv)
 {
+	if (argc < 2)
+		printf("usage: cat FILE...\n");
 	for (int i = 1; i < argc; i++)
 		fs_cat(argv[i]);
 }
 
 static void cmd_sum(int argc, char **argv)
 {
+	if (argc < 2)
+		printf("usage: sum FILE...\n");
 	for (int i = 1; i < argc; i++)
 		fs_sum(argv[i]);
 }

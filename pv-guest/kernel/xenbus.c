@@ -16,8 +16,9 @@
 
 static struct xenbus_driver *drivers;
 static struct xenbus_device *devices;
-static const char waiter; /* whose watches these are */
-static bool settled;	  /* nothing is under way */
+static const char waiter;	/* whose watches these are */
+static unsigned int registered; /* drivers */
+static unsigned int settled;	/* for how many drivers nothing is under way; 0: something is */
 
 /* ---- nodes ---- */
 
@@ -354,7 +355,7 @@ void xenbus_wait(uint64_t patience)
 {
 	uint64_t deadline = time_ns() + patience;
 
-	while (xenstore_available() && !READ_ONCE(settled) && time_ns() < deadline)
+	while (xenstore_available() && READ_ONCE(settled) != registered && time_ns() < deadline)
 		thread_sleep(MSEC);
 }
 
@@ -362,6 +363,7 @@ static void xenbus_thread(void *unused)
 {
 	for (;;) {
 		struct watch *w = xenstore_wait_watch(&waiter);
+		unsigned int known = __atomic_load_n(&registered, __ATOMIC_ACQUIRE);
 		struct xenbus_driver *driver = __atomic_load_n(&drivers, __ATOMIC_ACQUIRE);
 		struct xenbus_device *d = devices;
 
@@ -373,7 +375,7 @@ static void xenbus_thread(void *unused)
 			scan(driver);
 		else if (d)
 			follow(d);
-		WRITE_ONCE(settled, all_settled());
+		WRITE_ONCE(settled, all_settled() ? known : 0);
 	}
 }
 
@@ -385,6 +387,7 @@ void xenbus_register(struct xenbus_driver *driver)
 	snprintf(driver->watch.path, sizeof(driver->watch.path), "device/%s", driver->type);
 	driver->next = drivers;
 	__atomic_store_n(&drivers, driver, __ATOMIC_RELEASE);
+	__atomic_store_n(&registered, registered + 1, __ATOMIC_RELEASE);
 	if (xenstore_watch(&driver->watch) < 0)
 		printf("xenbus: no watch for %s\n", driver->type);
 }

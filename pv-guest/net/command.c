@@ -12,12 +12,16 @@ static void print_address(const char *what, const ip4_addr_t *a)
 	       ip4_addr4(a));
 }
 
-static void print_counters(const struct netfront_stats *s)
+static void print_counters(const struct netfront *f)
 {
+	const struct netfront_stats *s = &f->stats;
+
 	printf("  received %lu packets, %lu bytes, %lu slots, %lu errors\n", s->rx_packets,
 	       s->rx_bytes, s->rx_slots, s->rx_errors);
 	printf("  sent     %lu packets, %lu bytes, %lu slots, %lu errors, %lu times full\n",
 	       s->tx_packets, s->tx_bytes, s->tx_slots, s->tx_errors, s->tx_full);
+	printf("  under way %u slots to send, %u to receive\n", f->tx.req_prod_pvt - f->tx.rsp_cons,
+	       f->rx.req_prod_pvt - f->rx.rsp_cons);
 	printf("  events   %lu in, %lu out\n", s->events, s->notifies);
 }
 
@@ -39,14 +43,28 @@ static void print_interface(const struct netfront *f, const struct netif *n)
 	}
 	printf("  backend %s%s%s%s\n", f->gather ? " gathers" : "", f->checksums ? " sums" : "",
 	       f->segments ? " cuts segments" : "", f->split ? " has two ports" : "");
-	print_counters(&f->stats);
+	print_counters(f);
+}
+
+/* Right after the start the first one's address is on its way. */
+static bool on_its_way(void)
+{
+	bool enabled = net_enter(), up;
+	struct netfront *f = netfront_get(0);
+
+	up = f && f->up && !f->broken;
+	net_leave(enabled);
+	return up;
 }
 
 static void print_all(void)
 {
-	bool enabled = net_enter();
+	bool enabled;
 	struct netfront *f;
 
+	if (on_its_way())
+		iface_wait();
+	enabled = net_enter();
 	if (!netfront_get(0))
 		printf("no interface\n");
 	else

@@ -2,6 +2,7 @@
 #include <pv/time.h>
 #include <lwip/dns.h>
 #include <lwip/netif.h>
+#include <lwip/priv/tcp_priv.h>
 #include "conn.h"
 #include "net.h"
 
@@ -91,6 +92,18 @@ static void failed(void *arg, err_t error)
 }
 
 /*
+ * Once a second. When the peer's window is smaller than the next segment lwIP would cut that in
+ * two; but of a long one the rest is more than a piece of the heap. So ask the peer for its window
+ * instead, in case the word of a larger one was lost, or the peer.
+ */
+static err_t ask_window(void *arg, struct tcp_pcb *pcb)
+{
+	if (pcb->persist_backoff && !pcb->unacked)
+		tcp_keepalive(pcb);
+	return ERR_OK;
+}
+
+/*
  * Where the backend cuts segments, lwIP may make long ones: to it the connection has a larger
  * segment size, and the window that goes with it. Only for a peer that takes our usual size, for
  * into that the backend will cut.
@@ -102,6 +115,7 @@ static void lengthen(struct tcp_pcb *pcb)
 	if (!f || !f->segments || tcp_mss(pcb) != TCP_MSS || netfront_get(1))
 		return;
 	pcb->mss = NET_SEGMENTS * TCP_MSS;
+	tcp_poll(pcb, ask_window, 2);
 	if (pcb->cwnd < 2u * pcb->mss)
 		pcb->cwnd = 2u * pcb->mss;
 }

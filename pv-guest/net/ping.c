@@ -101,15 +101,16 @@ static void ping(const char *host, unsigned long count)
 
 void ping_command(int argc, char **argv)
 {
+	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 10) : 4;
 	bool enabled;
 
-	if (argc < 2) {
+	if (argc < 2 || !count) {
 		printf("usage: ping HOST [COUNT]\n");
 		return;
 	}
 	if (!iface_wait())
 		return;
 	enabled = net_enter();
-	ping(argv[1], argc > 2 ? strtoul(argv[2], NULL, 10) : 4);
+	ping(argv[1], count);
 	net_leave(enabled);
 }

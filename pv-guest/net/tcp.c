@@ -56,6 +56,7 @@ static void put(const ip_addr_t *to, uint16_t port, unsigned long want)
 	unsigned long bytes = 0;
 	uint32_t crc = 0;
 	struct conn c;
+	bool ok;
 
 	if (!conn_open(&c, to, port)) {
 		printf("FAIL tcp put: no connection\n");
@@ -70,7 +71,8 @@ static void put(const ip_addr_t *to, uint16_t port, unsigned long want)
 			break;
 		bytes += n;
 	}
-	print_rate("put", bytes, time_ns() - start, crc, conn_drain(&c) && bytes == want);
+	ok = bytes == want && conn_drain(&c);
+	print_rate("put", bytes, time_ns() - start, crc, ok);
 	conn_close(&c);
 }
 

@@ -13,8 +13,13 @@ UNIT_netfront_SRCS := pv-guest/kernel/netfront.c
 UNIT_netfront_FLAGS := -Ipv-guest/include -Ihypercalls/abi
 UNIT_netback_SRCS := $(addprefix toolstack/backends/net/,tx.c rx.c proto.c rate.c backlog.c)
 UNIT_netfilter_SRCS := $(addprefix toolstack/backends/net/,filter.c hostfwd.c)
+UNIT_slirp_SRCS := $(addprefix toolstack/backends/net/,slirp.c host.c hostfwd.c proto.c confine.c)
+UNIT_slirp_LIBS := -lslirp -lseccomp
 UNIT_netconfine_SRCS := toolstack/backends/net/confine.c
 UNIT_netconfine_LIBS := -lseccomp
+UNIT_backend_store_SRCS := toolstack/backends/common/store.c
+UNIT_sandbox_SRCS := toolstack/backends/common/sandbox.c
+UNIT_sandbox_LIBS := -lseccomp
 # A guest's headers, and code that calls without the compiler's knowledge.
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone
 

@@ -57,7 +57,7 @@ int cmd_block_attach(int argc, char **argv)
 		"FILE,FORMAT,VDEV,ACCESS or key=value,...\nas in xl-disk-configuration(5); it is "
 		"kept for a reboot.\n\n"
 		"Examples:\n  pvctl block-attach demo data.img,raw,xvdb,rw\n"
-		"  pvctl block-attach demo format=qcow2,vdev=xvdc,access=ro,target=old.qcow2");
+		"  pvctl block-attach demo format=qcow2,vdev=xvdc,target=old.qcow2");
 	const uint32_t domid = the_guest(a.at[0]);
 	char *line = joined(a.at + 1, a.n - 1);
 	const int rc = attach_line(domid, line);

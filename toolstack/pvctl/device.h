@@ -78,6 +78,9 @@ bool vdev_number(const char *name, uint32_t *devid);
 #define DISK_HEAD 128
 const char *disk_format(const unsigned char *head, unsigned long n);
 
+/* image_use.c: of a disk that is in the store. -1 and a line if that image has another user. */
+int image_only_ours(uint32_t domid, const struct device *d);
+
 /* wire.c */
 /* Put it into the store and start its backend, or a line and -1. */
 int device_add(uint32_t domid, const struct device *d);

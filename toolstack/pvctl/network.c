@@ -6,6 +6,26 @@
 
 #include "toolstack/pvctl/devcmd.h"
 
+#define NO_VIF ~0U
+
+/* The interface of this number or MAC, or NO_VIF. */
+static uint32_t find_vif(uint32_t domid, const char *word)
+{
+	uint32_t *devid, found = NO_VIF;
+	const unsigned n = device_numbers(domid, "vif", &devid);
+
+	for (unsigned i = 0; i < n; i++) {
+		char *mac = back_read(domid, "vif", devid[i], "mac"), number[12];
+
+		snprintf(number, sizeof(number), "%u", devid[i]);
+		if (!strcmp(word, number) || (mac && !strcasecmp(word, mac)))
+			found = devid[i];
+		free(mac);
+	}
+	free(devid);
+	return found;
+}
+
 static unsigned first_free(uint32_t domid)
 {
 	unsigned n = 0;
@@ -20,8 +40,8 @@ int cmd_network_attach(int argc, char **argv)
 	struct args a = args_parse(
 		argc, argv, 1, 32, "",
 		"network-attach DOMAIN [KEY=VALUE...]\nGive a running domain a network interface. Keys "
-		"are those of vif = [...]:\nmac, mode (slirp, tap, bridge), hostfwd, bridge, vifname, "
-		"rate, mtu, ip, devid.\n\n"
+		"are those of vif = [...]:\nmac, mode (slirp, tap, bridge), host, hostfwd, bridge, "
+		"vifname, rate, mtu, ip, devid.\n\n"
 		"Example: pvctl network-attach demo hostfwd=tcp:127.0.0.1:2222-:22");
 	const uint32_t domid = the_guest(a.at[0]);
 	char *line = joined(a.at + 1, a.n - 1), *spec;
@@ -32,7 +52,11 @@ int cmd_network_attach(int argc, char **argv)
 	free(line);
 	if (rc)
 		return 1;
-	rc = attach(domid, &d);
+	if (find_vif(domid, node_value(&d.front, "mac")) != NO_VIF)
+		rc = complain("%s: domain %u has an interface with this mac= already", d.name,
+			      domid);
+	else
+		rc = attach(domid, &d);
 	if (!rc)
 		remember(domid, "vif", spec);
 	device_free(&d);
@@ -40,22 +64,12 @@ int cmd_network_attach(int argc, char **argv)
 	return rc ? 1 : 0;
 }
 
-/* A number or a MAC. Dies with a line. */
+/* The same; dies with a line if there is none. */
 static uint32_t the_vif(uint32_t domid, const char *word)
 {
-	uint32_t *devid, found = ~0U;
-	const unsigned n = device_numbers(domid, "vif", &devid);
+	const uint32_t found = find_vif(domid, word);
 
-	for (unsigned i = 0; i < n; i++) {
-		char *mac = back_read(domid, "vif", devid[i], "mac"), number[12];
-
-		snprintf(number, sizeof(number), "%u", devid[i]);
-		if (!strcmp(word, number) || (mac && !strcasecmp(word, mac)))
-			found = devid[i];
-		free(mac);
-	}
-	free(devid);
-	if (found == ~0U)
+	if (found == NO_VIF)
 		die("domain %u has no network interface '%s'; `pvctl network-list %u` shows numbers "
 		    "and MACs",
 		    domid, word, domid);

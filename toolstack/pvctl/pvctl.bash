@@ -12,7 +12,7 @@ _pvctl_device() {
 	fi
 	case $cmd:$COMP_CWORD in
 	block-attach:*) mapfile -t COMPREPLY < <(compgen -f -W "format= vdev=xvd access=ro devtype=cdrom" -- "$cur") ;;
-	network-attach:*) mapfile -t COMPREPLY < <(compgen -W "mode= mac= bridge= hostfwd=tcp: rate=" -- "$cur") ;;
+	network-attach:*) mapfile -t COMPREPLY < <(compgen -W "mode= mac= bridge= host=no hostfwd=tcp: rate=" -- "$cur") ;;
 	block-list:* | network-list:*) mapfile -t COMPREPLY < <(compgen -W "--json" -- "$cur") ;;
 	network-detach:3)
 		mapfile -t COMPREPLY < <(compgen -W "$(pvctl network-list "$domain" 2>/dev/null |
@@ -41,7 +41,7 @@ _pvctl() {
 		--memory | --vcpus | --name | --cmdline) return ;;
 		--net)
 			mapfile -t COMPREPLY < <(compgen -W "mode=slirp mode=tap mode=bridge mac= bridge=
-				hostfwd=tcp: rate= vifname= mtu=" -- "$cur")
+				host=no hostfwd=tcp: rate= vifname= mtu=" -- "$cur")
 			return
 			;;
 		--provider)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A line of vif = [...]: xl-network-configuration(5), and mode= and hostfwd= of ours.
+ * A line of vif = [...]: xl-network-configuration(5), and mode=, host= and hostfwd= of ours.
  *
  * mode=slirp, the default, needs no privileges: the guest's packets leave as the host user's own
  * connections. mode=tap and mode=bridge are network interfaces of the host.
@@ -181,6 +181,12 @@ static const char *mode_of(const struct key *keys)
 		complain("vif: vifname= is a host interface's name: give mode=tap or mode=bridge");
 		return NULL;
 	}
+	if (key_value(keys, "host") && strcmp(mode, "slirp")) {
+		complain("vif: host= is for mode=slirp; what a guest on a %s reaches is the "
+			 "host's firewall's to say",
+			 mode);
+		return NULL;
+	}
 	if (key_value(keys, "hostfwd") && strcmp(mode, "slirp")) {
 		complain("vif: hostfwd= is for mode=slirp; a guest on a %s is reached directly",
 			 mode);
@@ -228,11 +234,12 @@ static int understand(const struct key *keys, unsigned index, struct device *d, 
 	const char *mode, *bridge = key_value(keys, "bridge"), *rate_text = key_value(keys, "rate"),
 			  *ifname = key_value(keys, "vifname"), *fwd = key_value(keys, "hostfwd");
 	unsigned long devid = index, mtu = 0, rate = 0;
+	const int host = key_bool("vif", keys, "host", true);
 	struct mac m = {{0}};
 	char mac[18];
 
 	mode = mode_of(keys);
-	if (!mode || refuse_foreign(keys) || mac_of(keys, &m) || check_forwards(fwd) ||
+	if (!mode || host < 0 || refuse_foreign(keys) || mac_of(keys, &m) || check_forwards(fwd) ||
 	    interface_name("bridge", bridge) || interface_name("vifname", ifname) ||
 	    number_of(keys, "devid", 0, MAX_VIFS - 1, &devid) ||
 	    number_of(keys, "mtu", 68, 65535, &mtu) || (rate_text && rate_of(rate_text, &rate)))
@@ -251,6 +258,8 @@ static int understand(const struct key *keys, unsigned index, struct device *d, 
 	node(&d->back, "rate", "%lu", rate);
 	if (fwd && *fwd)
 		node(&d->back, "hostfwd", "%s", fwd);
+	if (!host)
+		node(&d->back, "host", "0");
 	if (bridge)
 		node(&d->back, "bridge", "%s", bridge);
 	if (ifname)
@@ -290,6 +299,7 @@ int vif_parse(const char *line, unsigned index, struct device *d, char **spec)
 			     {.name = "gatewaydev"},
 			     {.name = "netdev"},
 			     {.name = "mode"},
+			     {.name = "host"},
 			     {.name = "hostfwd", .many = true},
 			     {0}};
 	char *text;

@@ -153,7 +153,9 @@ static int start_program(uint32_t domid, const struct device *d)
 
 int device_add(uint32_t domid, const struct device *d)
 {
-	return write_nodes(domid, d) || start_program(domid, d) ? -1 : 0;
+	/* ours first, then a look at the others': of two that come at once, one or both give up */
+	return write_nodes(domid, d) || image_only_ours(domid, d) || start_program(domid, d) ? -1
+											     : 0;
 }
 
 static int64_t now_ms(void)

@@ -140,6 +140,7 @@ static inline long pv_event_alloc(domid_t remote, evtchn_port_t *port)
 
 	arg.dom = DOMID_SELF;
 	arg.remote_dom = remote;
+	arg.port = 0;
 	rc = HYPERVISOR_event_channel_op(EVTCHNOP_alloc_unbound, &arg);
 	*port = rc ? 0 : arg.port;
 	return rc;

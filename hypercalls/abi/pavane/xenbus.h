@@ -44,7 +44,7 @@ static inline long pv_xenbus_read(struct pv_xs *xs, const char *dir, const char 
 static inline long pv_xenbus_read_number(struct pv_xs *xs, const char *dir, const char *node,
 					 uint64_t *value)
 {
-	char text[24];
+	char text[24] = "";
 	long len = pv_xenbus_read(xs, dir, node, text, sizeof(text));
 	uint64_t v = 0;
 

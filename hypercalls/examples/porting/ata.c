@@ -114,7 +114,7 @@ bool disk_wait(struct buf *b)
 
 bool disk_init(void)
 {
-	uint16_t about[SECTOR / 2];
+	uint16_t about[SECTOR / 2] = {0};
 
 	outb(CONTROL, NO_IRQ);
 	outb(DEVICE, SECOND);

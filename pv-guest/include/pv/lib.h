@@ -23,6 +23,8 @@ char *strstr(const char *s, const char *word);
 /* Always terminates, returns what would have been needed. */
 size_t strlcpy(char *dst, const char *src, size_t size);
 unsigned long strtoul(const char *s, char **end, int base);
+/* What an error number, positive, says. */
+const char *error_words(long number);
 
 /* POSIX cksum(1): begin with 0, add, and end with the length of it all. */
 uint32_t cksum_add(uint32_t crc, const void *data, size_t n);

@@ -135,6 +135,7 @@ struct image {
 	bool ro, cdrom, removable, block_device, discard;
 	uint32_t physical_sector;
 	uint64_t sectors;
+	uint64_t dev, ino; /* which file or device it is, whatever its name */
 	char path[256];
 };
 
@@ -177,6 +178,7 @@ struct io {
 struct saved {
 	uint32_t nr_queues, order, persistent;
 	uint32_t ro, cdrom, removable, discard;
+	uint64_t dev, ino;
 	char path[256];
 	struct journal j[MAX_QUEUES];
 };

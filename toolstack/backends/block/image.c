@@ -142,6 +142,8 @@ int image_open(struct image *m, bool want_discard, unsigned wait_s, char *why, s
 	}
 	fcntl(m->fd, F_SETFL, 0); /* O_NONBLOCK was for a path that is a pipe */
 	m->block_device = S_ISBLK(st.st_mode);
+	m->dev = m->block_device ? st.st_rdev : st.st_dev;
+	m->ino = m->block_device ? 0 : st.st_ino;
 	if (!m->block_device && !S_ISREG(st.st_mode)) {
 		snprintf(why, size, "%s: neither a file nor a block device", m->path);
 		return -1;

@@ -60,6 +60,7 @@ static void io_ready(struct dev *d, struct dev_fd *f, uint32_t events)
 
 static int blk_open(struct dev *d)
 {
+	struct saved *s = d->saved;
 	struct blk *b = &blk;
 	bool discard;
 	char why[400];
@@ -68,10 +69,14 @@ static int blk_open(struct dev *d)
 	b->d = b->grants.d = d;
 	b->max_queues = get_nprocs() < (int)MAX_QUEUES ? get_nprocs() : MAX_QUEUES;
 	d->priv = b;
-	read_config(d, d->saved, &discard);
+	read_config(d, s, &discard);
 	if (image_open(&b->image, discard, state_was_connected(d) ? RESUME_WAIT_S : LOCK_WAIT_S,
 		       why, sizeof(why)))
 		return dev_fail(d, "%s", why);
+	if (state_was_connected(d) && (s->dev != b->image.dev || s->ino != b->image.ino))
+		return dev_fail(d, "%s was replaced while the guest uses it", b->image.path);
+	s->dev = b->image.dev;
+	s->ino = b->image.ino;
 	rc = io_open(b, true);
 	if (rc)
 		dev_log(d, "no io_uring (%s): one request after the other", strerror(-rc));

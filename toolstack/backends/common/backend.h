@@ -141,6 +141,7 @@ uint64_t dev_now(void); /* CLOCK_MONOTONIC, ns */
 
 /* Between the files of common/ */
 int store_open(struct dev *d);
+int store_watch(struct dev *d);	 /* from now on store_event() is called; starts a thread */
 void store_event(struct dev *d); /* look at every watch that fired, and at both states */
 void store_step(struct dev *d);	 /* look at both states */
 /* Connect by d->saved: the frontend knows nothing of our predecessor's death. */
@@ -152,6 +153,12 @@ void ring_unmask(struct dev *d);
 int state_open(struct dev *d, int fd);
 void state_connected(struct dev *d, bool connected);
 bool state_was_connected(const struct dev *d);
+/* Which device this is the memory of: one that has its number later is another. 0: of none. */
+uint64_t state_instance(const struct dev *d);
+/* Forget what is there; it is that device's from now on. */
+void state_begin(struct dev *d, uint64_t instance);
+/* A root's process keeps none of root's rights; for this thread and those that it starts. */
+int privileges_drop(struct dev *d);
 int sandbox_enter(struct dev *d);
 int loop_open(struct dev *d);
 void loop_measure(struct dev *d); /* how long polling may be; before the sandbox */

@@ -13,7 +13,7 @@ static void usage(FILE *to, const struct backend *be)
 {
 	fprintf(to,
 		"usage: %s [--state FD] DOMID DEVID\n%s\n"
-		"pvd starts it. --state: a memfd that outlives this process, for the next one\n"
+		"pvd starts it. --state: a memfd that outlives this process, for the next one.\n"
 		"$PAVANE_RUNDIR says which pvd and xenstored it belongs to.\n",
 		be->name, be->help);
 }
@@ -67,7 +67,7 @@ int backend_main(int argc, char **argv, const struct backend *be)
 		d->hopeless = true;
 	}
 	loop_measure(d);
-	if (sandbox_enter(d))
+	if (privileges_drop(d) || store_watch(d) || sandbox_enter(d))
 		return 1;
 	if (!d->failed && state_was_connected(d))
 		store_resume(d);

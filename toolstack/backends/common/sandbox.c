@@ -3,9 +3,13 @@
  * The sandbox around a backend: its guest writes what it reads, so after set-up this list is all
  * it can do. It opens, connects, executes and signals nothing; what it needs is open already.
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <seccomp.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "toolstack/backends/common/backend.h"
 
@@ -15,7 +19,6 @@ static const int allowed[] = {
 	SCMP_SYS(readv),
 	SCMP_SYS(writev),
 	SCMP_SYS(close),
-	SCMP_SYS(fcntl),
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat), /* fstat(), in this libc */
 	SCMP_SYS(epoll_wait),
@@ -48,6 +51,9 @@ static const int allowed[] = {
 	SCMP_SYS(exit_group),
 };
 
+/* Not F_SETOWN: with F_SETSIG it is a kill() of any process of this user's, pvd among them. */
+static const int fcntls[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
+
 static int add_rules(scmp_filter_ctx ctx, const int *more)
 {
 	int rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -56,6 +62,9 @@ static int add_rules(scmp_filter_ctx ctx, const int *more)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (; !rc && more && *more != -1; more++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, *more, 0);
+	for (unsigned i = 0; !rc && i < sizeof(fcntls) / sizeof(fcntls[0]); i++)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+				      SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, fcntls[i]));
 	/* memory that is code is never mapped */
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
@@ -64,6 +73,17 @@ static int add_rules(scmp_filter_ctx ctx, const int *more)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 				      SCMP_A2(SCMP_CMP_MASKED_EQ, 4, 0));
 	return rc ? rc : seccomp_load(ctx); /* sets no_new_privs as well */
+}
+
+int privileges_drop(struct dev *d)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	const struct __user_cap_data_struct none[2] = {{0}};
+
+	if (!syscall(SYS_capset, &head, none))
+		return 0;
+	dev_log(d, "cannot drop privileges: %s", strerror(errno));
+	return -1;
 }
 
 int sandbox_enter(struct dev *d)

@@ -14,9 +14,9 @@
 #define STATE_MAGIC 0x31307473766b6270UL
 
 struct state_head {
-	uint64_t magic, size;
+	uint64_t magic, size, instance;
 	uint32_t connected;
-	uint32_t reserved[11]; /* the backend's part begins at a cache line */
+	uint32_t reserved[9]; /* the backend's part begins at a cache line */
 };
 
 /* Empty, or of another program's making: begin anew. */
@@ -58,6 +58,18 @@ int state_open(struct dev *d, int fd)
 void state_connected(struct dev *d, bool connected)
 {
 	__atomic_store_n(&d->head->connected, connected, __ATOMIC_RELEASE);
+}
+
+void state_begin(struct dev *d, uint64_t instance)
+{
+	state_connected(d, false);
+	memset(d->saved, 0, d->be->state_size);
+	d->head->instance = instance;
+}
+
+uint64_t state_instance(const struct dev *d)
+{
+	return d->head->instance;
 }
 
 bool state_was_connected(const struct dev *d)

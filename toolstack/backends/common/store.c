@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include <xen/io/xenbus.h>
 #include <xenstore.h>
@@ -209,6 +210,20 @@ static bool nobody_to_ask(const struct dev *d, uint64_t front)
 	       (front < XenbusStateInitialised || front > XenbusStateClosing || d->failed);
 }
 
+/*
+ * The toolstack may take a device away and make another one by its number before this process, or
+ * the next one, has seen it: then it would serve the one's image, or rings, to the other. A node
+ * that only a backend writes tells them apart. False: the nodes are not those of state_instance().
+ */
+static bool same_device(struct dev *d)
+{
+	uint64_t instance;
+
+	if (dev_read_u64(d, d->dir, "instance", UINT64_MAX, &instance))
+		return instance == state_instance(d);
+	return errno != ENOENT; /* what cannot be read says nothing */
+}
+
 void store_step(struct dev *d)
 {
 	uint64_t front, own;
@@ -222,6 +237,12 @@ void store_step(struct dev *d)
 			disconnect(d);
 			d->gone = true;
 		}
+		return;
+	}
+	if (!same_device(d)) {
+		dev_log(d, "another device has this number now: its process is to begin anew");
+		disconnect(d);
+		d->gone = true;
 		return;
 	}
 	d->online = dev_read_or(d, d->dir, "online", 1, 0);
@@ -246,32 +267,52 @@ static void own_changed(struct dev *d, const char *path)
 		d->be->changed(d, node);
 }
 
-static void front_changed(struct dev *d, const char *path)
+static bool is_front_node(const struct dev *d, const char *path)
 {
 	const size_t n = strlen(d->front);
 
-	if (d->be->front_node && d->connected && !strncmp(path, d->front, n) && path[n] == '/' &&
-	    !strcmp(path + n + 1, d->be->front_node))
-		d->be->front_changed(d);
+	return d->be->front_node && !strncmp(path, d->front, n) && path[n] == '/' &&
+	       !strcmp(path + n + 1, d->be->front_node);
 }
 
 void store_event(struct dev *d)
 {
+	bool front = false;
 	char **watch;
 
+	/*
+	 * The guest can write its nodes faster than one of them is looked at, and the library keeps
+	 * every event: all are taken first, and the node's last value is what counts.
+	 */
 	while (d->xs && (watch = xs_check_watch(d->xs))) {
 		own_changed(d, watch[XS_WATCH_PATH]);
-		front_changed(d, watch[XS_WATCH_PATH]);
+		front |= is_front_node(d, watch[XS_WATCH_PATH]);
 		free(watch);
 	}
 	if (errno != EAGAIN)
 		store_lost(d);
+	if (front && d->connected)
+		d->be->front_changed(d);
 	store_step(d);
 }
 
 static void xs_ready(struct dev *d, struct dev_fd *f, uint32_t events)
 {
 	store_event(d);
+}
+
+static int claim(struct dev *d)
+{
+	uint64_t instance;
+
+	if (state_instance(d) && same_device(d))
+		return 0;
+	if (state_was_connected(d))
+		dev_log(d, "another device has this number now");
+	if (getrandom(&instance, sizeof(instance), 0) != sizeof(instance))
+		return -1;
+	state_begin(d, instance | 1);
+	return dev_write(d, "instance", "%lu", instance | 1);
 }
 
 /*
@@ -307,8 +348,6 @@ static int store_connect(struct dev *d)
 
 int store_open(struct dev *d)
 {
-	char path[112];
-
 	snprintf(d->dir, sizeof(d->dir), "/local/domain/0/backend/%s/%u/%u", d->be->class, d->domid,
 		 d->devid);
 	snprintf(d->front, sizeof(d->front), "/local/domain/%u/device/%s/%u", d->domid,
@@ -317,23 +356,32 @@ int store_open(struct dev *d)
 		dev_log(d, "no xenstored: %s", strerror(errno));
 		return state_was_connected(d) ? 0 : -1;
 	}
-	if (check_front(d))
+	if (check_front(d) || claim(d))
 		return -1;
 	d->state = dev_read_or(d, d->dir, "state", 8, XenbusStateUnknown);
 	d->online = dev_read_or(d, d->dir, "online", 1, 0);
-	snprintf(path, sizeof(path), "%s/state", d->front);
+	return 0;
+}
+
+static int watch(struct dev *d, const char *path)
+{
+	if (xs_watch(d->xs, path, ""))
+		return 0;
+	dev_log(d, "cannot watch xenstore: %s", strerror(errno));
+	return -1;
+}
+
+int store_watch(struct dev *d)
+{
+	char state[128], node[128];
+
+	if (!d->xs)
+		return 0;
+	snprintf(state, sizeof(state), "%s/state", d->front);
+	snprintf(node, sizeof(node), "%s/%s", d->front, d->be->front_node ? d->be->front_node : "");
 	/* the library starts its reading thread here, outside of the sandbox */
-	if (!xs_watch(d->xs, path, "front") || !xs_watch(d->xs, d->dir, "own")) {
-		dev_log(d, "cannot watch xenstore: %s", strerror(errno));
+	if (watch(d, state) || watch(d, d->dir) || (d->be->front_node && watch(d, node)))
 		return -1;
-	}
-	if (d->be->front_node) {
-		snprintf(path, sizeof(path), "%s/%s", d->front, d->be->front_node);
-		if (!xs_watch(d->xs, path, "front")) {
-			dev_log(d, "cannot watch xenstore: %s", strerror(errno));
-			return -1;
-		}
-	}
 	d->xs_fd = (struct dev_fd){xs_fileno(d->xs), xs_ready};
 	return dev_watch_fd(d, &d->xs_fd, EPOLLIN);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -77,6 +78,18 @@ bool confine_files(void)
 	ok = !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !syscall(SYS_landlock_restrict_self, fd, 0);
 	close(fd);
 	return ok;
+}
+
+int confine_descriptors(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return -1;
+	if (l.rlim_cur > NET_MAX_FDS)
+		l.rlim_cur = NET_MAX_FDS;
+	l.rlim_max = l.rlim_cur;
+	return setrlimit(RLIMIT_NOFILE, &l);
 }
 
 /*

@@ -82,6 +82,11 @@ void net_filter_remove(struct net *n);
 bool confine_files(void);
 /* Narrower than the list of system calls: which sockets, which ioctls. 0 or -1 */
 int confine_calls(void);
+/*
+ * A guest's connections are descriptors of this process, for libslirp opens as many as it is asked
+ * for: NET_MAX_FDS, what slirp.c has room to wait for. 0 or -1
+ */
+int confine_descriptors(void);
 extern const int slirp_syscalls[], tap_syscalls[];
 
 #endif

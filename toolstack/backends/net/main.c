@@ -182,11 +182,16 @@ static bool parse_mac(const char *s, uint8_t *mac)
 static struct wire *open_wire(struct dev *d, const char *mode, char *why, size_t size)
 {
 	char fwd[2048] = "", ifname[64] = "", bridge[64] = "";
+	uint32_t host;
 
 	if (!strcmp(mode, "slirp")) {
 		if (!dev_read(d, d->dir, "hostfwd", fwd, sizeof(fwd)))
 			*fwd = 0;
-		return slirp_open(fwd, why, size);
+		if (!dev_read_optional(d, d->dir, "host", 1, 1, &host)) {
+			snprintf(why, size, "the node `host` is neither 0 nor 1");
+			return NULL;
+		}
+		return slirp_open(fwd, host, why, size);
 	}
 	if (strcmp(mode, "tap") && strcmp(mode, "bridge")) {
 		snprintf(why, size, "mode '%.20s': there are slirp, tap and bridge", mode);
@@ -250,6 +255,8 @@ static int net_open(struct dev *d)
 		dev_log(d, "this kernel has no Landlock: the process could read files");
 	if (!strcmp(mode, "slirp"))
 		pvnet.syscalls = slirp_syscalls;
+	if (!strcmp(mode, "slirp") && confine_descriptors())
+		return dev_fail(d, "cannot limit descriptors: %s", strerror(errno));
 	return confine_calls() ? dev_fail(d, "sandbox: %s", strerror(errno)) : 0;
 }
 

@@ -31,6 +31,7 @@
 #define NET_MIN_MSS    48U			      /* what Linux takes for the least, too */
 #define NET_MAX_QUEUES 4U
 #define ETH_HEADER     14U
+#define NET_MAX_FDS    1024U /* of the process, with libslirp: each connection has one */
 #define NET_MTU	       1500U /* of a guest's interface, unless the toolstack says otherwise */
 
 /* What is known of a frame's TCP or UDP checksum. */
@@ -236,6 +237,11 @@ struct hostfwd {
  */
 int hostfwd_parse(const char *list, struct hostfwd *out, unsigned max, char *why, size_t size);
 
+/* ---- host.c ---- */
+
+/* Would libslirp carry it to this machine's own services, 10.0.2.2 apart? */
+bool leads_to_host(const struct frame *f);
+
 /* ---- the wire ---- */
 
 struct wire;
@@ -270,8 +276,8 @@ struct wire {
 	void *ctx;
 };
 
-/* NULL and why. */
-struct wire *slirp_open(const char *hostfwd, char *why, size_t size);
+/* host: whether the guest may reach what listens on the host. NULL and why. */
+struct wire *slirp_open(const char *hostfwd, bool host, char *why, size_t size);
 /* ifname: is there, or is made. bridge: is there; or "". mac: the guest's. */
 struct wire *tap_open(const char *ifname, const char *bridge, const uint8_t *mac, char *why,
 		      size_t size);

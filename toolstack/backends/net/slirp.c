@@ -21,7 +21,7 @@
 
 #include "toolstack/backends/net/net.h"
 
-#define MAX_FDS	   1024
+#define MAX_FDS	   NET_MAX_FDS
 #define MAX_TIMERS 4
 #define MAX_SLEEP  1000 /* ms */
 
@@ -40,6 +40,7 @@ struct slirp_wire {
 	struct wire w; /* first */
 	Slirp *slirp;
 	int timerfd;
+	bool host;    /* the guest may reach the host */
 	bool large;   /* the guest takes segments of LARGE_MSS bytes */
 	uint16_t mss; /* what it said itself that it takes */
 	struct timer timers[MAX_TIMERS];
@@ -136,7 +137,7 @@ static void unregister_fd(int fd, void *opaque)
 {
 	struct slirp_wire *s = opaque;
 
-	if (fd < 0 || fd >= MAX_FDS || !s->watched[fd])
+	if (fd < 0 || (unsigned)fd >= MAX_FDS || !s->watched[fd])
 		return;
 	epoll_ctl(s->w.fd, EPOLL_CTL_DEL, fd, NULL);
 	s->watched[fd] = 0;
@@ -224,9 +225,9 @@ static void sync_watches(struct slirp_wire *s)
 {
 	memset(s->wanted, 0, sizeof(s->wanted));
 	for (unsigned i = 0; i < s->nr_fds; i++)
-		if (s->fds[i].fd >= 0 && s->fds[i].fd < MAX_FDS)
+		if (s->fds[i].fd >= 0 && (unsigned)s->fds[i].fd < MAX_FDS)
 			s->wanted[s->fds[i].fd] |= s->fds[i].events;
-	for (int fd = 0; fd < MAX_FDS; fd++) {
+	for (int fd = 0; fd < (int)MAX_FDS; fd++) {
 		struct epoll_event ev = {.events = s->wanted[fd]};
 
 		if (s->wanted[fd] == s->watched[fd])
@@ -273,6 +274,8 @@ static int send_frame(struct wire *w, unsigned queue, struct frame *f)
 
 	const uint16_t mss = s->large ? mss_replace(f, LARGE_MSS) : 0;
 
+	if (!s->host && leads_to_host(f))
+		return -1;
 	if (mss >= NET_MIN_MSS && mss < s->mss)
 		s->mss = mss;
 	if (f->csum == CSUM_BLANK && csum_fill(f))
@@ -318,7 +321,8 @@ static Slirp *new_slirp(struct slirp_wire *s)
 			 .in6_enabled = true,
 			 .vprefix_len = 64,
 			 .if_mtu = LARGE_MSS + 40,
-			 .if_mru = LARGE_MSS + 40};
+			 .if_mru = LARGE_MSS + 40,
+			 .disable_host_loopback = !s->host};
 
 	inet_pton(AF_INET, "10.0.2.0", &c.vnetwork);
 	inet_pton(AF_INET, "255.255.255.0", &c.vnetmask);
@@ -351,7 +355,7 @@ static int add_forwards(struct slirp_wire *s, const char *list, char *why, size_
 	return n < 0 ? -1 : 0;
 }
 
-struct wire *slirp_open(const char *hostfwd, char *why, size_t size)
+struct wire *slirp_open(const char *hostfwd, bool host, char *why, size_t size)
 {
 	struct slirp_wire *s = calloc(1, sizeof(*s));
 	struct epoll_event ev = {.events = EPOLLIN};
@@ -361,6 +365,7 @@ struct wire *slirp_open(const char *hostfwd, char *why, size_t size)
 		return NULL;
 	}
 	s->w.ops = &ops;
+	s->host = host;
 	s->w.fd = epoll_create1(EPOLL_CLOEXEC);
 	s->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	snprintf(why, size, "slirp: cannot start: %m");
