@@ -48,6 +48,7 @@ help:
 ##  make lab      the VT-x tests: Debian's kernel in an emulated machine with VT-x
 ##  make lab-shell  a shell in that machine
 ##  make lab-linux  Debian's kernel as a guest in that machine
+##  make lab-devices  its own disk and network drivers on our backends
 ##  make lab-bench  speed with VT-x against plain Linux, KVM and real Xen, in instructions
 ##  make bench    speed, as ratios, in a table and as JSON
 ##  make lint     format, clang-tidy, cppcheck, sparse

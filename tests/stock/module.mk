@@ -17,6 +17,9 @@ $(B)/tests/stock/load32: tests/stock/load32.S
 
 ALL += $(B)/tests/stock/load $(B)/tests/stock/load32
 
-.PHONY: lab-linux
+.PHONY: lab-linux lab-devices
 lab-linux:
 	@scripts/deps && $(MAKE) --no-print-directory -s all && tests/stock/run
+
+lab-devices:
+	@scripts/deps && $(MAKE) --no-print-directory -s all && tests/stock/devices
