@@ -19,6 +19,8 @@ UNIT_netconfine_SRCS := toolstack/backends/net/confine.c
 UNIT_netconfine_LIBS := -lseccomp
 UNIT_backend_store_SRCS := toolstack/backends/common/store.c
 UNIT_sandbox_SRCS := toolstack/backends/common/sandbox.c
+UNIT_qemusandbox_SRCS := toolstack/backends/qemu/sandbox.c
+UNIT_qemusandbox_LIBS := -lseccomp
 UNIT_sandbox_LIBS := -lseccomp
 # A guest's headers, and code that calls without the compiler's knowledge.
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone

@@ -81,6 +81,7 @@ void log_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_guest(uint16_t domid, const char *text, size_t len);
 uint32_t log_read(char *buf, uint32_t size, uint32_t *index, bool incremental);
 void log_clear(void);
+void log_tick(void); /* often: the file is to stay small, whoever writes to it */
 
 /* arena.c: a client's hypercall buffers. -EFAULT outside of them. */
 int arena_attach(struct client *c, uint64_t base, uint64_t size, int fd);

@@ -212,6 +212,7 @@ int main_loop(void)
 		reap_children();
 		store_tick();
 		backend_tick();
+		log_tick();
 	}
 	end_children();
 	return 0;

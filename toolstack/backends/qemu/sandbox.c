@@ -4,7 +4,9 @@
  * what looks into others, what changes the host or gives privileges. It is in force for QEMU
  * itself, which inherits it across exec.
  */
+#include <asm/sockios.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
@@ -14,6 +16,7 @@
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,6 +32,12 @@ static const int forbidden[] = {
 	SCMP_SYS(pidfd_open),
 	SCMP_SYS(pidfd_getfd),
 	SCMP_SYS(pidfd_send_signal),
+	SCMP_SYS(rt_sigqueueinfo),
+	SCMP_SYS(rt_tgsigqueueinfo),
+	SCMP_SYS(process_mrelease),
+	SCMP_SYS(process_madvise),
+	SCMP_SYS(move_pages),
+	SCMP_SYS(migrate_pages),
 	SCMP_SYS(kcmp),
 	SCMP_SYS(setpriority),
 	SCMP_SYS(setpgid),
@@ -89,6 +98,23 @@ static const int forbidden[] = {
 	SCMP_SYS(personality),
 };
 
+/* Whom a descriptor's signals go to, and which: a kill() by another name. */
+static int owner_rules(scmp_filter_ctx f)
+{
+	static const int cmds[] = {F_SETOWN, F_SETOWN_EX, F_SETSIG};
+	static const int requests[] = {FIOSETOWN, SIOCSPGRP};
+	const unsigned deny = SCMP_ACT_ERRNO(EPERM);
+	int rc = 0;
+
+	for (int i = 0; i < 3; i++)
+		rc |= seccomp_rule_add(f, deny, SCMP_SYS(fcntl), 1,
+				       SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, cmds[i]));
+	for (int i = 0; i < 2; i++)
+		rc |= seccomp_rule_add(f, deny, SCMP_SYS(ioctl), 1,
+				       SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, requests[i]));
+	return rc;
+}
+
 /* It may signal itself, and make threads. exec is how QEMU begins; what it would run has no more
  * rights than it, and a process of its own cannot be had. */
 static int rules(scmp_filter_ctx f)
@@ -103,6 +129,9 @@ static int rules(scmp_filter_ctx f)
 	rc |= seccomp_rule_add(f, deny, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_NE, self));
 	rc |= seccomp_rule_add(f, deny, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_NE, self));
 	rc |= seccomp_rule_add(f, deny, SCMP_SYS(tkill), 0);
+	rc |= owner_rules(f);
+	/* another's limits: a CPU time of 0 is its end */
+	rc |= seccomp_rule_add(f, deny, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0));
 	rc |= seccomp_rule_add(f, deny, SCMP_SYS(clone), 1,
 			       SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
 	/* its flags are in memory, where a filter cannot look; glibc goes back to clone */
