@@ -64,7 +64,7 @@ test:
 	@scripts/deps && $(MAKE) --no-print-directory -s all && scripts/test
 
 bench:
-	@scripts/deps && $(MAKE) --no-print-directory -s all && tests/bench/run
+	@scripts/deps fio qemu-system-x86 && $(MAKE) --no-print-directory -s all && tests/bench/run
 
 lint:
 	@scripts/deps && scripts/lint

@@ -19,6 +19,7 @@ ROUNDS = 3
 SECONDS = 2
 IMAGE_MB = 256
 STREAM_MB = 256
+QEMU_MB = 32  # which sends more slowly
 # fio's words for what `disk bench` does: buffered, as pvblk opens the image
 DISK_TESTS = {
     "randread": ["--rw=randread", "--bs=4k", "--iodepth=32"],
@@ -84,7 +85,8 @@ def numbers(out):
 
 
 def networks(progress):
-    """For each figure: over the loopback interface, of the guest, and their ratio."""
+    """For each figure: over the loopback interface, of the guest, of a Linux under QEMU with user
+    networking, and the guest's ratios to both."""
     server = subprocess.Popen([os.path.join(BIN, "bench-net"), "serve"], text=True,
                               stdout=subprocess.PIPE)
     rounds = []
@@ -93,15 +95,20 @@ def networks(progress):
         for i in range(ROUNDS):
             progress(f"bench: network, round {i + 1} of {ROUNDS}")
             rounds.append((
-                numbers(run([os.path.join(BIN, "bench-net"), "client", port, str(STREAM_MB)])),
-                numbers(guest(f"net bench 10.0.2.2 {port} {STREAM_MB}", "--net", ""))))
+                numbers(run([os.path.join(BIN, "bench-net"), "client", "127.0.0.1", port,
+                             str(STREAM_MB)])),
+                numbers(guest(f"net bench 10.0.2.2 {port} {STREAM_MB}", "--net", "")),
+                numbers(run([os.path.join(ROOT, "tests/bench/qemu-net"), port, str(QEMU_MB)]))))
     finally:
         server.kill()
         server.wait()
     result = {}
     for name in NET_TESTS:
-        host, own = (statistics.median(r[k].get(name, 0.0) for r in rounds) for k in (0, 1))
-        result[name] = {"loopback": host, "guest": own, "ratio": round(own / host, 3)}
+        host, own, qemu = (statistics.median(r[k].get(name, 0.0) for r in rounds)
+                           for k in range(3))
+        result[name] = {"loopback": host, "guest": own, "qemu": qemu,
+                        "ratio": round(own / host, 3),
+                        "ratio_qemu": round(own / qemu, 3) if qemu else None}
     return result
 
 
@@ -109,9 +116,11 @@ def table(result):
     rows = [f"\n{'disk, requests/s':32} {'fio':>10} {'guest':>10} {'x fio':>10}"]
     for test, r in result["disk"].items():
         rows.append(f"{test:32} {r['fio_per_s']:10} {r['guest_per_s']:10} {r['ratio']:10.2f}")
-    rows.append(f"\n{'network':32} {'loopback':>10} {'guest':>10} {'x loopback':>10}")
+    rows.append(f"\n{'network':32} {'loopback':>10} {'QEMU TCG':>10} {'guest':>10} "
+                f"{'x loopback':>10} {'x QEMU':>10}")
     for name, r in result["net"].items():
-        rows.append(f"{name:32} {r['loopback']:10.0f} {r['guest']:10.0f} {r['ratio']:10.2f}")
+        rows.append(f"{name:32} {r['loopback']:10.0f} {r['qemu']:10.0f} {r['guest']:10.0f} "
+                    f"{r['ratio']:10.2f} {r['ratio_qemu'] or 0:10.2f}")
     return "\n".join(rows)
 
 

@@ -2,7 +2,8 @@
 /*
  * The network benchmark without a guest, in the words of pv-guest's `net bench` (pv-guest/net/):
  *   bench-net serve               the other end, for guests and for ourselves; prints "port N"
- *   bench-net client PORT MB      what `net bench` measures, over the loopback interface
+ *   bench-net client ADDRESS PORT MB
+ *                                 what `net bench` measures, over what leads there
  * Round trips of 64 bytes over UDP and TCP, and a stream each way. A TCP connection begins with a
  * line that says what the other end is to do: "echo", "send N" or "take N".
  */
@@ -134,11 +135,12 @@ static void __attribute__((noreturn)) server(void)
 
 /* ---- our own end ---- */
 
+static in_addr_t address;
+
 static int ask(int type, int port, const char *what)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET,
-				 .sin_port = htons(port),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = address};
 	int s = socket(AF_INET, type, 0);
 
 	if (s < 0 || connect(s, (void *)&to, sizeof(to)))
@@ -203,13 +205,14 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "serve"))
 		server();
-	if (argc != 4 || strcmp(argv[1], "client")) {
-		fputs("Usage: bench-net serve | bench-net client PORT MB\n", stderr);
+	if (argc != 5 || strcmp(argv[1], "client")) {
+		fputs("Usage: bench-net serve | bench-net client ADDRESS PORT MB\n", stderr);
 		return 2;
 	}
-	const int port = atoi(argv[2]);
-	const long bytes = atol(argv[3]) << 20;
+	const int port = atoi(argv[3]);
+	const long bytes = atol(argv[4]) << 20;
 
+	address = inet_addr(argv[2]);
 	trips("udp", ask(SOCK_DGRAM, port, NULL));
 	trips("tcp", ask(SOCK_STREAM, port, "echo\n"));
 	stream("rx", "send", port, bytes);
