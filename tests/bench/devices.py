@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The devices' part of make bench: a guest's disk against fio with io_uring on the same file, and
-its network (libslirp) against the loopback interface. (Not against QEMU's user networking: Debian's
-QEMU for Xen is built without it, and another machine's would measure that machine.) Each round runs
+its network (libslirp) against the loopback interface and QEMU's user networking. Each round runs
 the peers one after the other; what is told is the median over rounds, so that a neighbour on the
 machine does not decide."""
 import json
