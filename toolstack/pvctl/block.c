@@ -231,9 +231,10 @@ int cmd_block_resize(int argc, char **argv)
 		"guest. Without SIZE it has one already.\n\n"
 		"Example: pvctl block-resize demo xvda 2G");
 	const uint32_t domid = the_guest(a.at[0]);
-	char *vdev, *type, *path;
+	char *vdev, *type, *path, *mode;
 	const uint32_t devid = the_disk(domid, a.at[1], &vdev);
 
+	mode = back_read(domid, "vbd", devid, "mode");
 	type = back_read(domid, "vbd", devid, "type");
 	path = back_read(domid, "vbd", devid, "params");
 	if (!type || !path || !strcmp(type, "qdisk"))
@@ -241,12 +242,16 @@ int cmd_block_resize(int argc, char **argv)
 		    vdev);
 	if (!*path)
 		die("disk %s is an empty drive", vdev);
+	if (a.n == 3 && (!mode || *mode != 'w'))
+		die("disk %s is read-only: its image stays as it is; without SIZE the guest is told",
+		    vdev);
 	if (a.n == 3)
 		set_size(path, a.at[2], a.shrink);
 	/* the backend looks at the image again whatever the value is */
 	if (!back_write(domid, "vbd", devid, "resize", "1"))
 		die("the store does not answer: %s", strerror(errno));
 	free(vdev);
+	free(mode);
 	free(type);
 	free(path);
 	return 0;
