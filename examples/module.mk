@@ -3,7 +3,8 @@
 DEMO_IMG  := $(B)/guest/demo.img
 DEMO_TREE := $(B)/guest/demo-tree
 
-$(DEMO_IMG): $(PVG_USER_BIN) examples/demo.txt examples/module.mk
+# The ramdisk is made of the same programs; their list is not known yet where this is read.
+$(DEMO_IMG): $(B)/guest/ramdisk examples/demo.txt examples/module.mk
 	rm -rf $@ $(DEMO_TREE)
 	mkdir -p $(DEMO_TREE)
 	cp $(PVG_USER_BIN) $(DEMO_TREE)/
