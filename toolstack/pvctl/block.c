@@ -85,31 +85,13 @@ int cmd_block_detach(int argc, char **argv)
 }
 
 struct row {
-	char *dev, *params, *mode, *type, *kind, *state, *port, *ring, *back;
+	char *dev, *params, *mode, *type, *kind, *state, *back;
+	long port, ring;
 };
 
 static char *either(char *s, const char *otherwise)
 {
 	return s ? s : strdup(otherwise);
-}
-
-/*
- * Where the frontend wrote it, by what it has agreed on with the backend; -1: not yet. Only the
- * number of it: the text is the guest's, and this goes to a terminal.
- */
-static char *front_number(uint32_t domid, uint32_t devid, const char *key)
-{
-	static const char *const forms[] = {"%s", "%s0", "queue-0/%s", "queue-0/%s0"};
-	char name[40], *s = NULL, *number;
-
-	for (unsigned i = 0; i < 4 && !s; i++) {
-		snprintf(name, sizeof(name), forms[i], key);
-		s = front_read(domid, "vbd", devid, name);
-	}
-	if (asprintf(&number, "%ld", s ? strtol(s, NULL, 10) : -1) < 0)
-		die("out of memory");
-	free(s);
-	return number;
 }
 
 static struct row row_of(uint32_t domid, uint32_t devid)
@@ -121,8 +103,8 @@ static struct row row_of(uint32_t domid, uint32_t devid)
 		.type = either(back_read(domid, "vbd", devid, "type"), "?"),
 		.kind = either(back_read(domid, "vbd", devid, "device-type"), "disk"),
 		.state = either(back_read(domid, "vbd", devid, "state"), "0"),
-		.port = front_number(domid, devid, "event-channel"),
-		.ring = front_number(domid, devid, "ring-ref"),
+		.port = front_number(domid, "vbd", devid, "event-channel"),
+		.ring = front_number(domid, "vbd", devid, "ring-ref"),
 	};
 	const char *folder = strcmp(r.type, "qdisk") ? "vbd" : "qdisk";
 
@@ -133,8 +115,7 @@ static struct row row_of(uint32_t domid, uint32_t devid)
 
 static void row_free(struct row *r)
 {
-	char *const all[] = {r->dev,   r->params, r->mode, r->type, r->kind,
-			     r->state, r->port,	  r->ring, r->back};
+	char *const all[] = {r->dev, r->params, r->mode, r->type, r->kind, r->state, r->back};
 
 	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		free(all[i]);
@@ -176,7 +157,7 @@ int cmd_block_list(int argc, char **argv)
 		if (a.json)
 			row_json(&r, devid[i], !i);
 		else
-			printf("%-6u %-3d %-6s %-5s %-6s %-8s %s\n", devid[i], 0, r.dev, r.state,
+			printf("%-6u %-3d %-6s %-5s %-6ld %-8ld %s\n", devid[i], 0, r.dev, r.state,
 			       r.port, r.ring, r.back);
 		row_free(&r);
 	}

@@ -65,6 +65,21 @@ char *joined(char **words, int n)
 	return s;
 }
 
+long front_number(uint32_t domid, const char *type, uint32_t devid, const char *key)
+{
+	static const char *const forms[] = {"%s", "%s0", "queue-0/%s", "queue-0/%s0"};
+	char name[40], *s = NULL;
+	long n;
+
+	for (unsigned i = 0; i < 4 && !s; i++) {
+		snprintf(name, sizeof(name), forms[i], key);
+		s = front_read(domid, type, devid, name);
+	}
+	n = s ? strtol(s, NULL, 10) : -1;
+	free(s);
+	return n;
+}
+
 int attach(uint32_t domid, const struct device *d)
 {
 	if (device_exists(domid, d->type, d->devid))

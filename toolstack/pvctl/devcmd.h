@@ -20,6 +20,12 @@ uint32_t the_guest(const char *who);
 char *joined(char **words, int n);
 
 /*
+ * A number of the frontend's (a port, a grant), by the names it may have after what the two ends
+ * agreed on; -1: none yet. Its text goes to no terminal: it is the guest's.
+ */
+long front_number(uint32_t domid, const char *type, uint32_t devid, const char *key);
+
+/*
  * Add it to a running domain: in the store, served, ready for the guest. What was begun is taken
  * back if that fails.
  */

@@ -102,29 +102,15 @@ static void print(const char *key, char *value, bool json)
 	free(value);
 }
 
-/* The guest's own text goes to no terminal: only the number in it. -1: none yet. */
-static long front_number(uint32_t domid, uint32_t devid, const char *key)
-{
-	char queue[40], *s = front_read(domid, "vif", devid, key);
-	long n;
-
-	snprintf(queue, sizeof(queue), "queue-0/%s", key);
-	if (!s)
-		s = front_read(domid, "vif", devid, queue);
-	n = s ? strtol(s, NULL, 10) : -1;
-	free(s);
-	return n;
-}
-
 static void row(uint32_t domid, uint32_t devid, bool json, bool first)
 {
 	char *mac = back_read(domid, "vif", devid, "mac"),
 	     *state = back_read(domid, "vif", devid, "state"),
 	     *mode = back_read(domid, "vif", devid, "mode");
-	long port = front_number(domid, devid, "event-channel-tx");
+	long port = front_number(domid, "vif", devid, "event-channel-tx");
 
 	if (port < 0)
-		port = front_number(domid, devid, "event-channel");
+		port = front_number(domid, "vif", devid, "event-channel");
 	if (json)
 		printf("%s\n  {\"devid\": %u, \"state\": %lu", first ? "" : ",", devid,
 		       state ? strtoul(state, NULL, 10) : 0);
@@ -132,8 +118,8 @@ static void row(uint32_t domid, uint32_t devid, bool json, bool first)
 		printf("%-3u %-2d %-17s %-6u %-5s %-6s %-6ld %5ld/%-11ld "
 		       "/local/domain/0/backend/vif/%u/%u\n",
 		       devid, 0, mac ? mac : "?", devid, state ? state : "?", mode ? mode : "?",
-		       port, front_number(domid, devid, "tx-ring-ref"),
-		       front_number(domid, devid, "rx-ring-ref"), domid, devid);
+		       port, front_number(domid, "vif", devid, "tx-ring-ref"),
+		       front_number(domid, "vif", devid, "rx-ring-ref"), domid, devid);
 	print("mac", mac, json);
 	print("mode", mode, json);
 	print("hostfwd", back_read(domid, "vif", devid, "hostfwd"), json);
