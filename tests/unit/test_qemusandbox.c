@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/unit/victim.h"
 #include "toolstack/backends/qemu/pvqemu.h"
 
-static pid_t victim;
 static int ends[2];
 
 /* The errno of what `act` does in the sandbox, 0 if it works. */
@@ -96,11 +96,7 @@ static int flags(void)
 
 static void test_others(void **state)
 {
-	victim = fork();
-	if (!victim) {
-		pause();
-		_exit(0);
-	}
+	victim_start();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
 	assert_int_equal(confined(by_kill), EPERM);
 	assert_int_equal(confined(by_queue), EPERM);
@@ -109,10 +105,7 @@ static void test_others(void **state)
 	assert_int_equal(confined(by_owner_ex), EPERM);
 	assert_int_equal(confined(by_ioctl), EPERM);
 	assert_int_equal(confined(by_limit), EPERM);
-	usleep(20000);
-	assert_int_equal(waitpid(victim, NULL, WNOHANG), 0);
-	kill(victim, SIGKILL);
-	waitpid(victim, NULL, 0);
+	victim_lives();
 }
 
 static void test_itself(void **state)

@@ -15,13 +15,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/unit/victim.h"
 #include "toolstack/backends/common/backend.h"
 
 void dev_log(struct dev *d, const char *fmt, ...)
 {
 }
 
-static pid_t victim;
 static int ends[2];
 
 /* The signal that ended the child which did this in the sandbox, 0 if it did not mind. */
@@ -81,11 +81,7 @@ static void signal_it(void)
 
 static void test_calls(void **state)
 {
-	victim = fork();
-	if (!victim) {
-		pause();
-		_exit(0);
-	}
+	victim_start();
 	assert_int_equal(pipe(ends), 0);
 	assert_int_equal(confined(flags), 0);
 	assert_int_equal(confined(kill_by_owner), SIGSYS);
@@ -93,10 +89,7 @@ static void test_calls(void **state)
 	assert_int_equal(confined(lease), SIGSYS);
 	assert_int_equal(confined(open_file), SIGSYS);
 	assert_int_equal(confined(signal_it), SIGSYS);
-	usleep(20000);
-	assert_int_equal(waitpid(victim, NULL, WNOHANG), 0); /* it lives */
-	kill(victim, SIGKILL);
-	waitpid(victim, NULL, 0);
+	victim_lives();
 }
 
 /* As root, too: what is left can do nothing that another user's process cannot. */
