@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The block cache. Writes go through to the disk at once: whatever ends a guest, and here that may
- * be one kill of a host process, takes with it nothing that was written; and a write's error goes
- * to who wrote. Durable is what was there at a disk_flush().
+ * The block cache, for reading. Who writes goes to the disk at once and drops what is cached here:
+ * whatever ends a guest, and here that may be one kill of a host process, takes with it nothing
+ * that was written; and a write's error goes to who wrote.
  *
  * Blocks lie in pages of the kernel's own and are copied from those that a backend sees, so that
  * what a file system has checked stays as it was checked.
@@ -31,7 +31,6 @@ struct buffer {
 static struct lock cache_lock;
 static struct buffer buffers[BUFFERS], *chains[CHAINS];
 static uint64_t now;
-static struct bcache_stats counts;
 
 static struct buffer **chain_of(const struct disk *d, uint64_t block)
 {
@@ -134,10 +133,6 @@ const void *bcache_get(struct disk *d, uint64_t block, long *error)
 	const void *data = NULL;
 
 	*error = -XEN_ENOMEM;
-	if (b)
-		counts.hits++;
-	else
-		counts.misses++;
 	if (b) {
 		b->users++;
 		while (b->reading)
@@ -177,18 +172,6 @@ static void forget(struct buffer *b)
 		unchain(b);
 }
 
-long bcache_write(struct disk *d, uint64_t block, const void *data)
-{
-	long rc = disk_io(d, DISK_WRITE, block * BLOCK_SIZE, (void *)data, BLOCK_SIZE);
-	bool enabled = lock(&cache_lock);
-	struct buffer *b = find(d, block);
-
-	if (b)
-		forget(b);
-	unlock(&cache_lock, enabled);
-	return rc;
-}
-
 void bcache_forget(struct disk *d)
 {
 	bool enabled = lock(&cache_lock);
@@ -196,16 +179,5 @@ void bcache_forget(struct disk *d)
 	for (struct buffer *b = buffers; b < buffers + BUFFERS; b++)
 		if (b->disk == d && !b->stale)
 			forget(b);
-	unlock(&cache_lock, enabled);
-}
-
-void bcache_get_stats(struct bcache_stats *stats)
-{
-	bool enabled = lock(&cache_lock);
-
-	*stats = counts;
-	stats->blocks = 0;
-	for (struct buffer *b = buffers; b < buffers + BUFFERS; b++)
-		stats->blocks += b->disk != NULL;
 	unlock(&cache_lock, enabled);
 }

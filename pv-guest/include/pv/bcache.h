@@ -15,15 +15,7 @@ struct disk;
  */
 const void *bcache_get(struct disk *d, uint64_t block, long *error);
 void bcache_put(const void *block);
-/* Writes through: on the disk when this returns, and durable after disk_flush(). */
-long bcache_write(struct disk *d, uint64_t block, const void *data);
 /* Drops what is cached of a disk, after it was written past the cache, or before it goes. */
 void bcache_forget(struct disk *d);
-
-struct bcache_stats {
-	unsigned long hits, misses, blocks;
-};
-
-void bcache_get_stats(struct bcache_stats *stats);
 
 #endif
