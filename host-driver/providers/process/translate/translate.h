@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process provider, stage 2: guest code is translated, x86-64 to x86-64, and runs from a cache.
+ *
+ * Guest registers are host registers, flags are host flags, and vector registers are left alone.
+ * Only r14 and r15 are the translator's while translated code runs: the guest's are in `tr`. Guest
+ * memory is reached through a TLB in software, one per vCPU and mode, by GS; FS is the thread's.
+ *
+ *   insn.c     what the translator must know of an instruction
+ *   lower.c    an instruction's translation
+ *   block.c    blocks: found, made, chained, forgotten
+ *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
+ *   step.c     one instruction, without translating it
+ *   run.c      the loop: enter the cache, see why it was left
+ *   glue.S     between the two
+ */
+#ifndef PAVANE_TRANSLATE_H
+#define PAVANE_TRANSLATE_H
+
+/* Offsets into struct vcpu are direct.h's R_*; these are into struct tr (asserted in run.c). */
+#define T_R14	    0
+#define T_R15	    8
+#define T_RCX	    16
+#define T_EA	    24
+#define T_ARG	    32
+#define T_HOST_RSP  40
+#define T_TARGET    48
+#define T_RESUME    56
+#define T_PAGE_MASK 64
+#define T_TLB_MASK  72
+#define T_IBTC_MASK 80
+#define T_FS_BASE   88
+#define T_GS_BASE   96
+#define T_SCRATCH   104
+#define T_KICKED    112
+
+/* Why translated code was left. */
+#define EXIT_KICK     0 /* somebody wants a look at the vCPU */
+#define EXIT_LINK     1 /* to a block that is not chained yet: tr.arg is the link */
+#define EXIT_INDIRECT 2 /* to the guest address in tr.ea, which the IBTC does not know */
+#define EXIT_MEMORY   3 /* the TLB does not know tr.ea: tr.arg is the site */
+#define EXIT_STEP     4 /* an instruction that step.c carries out: tr.arg is the site */
+#define EXIT_TRAP     5 /* the host's CPU raised tr.vector at v->regs.rip */
+
+/* The TLB's and the IBTC's arrays in struct tr_context; 8 bytes an entry. */
+#define TLB_BITS    9
+#define TLB_SIZE    (1 << TLB_BITS)
+#define IBTC_BITS   11
+#define IBTC_SIZE   (1 << IBTC_BITS)
+#define C_READ_NEG  0
+#define C_READ	    (C_READ_NEG + 8 * TLB_SIZE)
+#define C_WRITE_NEG (C_READ + 8 * TLB_SIZE)
+#define C_WRITE	    (C_WRITE_NEG + 8 * TLB_SIZE)
+#define C_IBTC_NEG  (C_WRITE + 8 * TLB_SIZE)
+#define C_IBTC	    (C_IBTC_NEG + 8 * IBTC_SIZE)
+
+#ifndef __ASSEMBLER__
+#include "hypercalls/monitor/monitor.h"
+
+/*
+ * Of this vCPU's thread; translated code addresses it by FS. While translated code runs the
+ * guest's r14 and r15 are here; in C they are in v->regs like all others.
+ */
+struct tr {
+	uint64_t r14, r15;
+	uint64_t rcx;	   /* the guest's, during a lookup that keeps the flags */
+	uint64_t ea;	   /* the linear address, or the target, that an exit is about */
+	uint64_t arg;	   /* the link or site that an exit is about */
+	uint64_t host_rsp; /* the monitor's stack */
+	uint64_t target;   /* where tr_run goes */
+	uint64_t resume;   /* what r14 and r15 are there */
+	uint64_t page_mask, tlb_mask, ibtc_mask; /* constants for pext */
+	uint64_t fs_base, gs_base;		 /* the guest's, of the mode it runs in */
+	uint64_t scratch;
+	volatile uint32_t kicked;
+	uint32_t vector; /* EXIT_TRAP */
+	uint64_t error, cr2;
+	volatile uint32_t in_guest, flush; /* softmmu.c */
+	volatile uint64_t entries;
+	struct tr_context *context; /* in GS */
+};
+extern __thread struct tr tr;
+
+/*
+ * Entry i of the read array is about pages whose number ends in i: adding read_neg[i] to an
+ * address of that page gives its offset in it, and for any other address 4096 or more. read[i] is
+ * the host's address of the page.
+ */
+struct tr_context {
+	uint64_t read_neg[TLB_SIZE], read[TLB_SIZE];
+	uint64_t write_neg[TLB_SIZE], write[TLB_SIZE];
+	uint64_t ibtc_neg[IBTC_SIZE]; /* minus a guest address */
+	void *ibtc[IBTC_SIZE];	      /* and where its translation is */
+};
+
+/* ---- softmmu.c ---- */
+/*
+ * The host's address of the guest's linear address va, or NULL: that is a page fault, which the
+ * caller delivers (tr_page_fault). Sets the accessed and dirty bits; good until the next exit.
+ */
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
+uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how);
+/* Delivers the page fault of that access to the guest (or carries out a store to a page table). */
+void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
+
+/* ---- step.c ---- */
+/*
+ * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
+ * is what the guest has next. Any TF trap is the caller's. A repeated string instruction may stop
+ * half way (rip stays) when tr.kicked says so. The vector state is the guest's and in the CPU.
+ */
+void tr_step(struct vcpu *v);
+/*
+ * From the signal handler: the host's CPU raised `vector` at `ctx`. True: it was step.c's doing,
+ * and ctx was changed so that tr_step delivers it.
+ */
+bool tr_step_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx);
+
+/* ---- the vector state around C code that may use it (Zydis, libc) ---- */
+struct fpu_area {
+	uint8_t bytes[2688 + 64];
+};
+static inline void *fpu_aligned(struct fpu_area *a)
+{
+	return (void *)(((uintptr_t)a->bytes + 63) & -64UL);
+}
+static inline void fpu_keep(struct fpu_area *a)
+{
+	uint8_t *p = fpu_aligned(a);
+
+	memset(p + 512, 0, 64);
+	asm volatile("xsave64 (%0)" : : "r"(p), "a"(0xff), "d"(0) : "memory");
+}
+static inline void fpu_back(struct fpu_area *a)
+{
+	asm volatile("xrstor64 (%0)" : : "r"(fpu_aligned(a)), "a"(0xff), "d"(0) : "memory");
+}
+#endif
+#endif
