@@ -190,6 +190,13 @@ static void bit_offset(struct step *s, struct native *n, struct where *at)
 	*reg &= bits - 1;
 }
 
+/* Any byte of a cache line stands for it. */
+static bool is_flush(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_CLFLUSH || m == ZYDIS_MNEMONIC_CLFLUSHOPT ||
+	       m == ZYDIS_MNEMONIC_CLWB;
+}
+
 struct operand {
 	struct span sp;
 	unsigned bytes;
@@ -215,7 +222,7 @@ static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 		n->r[RDX] = mask >> 32;
 	}
 	bit_offset(s, n, &at);
-	if (!o->bytes)
+	if (is_flush(s->i->mnemonic))
 		o->bytes = 1;
 	if (!step_reach(s, at, o->bytes, o->writes ? ACCESS_WRITE : ACCESS_READ, &o->sp))
 		return false;

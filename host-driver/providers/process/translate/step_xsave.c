@@ -70,8 +70,16 @@ bool xsave_is(const struct step *s)
 	}
 }
 
+/* States up to the last one of `wanted`: what follows is not read. */
+static uint64_t up_to_last(uint64_t states, uint64_t wanted)
+{
+	while (wanted & (wanted - 1))
+		wanted &= wanted - 1;
+	return wanted ? states & (wanted | (wanted - 1)) : 0;
+}
+
 /* The header names no state that the guest's XCR0 has not. */
-static bool restore_area(struct step *s, struct where at, unsigned *bytes)
+static bool restore_area(struct step *s, struct where at, uint64_t mask, unsigned *bytes)
 {
 	const uint64_t xcr0 = s->v->xcr0;
 	uint64_t header[2];
@@ -97,7 +105,7 @@ bool xsave_area(struct step *s, struct where at, unsigned *bytes, uint64_t *mask
 		return false;
 	}
 	if (is_restore(s->i->mnemonic))
-		return restore_area(s, at, bytes);
+		return restore_area(s, at, *mask, bytes);
 	*bytes = area_bytes(*mask, is_compacting(s->i->mnemonic));
 	return true;
 }
