@@ -90,8 +90,11 @@ static bool restore_area(struct step *s, struct where at, uint64_t mask, unsigne
 		step_trap(s, VECTOR_GP, 0);
 		return false;
 	}
-	*bytes = header[1] & COMPACTED ? area_bytes(header[1] & xcr0, true)
-				       : area_bytes(header[0], false);
+	mask &= header[0];
+	if (header[1] & COMPACTED)
+		*bytes = area_bytes(up_to_last(header[1] & xcr0, mask), true);
+	else
+		*bytes = area_bytes(mask, false);
 	return true;
 }
 
