@@ -180,7 +180,8 @@ static void fake_init(void)
 	static const int prot[] = {PROT_READ | PROT_WRITE | PROT_EXEC, PROT_NONE,
 				   PROT_READ | PROT_WRITE, PROT_READ};
 	const int fd = memfd_create("guest", 0);
-	stack_t ss = {.ss_size = 65536, .ss_sp = malloc(65536)};
+	static uint8_t stack[65536];
+	stack_t ss = {.ss_size = sizeof(stack), .ss_sp = stack};
 
 	assert_false(ftruncate(fd, PAGES * PAGE_SIZE));
 	ram = mmap(NULL, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

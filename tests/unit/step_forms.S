@@ -6,6 +6,7 @@
 #define ANY   0
 #define XSAVE 1 /* rdx:rax are states, memory is an area, aligned */
 #define CODE  2 /* reads at its own address */
+#define BITS  3 /* rax and rdx are numbers of bits nearby */
 
 	.macro	form kind, insn:vararg
 	.section .text.forms, "ax", @progbits
@@ -68,18 +69,18 @@ step_forms:
 	f	lock \op\()q (%rbx)
 	.endr
 	.irp	op, bt, bts, btr, btc
-	f	\op %rcx, (%rbx)
-	f	\op %r15, (%rbx)
-	f	\op %r15d, (%rbx)
-	f	\op %r15w, (%rbx)
-	f	\op %rdx, (%rsi)
-	f	\op %eax, (%rdi)
-	f	\op %dx, 64(%rdi)
-	f	\op\()q $33, (%rbx)
-	f	\op %rdx, %rax
+	form	BITS, \op %rcx, (%rbx)
+	form	BITS, \op %r15, (%rbx)
+	form	BITS, \op %r15d, (%rbx)
+	form	BITS, \op %r15w, (%rbx)
+	form	BITS, \op %rdx, (%rsi)
+	form	BITS, \op %eax, (%rdi)
+	form	BITS, \op %dx, 64(%rdi)
+	form	BITS, \op\()q $33, (%rbx)
+	form	BITS, \op %rdx, %rax
 	.endr
-	f	lock bts %r15, (%rbx)
-	f	lock btr %ecx, (%rbx)
+	form	BITS, lock bts %r15, (%rbx)
+	form	BITS, lock btr %ecx, (%rbx)
 	.irp	op, mov, test, xchg
 	f	\op %rax, (%rbx)
 	f	\op %r14, (%r14)

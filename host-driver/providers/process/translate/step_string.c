@@ -215,13 +215,14 @@ static uint64_t compare_some(struct step *s, const struct string *t, uint64_t n,
 	if (!two)
 		a = step_get(s, accumulator[t->size]);
 	for (done = 0; done < n && !*end; done++) {
-		if (two)
+		if (two) {
 			span_get(&src, &a, t->size);
+			src.p[0] += (int64_t)t->step;
+		}
 		span_get(&dst, &b, t->size);
+		dst.p[0] += (int64_t)t->step;
 		flags = compare(a, b, t->size);
 		*end = !(flags & FLAG_ZF) != t->until_equal;
-		src.p[0] += t->step;
-		dst.p[0] += t->step;
 	}
 	if (two)
 		advance(&r->rsi, t, done);
