@@ -30,6 +30,9 @@ STEP_SRCS := $(wildcard $T/step*.c) $T/step.S
 UNIT_step_SRCS := $(STEP_SRCS) tests/unit/step_forms.S
 UNIT_step_FLAGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns
 UNIT_step_LIBS := -lZydis
+UNIT_step_guest_SRCS := $(STEP_SRCS)
+UNIT_step_guest_FLAGS := $(UNIT_step_FLAGS)
+UNIT_step_guest_LIBS := -lZydis
 
 UNITS := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)

@@ -165,6 +165,20 @@ static void begin(struct state *s, const struct form *f, enum where_at w)
 	s->vector = -1;
 }
 
+/* At CODE_AT, with a way back behind it that only the CPU itself takes. */
+static void put_code(uint64_t va, const uint8_t *code, unsigned n)
+{
+	static const uint8_t jump[6] = {0xff, 0x25};
+	const uint64_t back = (uint64_t)step_leave;
+	uint8_t bytes[64];
+
+	memcpy(bytes, code, n);
+	memcpy(bytes + n, jump, sizeof(jump));
+	memcpy(bytes + n + sizeof(jump), &back, sizeof(back));
+	for (unsigned k = 0; k < n + sizeof(jump) + sizeof(back); k++)
+		*at(va + k) = bytes[k];
+}
+
 static void enter_state(const struct state *s, const struct form *f)
 {
 	memcpy(ram, s->ram, sizeof(s->ram));

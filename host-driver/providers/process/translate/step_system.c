@@ -55,8 +55,6 @@ static enum outcome read_xcr(struct step *s)
 {
 	uint32_t lo = s->v->xcr0, hi = s->v->xcr0 >> 32;
 
-	if (!(s->v->cr4 & CR4_OSXSAVE))
-		return step_trap(s, VECTOR_UD, 0);
 	if ((uint32_t)s->v->regs.rcx > 1)
 		return step_trap(s, VECTOR_GP, 0);
 	if ((uint32_t)s->v->regs.rcx) {
@@ -140,7 +138,6 @@ static bool forbidden(const ZydisDecodedInstruction *i)
 	case ZYDIS_CATEGORY_SEGOP:
 	case ZYDIS_CATEGORY_SYSCALL:
 	case ZYDIS_CATEGORY_SYSRET:
-	case ZYDIS_CATEGORY_SYSTEM:
 	case ZYDIS_CATEGORY_UNCOND_BR: return true;
 	default: return false;
 	}
@@ -149,7 +146,8 @@ static bool forbidden(const ZydisDecodedInstruction *i)
 /* The CPU in ring 3: #GP, and guest_exception() knows which of them the guest's kernel may use. */
 static bool privileged(const ZydisDecodedInstruction *i)
 {
-	if (i->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || i->meta.category == ZYDIS_CATEGORY_IO ||
+	if (i->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
+	    i->meta.category == ZYDIS_CATEGORY_SYSTEM || i->meta.category == ZYDIS_CATEGORY_IO ||
 	    i->meta.category == ZYDIS_CATEGORY_IOSTRINGOP)
 		return true;
 	switch (i->mnemonic) {
@@ -161,9 +159,15 @@ static bool privileged(const ZydisDecodedInstruction *i)
 	}
 }
 
+static bool is_xsave(const ZydisDecodedInstruction *i)
+{
+	return i->meta.isa_ext == ZYDIS_ISA_EXT_XSAVE || i->meta.isa_ext == ZYDIS_ISA_EXT_XSAVEC ||
+	       i->meta.isa_ext == ZYDIS_ISA_EXT_XSAVEOPT;
+}
+
 bool step_system(struct step *s, enum outcome *o)
 {
-	if (!known(s->i)) {
+	if (!known(s->i) || (is_xsave(s->i) && !(s->v->cr4 & CR4_OSXSAVE))) {
 		*o = step_trap(s, VECTOR_UD, 0);
 		return true;
 	}
