@@ -109,6 +109,8 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how);
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
 
 /* ---- step.c ---- */
+/* Once per vCPU thread, before the sandbox closes. 0 or -errno. */
+int tr_step_init(void);
 /*
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
  * is what the guest has next. Any TF trap is the caller's. A repeated string instruction may stop
@@ -119,7 +121,6 @@ void tr_step(struct vcpu *v);
  * From the signal handler: the host's CPU raised `vector` at `ctx`. True: it was step.c's doing,
  * and ctx was changed so that tr_step delivers it.
  */
-int tr_step_init(void); /* its thread, before the sandbox; 0 or -errno */
 bool tr_step_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx);
 
 /* ---- the vector state around C code that may use it (Zydis, libc) ---- */
