@@ -102,12 +102,14 @@ static void one_cpu(void)
 		die("sched_setaffinity");
 }
 
-/* /dev/null and $PATH, for gcc. */
+/* /dev/null, $PATH and where to write to, for gcc. */
 static void make_ready(void)
 {
 	mount("dev", "/dev", "devtmpfs", 0, NULL);
 	mount("proc", "/proc", "proc", 0, NULL);
 	setenv("PATH", "/bin", 1);
+	if (chdir("/tmp"))
+		die("/tmp");
 }
 
 static void to_kernel_log(void)

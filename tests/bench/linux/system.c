@@ -154,9 +154,8 @@ static uint64_t yield_run(uint64_t n)
 
 uint64_t gcc_run(uint64_t n)
 {
-	char *const argv[] = {
-		"gcc", "-B/bin/", "-O2", "-c", "-o", "/tmp/bench-linux.o", (char *)gcc_source,
-		NULL};
+	char *const argv[] = {"gcc",	       "-B/bin/",	   "-O2", "-c", "-o",
+			      "bench-linux.o", (char *)gcc_source, NULL};
 	const uint64_t start = now();
 	int status;
 	pid_t pid;
