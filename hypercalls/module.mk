@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 # pvdom: the monitor (general registers only), the process provider, the process around them.
 MONITOR_SRCS  := $(filter-out %/emulate.c,$(wildcard hypercalls/monitor/*.c)) hypercalls/pvdom/up.c \
-		 $(wildcard host-driver/providers/vtx/*.c)
+		 $(wildcard host-driver/providers/vtx/*.c host-driver/providers/process/translate/*.c) \
+		 host-driver/providers/syscall_page.c
 PVDOM_SRCS    := $(wildcard hypercalls/pvdom/*.c host-driver/providers/*/*.c) \
 		 hypercalls/monitor/emulate.c
 PVDOM_SRCS    := $(filter-out $(MONITOR_SRCS),$(PVDOM_SRCS))
 MONITOR_OBJS   = $(MONITOR_SRCS:%.c=$(B)/%.o)
 PVDOM_OBJS     = $(PVDOM_SRCS:%.c=$(B)/%.o) $(B)/host-driver/providers/process/entry.o \
+		 $(patsubst %.S,$(B)/%.o,$(wildcard host-driver/providers/process/translate/*.S)) \
 		 $(B)/host-driver/providers/vtx/switcher.o
 
 # A hypercall must not touch the guest's vector registers.
@@ -20,6 +22,11 @@ $(filter %.o,$(PVDOM_SRCS:%.c=$(B)/%.o)): $(B)/%.o: %.c
 
 $(B)/host-driver/providers/process/entry.o: host-driver/providers/process/entry.S \
 		host-driver/providers/process/direct.h
+	@mkdir -p $(@D)
+	$(CC) -I. -c -o $@ $<
+
+$(B)/host-driver/providers/process/translate/%.o: host-driver/providers/process/translate/%.S \
+		host-driver/providers/process/direct.h host-driver/providers/process/translate/translate.h
 	@mkdir -p $(@D)
 	$(CC) -I. -c -o $@ $<
 

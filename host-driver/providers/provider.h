@@ -65,6 +65,6 @@ struct provider {
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
 };
 
-extern const struct provider provider_process, provider_vtx;
+extern const struct provider provider_process, provider_translate, provider_vtx;
 
 #endif
