@@ -22,8 +22,8 @@
 #define STACK_VA       0x60000000UL /* 1, 2 */
 #define LEAVE_VA       0x70000000UL /* native only: the end of a case jumps here */
 #define NR_FRAMES_USED 12	    /* with memory that a case can change */
-#define XSTATE_SIZE    2816
-#define XSTATE_MASK    0xe7 /* x87, SSE, AVX, AVX-512 */
+#define XSTATE_SIZE    832
+#define XSTATE_MASK    7 /* x87, SSE, AVX: what a guest is told of (cpuid.c) */
 
 /* Offsets in struct state, for native.S; asserted in native.c. */
 #define S_GPR	 0
@@ -91,14 +91,17 @@ void guest_init(void);
 uint8_t *guest_frame(unsigned frame);
 /* The instructions of a case one at a time; false: t->why. */
 bool guest_step(const struct testcase *c, struct state *out, struct trace *t);
-/* By the translator; false: it does not come to an end. */
-bool guest_translate(const struct testcase *c, struct state *out);
-/* The host's CPU raised something while a case ran in the guest. True: dealt with. */
-bool guest_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx);
-void guest_tick(void);
+/*
+ * By the translator; false: it does not come to an end. `cold`: as if for the first time; else
+ * after a cold one.
+ */
+bool guest_translate(const struct testcase *c, struct state *out, bool cold);
+/* The host's CPU raised something while a case ran in the guest; a tick of the clock. */
+void guest_signal(int sig, void *info, void *ctx);
+void guest_tick(void *info, void *ctx);
 
 /* ---- native.c ---- */
-void native_init(void);
+void native_prepare(void);
 bool native_run(const struct testcase *c, struct state *out); /* false: it does not end */
 
 /* ---- case.c ---- */

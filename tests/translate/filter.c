@@ -5,9 +5,10 @@
  */
 #include "tests/translate/filter.h"
 
-#define FLAG_TF 0x100UL
-#define FLAG_NT 0x4000UL
-#define FLAG_AC 0x40000UL
+#define ARITHMETIC 0x8d5UL /* CF PF AF ZF SF OF */
+#define FLAG_TF	   0x100UL
+#define FLAG_NT	   0x4000UL
+#define FLAG_AC	   0x40000UL
 
 static const ZydisMnemonic machine[] = {
 	ZYDIS_MNEMONIC_CPUID,	 ZYDIS_MNEMONIC_RDTSC,	  ZYDIS_MNEMONIC_RDTSCP,
@@ -68,6 +69,10 @@ const char *filter_kind(const ZydisDecodedInstruction *i, const ZydisDecodedOper
 	    i->meta.category == ZYDIS_CATEGORY_UINTR || i->meta.category == ZYDIS_CATEGORY_SGX ||
 	    i->meta.category == ZYDIS_CATEGORY_ENQCMD || i->meta.category == ZYDIS_CATEGORY_PADLOCK)
 		return "system";
+	if (i->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
+	    i->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX ||
+	    i->meta.category == ZYDIS_CATEGORY_KMASK)
+		return "not a guest's";
 	if (AMONG(i->mnemonic, machine))
 		return "the machine's";
 	if (AMONG(i->mnemonic, x87_places))
@@ -87,13 +92,25 @@ const char *filter_kind(const ZydisDecodedInstruction *i, const ZydisDecodedOper
 	return NULL;
 }
 
-/* What of the flags the instruction leaves to the CPU's taste, after all that came before. */
-static void flags_of(const ZydisDecodedInstruction *i, struct trace *t)
+/*
+ * What of the flags the instruction leaves to the CPU's taste, after all that came before. With a
+ * count of zero some leave them as they were. False: it reads what nobody has defined.
+ */
+static bool flags_of(const ZydisDecodedInstruction *i, struct trace *t)
 {
 	const ZydisAccessedFlags *f = i->cpu_flags;
+	const bool counted = i->meta.category == ZYDIS_CATEGORY_SHIFT ||
+			     i->meta.category == ZYDIS_CATEGORY_ROTATE ||
+			     i->meta.category == ZYDIS_CATEGORY_STRINGOP;
 
-	if (f)
-		t->undefined = (t->undefined & ~(f->modified | f->set_0 | f->set_1)) | f->undefined;
+	if (!f)
+		return true;
+	if (f->tested & t->undefined & ARITHMETIC)
+		return false;
+	if (!counted)
+		t->undefined &= ~(f->modified | f->set_0 | f->set_1);
+	t->undefined |= f->undefined;
+	return true;
 }
 
 bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *t)
@@ -116,6 +133,7 @@ bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *
 			return false;
 		}
 	}
-	flags_of(&i, t);
-	return true;
+	if (!flags_of(&i, t))
+		t->why = "reads an undefined flag";
+	return !t->why;
 }

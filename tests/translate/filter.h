@@ -15,11 +15,11 @@ bool filter_decode(const uint8_t *insn, size_t n, ZydisDecodedInstruction *i,
 /* May the instruction, about to be carried out, be compared with the CPU's own? */
 bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *t);
 
-/* engine.c: the translator, as far as it is there */
-void guest_engine_init(struct vcpu *v);
-void guest_engine_begin(struct vcpu *v);
-void guest_engine_end(struct vcpu *v);
+/* engine.c: the translator */
+int guest_engine_init(struct vcpu *v);
+void guest_engine_written(struct vcpu *v, const uint8_t *page); /* by somebody else */
+void guest_engine_flush(struct vcpu *v);
 void guest_engine_stop(uint64_t rip);
 void guest_engine_turn(struct vcpu *v);
-bool guest_engine_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx);
+void guest_engine_signal(int sig, void *info, void *ctx);
 #endif

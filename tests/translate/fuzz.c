@@ -83,9 +83,14 @@ static enum verdict judge(const struct testcase *c, bool say)
 	}
 	if (opt.step_only)
 		return SAME;
-	if (!guest_translate(c, &translated))
-		return HANGS;
-	return state_differs(c, &trace, &native, &translated, "translated", say) ? DIFFERS : SAME;
+	/* Twice: untranslated at first, then with all that the first time left. */
+	for (unsigned k = 0; k < 2; k++) {
+		if (!guest_translate(c, &translated, k == 0))
+			return HANGS;
+		if (state_differs(c, &trace, &native, &translated, k ? "warm" : "cold", say))
+			return DIFFERS;
+	}
+	return SAME;
 }
 
 /* Cases by number: seeds, or forms with a few states each. */
@@ -109,7 +114,7 @@ static bool more(uint64_t number)
 static void child_init(void)
 {
 	guest_init();
-	native_init();
+	native_prepare();
 }
 
 /* From a number on, to the first difference, which is the exit status. */

@@ -6,12 +6,16 @@
  * From guest_step's and guest_translate's XRSTOR to their XSAVE the vector registers are the
  * guest's: this file is compiled for general registers only, like the monitor.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "host-driver/providers/process/direct.h"
 #include "host-driver/providers/process/translate/translate.h"
+#include "host-driver/providers/syscall_page.h"
+#include "hypercalls/monitor/mm.h"
 #include "tests/translate/dfuzz.h"
 #include "tests/translate/filter.h"
 
@@ -121,6 +125,31 @@ void event_deliver(struct vcpu *v)
 {
 }
 
+/* What no case gets to: the filter keeps it away, or the domain is not one that has it. */
+#define UNUSED(type, name, args, ret)                                      \
+	type name args                                                     \
+	{                                                                  \
+		fprintf(stderr, "translate: %s() was called\n", __func__); \
+		abort();                                                   \
+		return ret;                                                \
+	}
+UNUSED(long, hypercall,
+       (struct vcpu * v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+	uint64_t a5),
+       -1)
+UNUSED(void, guest_cpuid, (const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4]), )
+UNUSED(void, timer_check, (struct vcpu * v), )
+UNUSED(void, vcpu_park, (struct vcpu * v), )
+UNUSED(bool, ldt_map, (struct vcpu * v, unsigned page), false)
+UNUSED(bool, pt_write, (struct vcpu * v, uint64_t va), false)
+UNUSED(int, signals_thread_init, (struct vcpu * v), -1)
+UNUSED(void, syscall_page, (struct domain * d, uint8_t *page), )
+
+bool pt_write_wanted(const struct vcpu *v, uint64_t error)
+{
+	return false;
+}
+
 void domain_crash(struct vcpu *v, const char *why)
 {
 	fprintf(stderr, "translate: domain_crash: %s\n", why);
@@ -223,7 +252,10 @@ void guest_init(void)
 	frames_init();
 	tables_init();
 	map_native();
-	guest_engine_init(&vcpu);
+	if (guest_engine_init(&vcpu)) {
+		fprintf(stderr, "translate: the translator cannot start\n");
+		exit(2);
+	}
 }
 
 /* ---- one case ---- */
@@ -239,12 +271,26 @@ static uint64_t *gpr(unsigned i)
 	return where[i];
 }
 
-static void begin(const struct testcase *c)
+/*
+ * `cold`: nothing of the case is translated yet; else what was is, as far as its pages are again
+ * what they were.
+ */
+static void begin(const struct testcase *c, bool cold)
 {
 	const struct state *s = c->first;
 
-	for (unsigned i = 0; i < NR_FRAMES_USED; i++)
-		memcpy(guest_frame(i), s->mem[i], PAGE);
+	for (unsigned i = 0; i < NR_FRAMES_USED; i++) {
+		bool same = true;
+
+		for (unsigned k = 0; k < PAGE && same && !cold; k += 8)
+			same = *(uint64_t *)(guest_frame(i) + k) == *(uint64_t *)(s->mem[i] + k);
+		if (!same || cold) {
+			memcpy(guest_frame(i), s->mem[i], PAGE);
+			guest_engine_written(&vcpu, guest_frame(i));
+		}
+	}
+	if (cold)
+		guest_engine_flush(&vcpu);
 	for (unsigned i = 0; i < NR_GPR; i++)
 		*gpr(i) = s->gpr[i];
 	vcpu.regs.rflags = s->rflags | FLAGS_IF;
@@ -255,7 +301,6 @@ static void begin(const struct testcase *c)
 	vcpu.gs_base_kernel = s->gs;
 	vcpu.cr2 = 0;
 	trap.vector = NO_VECTOR;
-	guest_engine_begin(&vcpu);
 }
 
 static void load_vectors(const struct state *s)
@@ -267,7 +312,6 @@ static void end(struct state *out)
 {
 	memset(out->xstate, 0, sizeof(out->xstate));
 	asm volatile("xsave64 %0" : "=m"(out->xstate) : "a"(XSTATE_MASK), "d"(0) : "memory");
-	guest_engine_end(&vcpu);
 	for (unsigned i = 0; i < NR_GPR; i++)
 		out->gpr[i] = *gpr(i);
 	out->rflags = vcpu.regs.rflags;
@@ -302,6 +346,17 @@ static bool admit(struct trace *t)
 	return ok;
 }
 
+/* The jump there is the harness's. */
+static bool end_written(const struct testcase *c, const struct state *out)
+{
+	const uint64_t at = c->end - CODE_VA;
+
+	for (unsigned k = 0; k < 5; k++)
+		if (out->mem[0][at + k] != c->first->mem[0][at + k])
+			return true;
+	return false;
+}
+
 bool guest_step(const struct testcase *c, struct state *out, struct trace *t)
 {
 	bool ok = true;
@@ -309,17 +364,21 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t)
 	t->n = 0;
 	t->undefined = 0;
 	t->why = NULL;
-	begin(c);
+	begin(c, true);
 	load_vectors(c->first);
 	while (vcpu.regs.rip != c->end && trap.vector == NO_VECTOR && (ok = admit(t)))
 		tr_step(&vcpu);
 	end(out);
+	if (ok && end_written(c, out)) {
+		t->why = "writes to its own end";
+		ok = false;
+	}
 	return ok;
 }
 
-bool guest_translate(const struct testcase *c, struct state *out)
+bool guest_translate(const struct testcase *c, struct state *out, bool cold)
 {
-	begin(c);
+	begin(c, cold);
 	guest_engine_stop(c->end);
 	load_vectors(c->first);
 	ticks = 0;
@@ -329,13 +388,13 @@ bool guest_translate(const struct testcase *c, struct state *out)
 	return ticks < 20;
 }
 
-bool guest_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx)
+void guest_signal(int sig, void *info, void *ctx)
 {
-	return guest_engine_fault(vector, error, cr2, ctx);
+	guest_engine_signal(sig, info, ctx);
 }
 
-void guest_tick(void)
+void guest_tick(void *info, void *ctx)
 {
 	ticks++;
-	tr.kicked = 1;
+	guest_engine_signal(SIGUSR1, info, ctx);
 }

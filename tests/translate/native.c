@@ -64,11 +64,7 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 		leave(g);
 		return;
 	}
-	if (guest_fault(g[REG_TRAPNO], g[REG_ERR], g[REG_CR2], ctx))
-		return;
-	fprintf(stderr, "translate: signal %d at %p, trap %d, address %p\n", sig,
-		(void *)g[REG_RIP], (int)g[REG_TRAPNO], (void *)g[REG_CR2]);
-	signal(sig, SIG_DFL);
+	guest_signal(sig, si, ctx);
 }
 
 /* A case that is there at two ticks goes on for ever. */
@@ -78,7 +74,7 @@ static void on_tick(int sig, siginfo_t *si, void *ctx)
 	static uint64_t last;
 
 	if (!running) {
-		guest_tick();
+		guest_tick(si, ctx);
 		return;
 	}
 	if (last != runs) {
@@ -91,7 +87,7 @@ static void on_tick(int sig, siginfo_t *si, void *ctx)
 	}
 }
 
-void native_init(void)
+void native_prepare(void)
 {
 	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK, .sa_sigaction = on_signal};
