@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 # pvdom: the monitor (general registers only), the process provider, the process around them.
+TRANSLATE     := host-driver/providers/process/translate
+# All of it or none: the loop is what the other files are for.
+TRANSLATE_SRCS := $(if $(wildcard $(TRANSLATE)/run.c),$(wildcard $(TRANSLATE)/*.c))
+TRANSLATE_ASM  := $(if $(wildcard $(TRANSLATE)/run.c),$(wildcard $(TRANSLATE)/*.S))
 MONITOR_SRCS  := $(filter-out %/emulate.c,$(wildcard hypercalls/monitor/*.c)) hypercalls/pvdom/up.c \
-		 $(wildcard host-driver/providers/vtx/*.c host-driver/providers/process/translate/*.c) \
+		 $(wildcard host-driver/providers/vtx/*.c) $(TRANSLATE_SRCS) \
 		 host-driver/providers/syscall_page.c
 PVDOM_SRCS    := $(wildcard hypercalls/pvdom/*.c host-driver/providers/*/*.c) \
 		 hypercalls/monitor/emulate.c
 PVDOM_SRCS    := $(filter-out $(MONITOR_SRCS),$(PVDOM_SRCS))
 MONITOR_OBJS   = $(MONITOR_SRCS:%.c=$(B)/%.o)
 PVDOM_OBJS     = $(PVDOM_SRCS:%.c=$(B)/%.o) $(B)/host-driver/providers/process/entry.o \
-		 $(patsubst %.S,$(B)/%.o,$(wildcard host-driver/providers/process/translate/*.S)) \
-		 $(B)/host-driver/providers/vtx/switcher.o
+		 $(B)/host-driver/providers/vtx/switcher.o $(TRANSLATE_ASM:%.S=$(B)/%.S.o)
 
 # A hypercall must not touch the guest's vector registers.
 $(MONITOR_OBJS): $(B)/%.o: %.c
@@ -25,8 +28,8 @@ $(B)/host-driver/providers/process/entry.o: host-driver/providers/process/entry.
 	@mkdir -p $(@D)
 	$(CC) -I. -c -o $@ $<
 
-$(B)/host-driver/providers/process/translate/%.o: host-driver/providers/process/translate/%.S \
-		host-driver/providers/process/direct.h host-driver/providers/process/translate/translate.h
+$(TRANSLATE_ASM:%.S=$(B)/%.S.o): $(B)/%.S.o: %.S $(wildcard $(TRANSLATE)/*.h) \
+		host-driver/providers/process/direct.h
 	@mkdir -p $(@D)
 	$(CC) -I. -c -o $@ $<
 

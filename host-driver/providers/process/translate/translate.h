@@ -109,6 +109,8 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how);
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
 
 /* ---- step.c ---- */
+/* Once per vCPU thread, before the sandbox closes. 0 or -errno. */
+int tr_step_init(void);
 /*
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
  * is what the guest has next. Any TF trap is the caller's. A repeated string instruction may stop
