@@ -68,6 +68,11 @@ static void left(void)
 	__atomic_store_n(&tr.in_guest, 0, __ATOMIC_RELEASE);
 }
 
+static bool canonical(uint64_t va)
+{
+	return (int64_t)(va << 16) >> 16 == (int64_t)va;
+}
+
 /* The instruction at rip wants `s` at tr.ea: its place, or NULL and that is dealt with. */
 static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 {
@@ -78,6 +83,11 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 		return NULL;
 	}
 	p = tr_memory(v, tr.ea, s->access);
+	/* A store to its own page ends a block; and tr_step knows #SS from #GP. */
+	if (p ? blocks[s->block].dead : !canonical(tr.ea)) {
+		tr_step(v);
+		return NULL;
+	}
 	if (!p)
 		tr_page_fault(v, tr.ea, s->access);
 	return p;
