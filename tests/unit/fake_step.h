@@ -92,6 +92,11 @@ void guest_exception(struct vcpu *v, unsigned vector, uint64_t error)
 	seen.rip = v->regs.rip;
 }
 
+void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
+{
+	tr_page_fault(v, va, ACCESS_READ);
+}
+
 void guest_soft_interrupt(struct vcpu *v, unsigned vector)
 {
 	seen.soft = vector;
@@ -122,8 +127,8 @@ void *frame_ptr(struct domain *d, uint64_t mfn)
 
 bool ldt_map(struct vcpu *v, unsigned page)
 {
-	v->ldt_mfn[page] = 7;
-	return true;
+	v->ldt_mfn[page] = page ? 0 : 7;
+	return !page;
 }
 
 static void fake_segments(struct vcpu *v)

@@ -169,7 +169,6 @@ step_forms:
 	f	clflush (%rbx)
 	f	clflushopt (%rbx)
 	f	clwb (%r12)
-	f	xtest
 
 /* The stack. */
 	f	push %rax

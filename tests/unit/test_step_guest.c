@@ -245,10 +245,6 @@ static void test_interrupts(void **state)
 	assert_int_equal(seen.rip, CODE_AT + 2);
 	STEP(0xf1);
 	assert_int_equal(seen.vector, VECTOR_DB);
-	r->rax = 7;
-	STEP(0xc7, 0xf8, 0x10, 0, 0, 0); /* xbegin */
-	assert_went(0x16);
-	assert_int_equal(r->rax, 0);
 }
 
 /* ---- flags ---- */
@@ -400,6 +396,12 @@ static void test_selectors(void **state)
 	STEP(0x8e, 0xe0);
 	assert_int_equal(vcpu.fs_base, 0x12345678);
 	assert_int_equal(vcpu.ldt_mfn[0], 7);
+	vcpu.ldt_entries = 1024;
+	vcpu.ldt_base = MISSING;
+	r->rax = 600 << 3 | 7;
+	STEP(0x8e, 0xe0);
+	assert_vector(VECTOR_PF);
+	assert_int_equal(seen.cr2, MISSING + 8 * 600);
 }
 
 static void test_descriptors(void **state)
@@ -530,6 +532,8 @@ static void test_hidden(void **state)
 		{3, {0x0f, 0x01, 0xee}},		   /* rdpkru */
 		{4, {0x48, 0x0f, 0xc7, 0x2b}},		   /* xsaves */
 		{3, {0x0f, 0xc7, 0x3b}},		   /* vmptrst */
+		{6, {0xc7, 0xf8, 0, 0, 0, 0}},		   /* xbegin */
+		{5, {0x8f, 0xe9, 0x78, 0x81, 0xc0}},	   /* vfrczpd */
 		{1, {0x06}},				   /* none */
 		{4, {0xf0, 0x48, 0x89, 0x03}},		   /* lock mov */
 		{2, {0xfe, 0xff}},

@@ -127,6 +127,10 @@ bool step_system(struct step *s, enum outcome *o);  /* what the monitor answers 
 bool step_vector(struct step *s, enum outcome *o);  /* gathers, masked moves */
 bool step_simple(struct step *s, enum outcome *o);  /* small ones that cannot run natively */
 
+/* ---- step_system.c ---- */
+/* Is there such an instruction, on the CPU that the guest is shown? Else it is a #UD. */
+bool step_known(const struct step *s);
+
 /* ---- step_segment.c ---- */
 /* May the guest have it in CS? Else what the CPU raises, delivered. 64-bit code only. */
 bool step_code_selector(struct step *s, uint64_t selector);
