@@ -199,6 +199,7 @@ static void by_cpu(struct state *s, const struct form *f)
 	memcpy(native.r, s->r, sizeof(s->r));
 	native.rflags = s->rflags;
 	native.code = CODE_AT;
+	native.fresh = true;
 	running_natively = true;
 	fpu_back(&s->fpu);
 	s->vector = step_enter(&native) ? -1 : (int)native.vector;

@@ -8,6 +8,7 @@
 #define N_RFLAGS   128
 #define N_CODE	   136
 #define N_HOST_RSP 144
+#define N_FRESH	   152
 
 #ifndef __ASSEMBLER__
 #include <Zydis/Zydis.h>
@@ -54,6 +55,7 @@ enum outcome { NEXT, THERE };
 struct slot {
 	uint8_t bytes[15];
 	bool decoded, emitted;
+	bool fresh;	 /* the code was written since it last ran */
 	bool fpu;	 /* #NM when CR0.TS is set */
 	uint8_t pointer; /* the register that has the host's address in the native form */
 	const ZydisDecodedOperand *memory; /* of the native form, or NULL */
@@ -143,6 +145,7 @@ struct native {
 	uint64_t rflags; /* into the CPU and out of it */
 	uint64_t code;
 	uint64_t host_rsp;
+	bool fresh;		/* the code was written since it ran last */
 	uint64_t vector, error; /* when it faulted */
 };
 /* Makes this vCPU thread's slots and their code; 0 or -errno. */

@@ -23,6 +23,7 @@ _Static_assert(offsetof(struct native, r[RSP]) == N_RSP, "step.h");
 _Static_assert(offsetof(struct native, rflags) == N_RFLAGS, "step.h");
 _Static_assert(offsetof(struct native, code) == N_CODE, "step.h");
 _Static_assert(offsetof(struct native, host_rsp) == N_HOST_RSP, "step.h");
+_Static_assert(offsetof(struct native, fresh) == N_FRESH, "step.h");
 
 struct native_thread {
 	uint8_t *rw, *rx;
@@ -159,7 +160,7 @@ static bool prepare(struct step *s)
 	}
 	s->slot->pointer = unused_register(s);
 	emit(s);
-	s->slot->emitted = true;
+	s->slot->emitted = s->slot->fresh = true;
 	return true;
 }
 
@@ -268,9 +269,11 @@ enum outcome step_native(struct step *s)
 	for (unsigned k = 0; k < 16; k++)
 		n.r[k] = *step_gpr(&s->v->regs, k);
 	n.rflags = (s->v->regs.rflags & FLAGS_ALU) | FLAG_IF | 2;
+	n.fresh = s->slot->fresh;
 	n.code = (uint64_t)mine->rx + (s->slot - mine->slot) * SLOT_CODE;
 	if (s->slot->memory && !operand_begin(s, &n, &o))
 		return THERE;
+	s->slot->fresh = false;
 	if (!step_enter(&n))
 		return step_trap(s, n.vector, n.error);
 	if (o.copied && o.writes)
