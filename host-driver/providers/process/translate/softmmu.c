@@ -358,12 +358,15 @@ void mmu_forget_all_code(struct domain *d)
 	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
 }
 
-void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code)
+void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
-	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1);
+	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1),
+		       next = (index + 1) % L1_ENTRIES;
 
 	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
+	if (two)
+		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
 	c->ibtc[i] = code;
 	c->ibtc_neg[i] = -rip;
 }
