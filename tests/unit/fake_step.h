@@ -50,6 +50,7 @@ static struct {
 	unsigned syscalls; /* to the guest's kernel */
 	uint64_t hypercall;
 	unsigned segments; /* loads of bases */
+	bool trap_follows; /* what tr_step() said */
 } seen;
 
 static uint8_t *page_of(uint64_t va)

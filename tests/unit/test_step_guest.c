@@ -42,7 +42,7 @@ static void step_at(uint64_t rip, const uint8_t *code, unsigned n)
 	memset(&seen, 0, sizeof(seen));
 	seen.vector = seen.soft = -1;
 	r->rip = rip;
-	tr_step(&vcpu);
+	seen.trap_follows = tr_step(&vcpu);
 }
 
 #define STEP_AT(rip, ...) \
@@ -93,6 +93,7 @@ static void test_jumps(void **state)
 {
 	STEP(0xeb, 0x10);
 	assert_went(0x12);
+	assert_true(seen.trap_follows);
 	STEP(0xe9, 0xfc, 0xff, 0xff, 0xff);
 	assert_went(1);
 	r->r15 = DATA + 5;
@@ -385,6 +386,7 @@ static void test_selectors(void **state)
 	r->rax = 8 | 3;
 	STEP(0x8e, 0xd0);
 	assert_none();
+	assert_false(seen.trap_follows);
 	assert_int_equal(r->ss, 0xb);
 	STEP(0x8e, 0xc8); /* to cs */
 	assert_vector(VECTOR_UD);
@@ -440,6 +442,7 @@ static void test_syscall(void **state)
 	r->rdi = 1, r->rsi = 2, r->rdx = 3, r->r10 = 4, r->r8 = 5;
 	STEP(0x0f, 0x05);
 	assert_went(2);
+	assert_false(seen.trap_follows);
 	assert_int_equal(r->rax, 15);
 	assert_int_equal(seen.hypercall, 30);
 	assert_int_equal(r->rcx, CODE_AT + 2);

@@ -166,12 +166,12 @@ static enum outcome carry_out(struct step *s)
 	return step_native(s);
 }
 
-void tr_step(struct vcpu *v)
+bool tr_step(struct vcpu *v)
 {
 	struct step s = {.v = v};
 
 	if (!fetch(&s))
-		return;
+		return true;
 	s.i = &s.slot->i;
 	s.op = s.slot->op;
 	s.next = v->regs.rip + s.i->length;
@@ -179,6 +179,7 @@ void tr_step(struct vcpu *v)
 		v->regs.rip = s.next;
 		v->regs.rflags &= ~FLAG_RF;
 	}
+	return !s.no_trap;
 }
 
 int tr_step_init(void)

@@ -168,6 +168,7 @@ static bool load_selector(struct step *s, ZydisRegister segment, uint64_t select
 		if (!step_stack_selector(s, selector))
 			return false;
 		r->ss = selector;
+		s->no_trap = true;
 		return true;
 	}
 	if (!data_selector(s, selector, &base))
