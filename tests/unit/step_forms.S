@@ -80,6 +80,7 @@ step_forms:
 	form	BITS, \op %rdx, %rax
 	.endr
 	form	BITS, lock bts %r15, (%rbx)
+	form	BITS, bts %rdx, %gs:(%ebx)
 	form	BITS, lock btr %ecx, (%rbx)
 	.irp	op, mov, test, xchg
 	f	\op %rax, (%rbx)
@@ -196,6 +197,7 @@ step_forms:
 	f	enter $16, $1
 	f	enter $16, $3
 	f	enterw $16, $2
+	f	enter $0xb00, $0
 	f	leave
 	f	leavew
 	f	xlat

@@ -108,6 +108,8 @@ void step_set(struct step *s, ZydisRegister reg, uint64_t val);
 uint64_t step_segment_base(const struct step *s, ZydisRegister segment);
 /* Where a memory operand is (not of gathers). */
 struct where step_address(const struct step *s, const ZydisDecodedOperand *op);
+/* The same of what lies `more` bytes further. */
+struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more);
 /*
  * n bytes of guest memory, at most two pages, all of which allow the access. False: the fault was
  * delivered and nothing has changed; likewise of all below.

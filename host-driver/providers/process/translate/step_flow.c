@@ -59,16 +59,19 @@ static enum outcome loop(struct step *s)
 	return jump_if(s, taken);
 }
 
+/* The stack's fault comes before that of the target. */
 static enum outcome call(struct step *s)
 {
 	regs_t *r = &s->v->regs;
+	const struct where at = stack_at(r->rsp - 8);
+	struct span sp;
 	uint64_t to;
 
-	if (!target(s, &to))
+	if (!target(s, &to) || !step_reach(s, at, 8, ACCESS_WRITE, &sp))
 		return THERE;
 	if (!step_canonical(to))
 		return step_trap(s, VECTOR_GP, 0);
-	if (!step_store(s, stack_at(r->rsp - 8), &s->next, 8))
+	if (!step_store(s, at, &s->next, 8))
 		return THERE;
 	r->rsp -= 8;
 	return step_jump(s, to);

@@ -164,31 +164,34 @@ static bool prepare(struct step *s)
 	return true;
 }
 
-/*
- * A bit string in memory: the register says which byte too, as a signed number. What is left in
- * the register is a bit of the operand.
- */
-static void bit_offset(struct step *s, struct native *n, struct where *at)
+/* Of a bit string in memory, the register that says which bit, and thereby which byte too. */
+static int bit_register(const struct step *s)
 {
-	const unsigned bits = s->op[0].size;
-	int64_t offset;
-	uint64_t *reg;
-
 	switch (s->i->mnemonic) {
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
-	case ZYDIS_MNEMONIC_BTC: break;
-	default: return;
+	case ZYDIS_MNEMONIC_BTC:
+		if (s->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
+			return step_number(s->op[1].reg.value);
+		return -1;
+	default: return -1;
 	}
-	if (s->op[1].type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return;
-	reg = &n->r[step_number(s->op[1].reg.value)];
-	offset = (int64_t)(*reg << (64 - bits)) >> (64 - bits);
-	at->va += (offset >> __builtin_ctz(bits)) * (bits / 8);
-	if (s->i->address_width == 32)
-		at->va = (uint32_t)at->va;
-	*reg &= bits - 1;
+}
+
+/* Bytes to add to the address, by a signed number of bits; in the register stay those of them
+ * that are within the operand. */
+static uint64_t bit_offset(const struct step *s, struct native *n)
+{
+	const unsigned bits = s->op[0].size;
+	const int reg = bit_register(s);
+	int64_t offset;
+
+	if (reg < 0)
+		return 0;
+	offset = (int64_t)(n->r[reg] << (64 - bits)) >> (64 - bits);
+	n->r[reg] &= bits - 1;
+	return (offset >> __builtin_ctz(bits)) * (bits / 8);
 }
 
 /* Any byte of a cache line stands for it. */
@@ -211,7 +214,7 @@ struct operand {
 static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 {
 	const ZydisDecodedOperand *op = s->slot->memory;
-	struct where at = step_address(s, op);
+	const struct where at = step_address_plus(s, op, bit_offset(s, n));
 	uint64_t mask;
 
 	o->bytes = op->size / 8;
@@ -222,7 +225,6 @@ static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 		n->r[RAX] = (uint32_t)mask;
 		n->r[RDX] = mask >> 32;
 	}
-	bit_offset(s, n, &at);
 	if (is_flush(s->i->mnemonic))
 		o->bytes = 1;
 	if (!step_reach(s, at, o->bytes, o->writes ? ACCESS_WRITE : ACCESS_READ, &o->sp))
@@ -248,10 +250,8 @@ static void registers_back(struct step *s, const struct native *n)
 		keep = 1U << s->slot->pointer;
 		if (xsave_is(s))
 			keep |= 1U << RAX | 1U << RDX;
-		else if (s->i->mnemonic >= ZYDIS_MNEMONIC_BT &&
-			 s->i->mnemonic <= ZYDIS_MNEMONIC_BTS &&
-			 s->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-			keep |= 1U << step_number(s->op[1].reg.value);
+		else if (bit_register(s) >= 0)
+			keep |= 1U << bit_register(s);
 	}
 	for (unsigned k = 0; k < 16; k++)
 		if (!(keep >> k & 1))

@@ -77,7 +77,7 @@ static void advance(uint64_t *reg, const struct string *t, uint64_t n)
 
 static void counted(struct step *s, const struct string *t, uint64_t n)
 {
-	if (t->rep)
+	if (t->rep && n)
 		s->v->regs.rcx = (s->v->regs.rcx - n) & t->mask;
 }
 
@@ -161,21 +161,22 @@ static const ZydisRegister accumulator[] = {
 	[8] = ZYDIS_REGISTER_RAX,
 };
 
-/* All are read, the last one stays. */
+/* As if all of them were read: the last one stays. */
 static uint64_t lods(struct step *s, const struct string *t, uint64_t n)
 {
-	uint64_t val = 0, skip;
+	struct span src;
+	uint64_t val = 0;
 
 	n = least(n, room(t, source(s, t)));
-	n = n ? n : 1;
-	skip = n - 1;
-	advance(&s->v->regs.rsi, t, skip);
-	if (!step_load(s, source(s, t), &val, t->size)) {
-		advance(&s->v->regs.rsi, t, -skip);
+	if (!step_reach(s, source(s, t), t->size, ACCESS_READ, &src))
 		return 0;
-	}
+	if (n)
+		src.p[0] += (int64_t)(t->step * (n - 1));
+	else
+		n = 1;
+	span_get(&src, &val, t->size);
 	step_set(s, accumulator[t->size], val);
-	advance(&s->v->regs.rsi, t, 1);
+	advance(&s->v->regs.rsi, t, n);
 	return n;
 }
 
