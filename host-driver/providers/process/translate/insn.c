@@ -132,18 +132,20 @@ static void temps(struct tr_insn *n)
 
 		if (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
 			n->temps_written |= t;
-		/* What is written in part, or perhaps, stays in the rest. */
-		if (op->actions != ZYDIS_OPERAND_ACTION_WRITE || op->size < 32)
+		/* What is written in part, or perhaps (bsf of 0), stays in the rest. */
+		if (op->actions != ZYDIS_OPERAND_ACTION_WRITE || op->size < 32 ||
+		    n->i.mnemonic == ZYDIS_MNEMONIC_BSF || n->i.mnemonic == ZYDIS_MNEMONIC_BSR)
 			n->temps_read |= t;
 	}
 }
 
-/* A count of zero leaves all flags alone; a rotation, and a count that is not known, some. */
+/* A count of zero leaves all flags alone (rep cmps as well); a rotation leaves some. */
 static bool may_keep_flags(const struct tr_insn *n)
 {
 	return n->i.meta.category == ZYDIS_CATEGORY_SHIFT ||
-	       n->i.meta.category == ZYDIS_CATEGORY_ROTATE || n->i.mnemonic == ZYDIS_MNEMONIC_BSF ||
-	       n->i.mnemonic == ZYDIS_MNEMONIC_BSR;
+	       n->i.meta.category == ZYDIS_CATEGORY_ROTATE ||
+	       n->i.meta.category == ZYDIS_CATEGORY_STRINGOP ||
+	       n->i.mnemonic == ZYDIS_MNEMONIC_BSF || n->i.mnemonic == ZYDIS_MNEMONIC_BSR;
 }
 
 static void flags(struct tr_insn *n)
