@@ -171,7 +171,7 @@ static void bit_offset(struct step *s, struct native *n, struct where *at)
 {
 	const unsigned bits = s->op[0].size;
 	int64_t offset;
-	uint64_t *reg;
+	uint64_t *reg, base;
 
 	switch (s->i->mnemonic) {
 	case ZYDIS_MNEMONIC_BT:
@@ -184,9 +184,11 @@ static void bit_offset(struct step *s, struct native *n, struct where *at)
 		return;
 	reg = &n->r[step_number(s->op[1].reg.value)];
 	offset = (int64_t)(*reg << (64 - bits)) >> (64 - bits);
-	at->va += (offset >> __builtin_ctz(bits)) * (bits / 8);
+	base = step_segment_base(s, s->op[0].mem.segment);
+	at->va += (offset >> __builtin_ctz(bits)) * (bits / 8) - base;
 	if (s->i->address_width == 32)
 		at->va = (uint32_t)at->va;
+	at->va += base;
 	*reg &= bits - 1;
 }
 
