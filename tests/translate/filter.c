@@ -78,6 +78,14 @@ const char *filter_kind(const ZydisDecodedInstruction *i, const ZydisDecodedOper
 	    i->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX ||
 	    i->meta.category == ZYDIS_CATEGORY_KMASK)
 		return "not a guest's";
+	if (i->meta.isa_ext == ZYDIS_ISA_EXT_AVX_VNNI)
+		return "not a guest's";
+	/* Does it fault for what its mask leaves out, and is the stack a set of MMX then? */
+	if (i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ)
+		return "the maker's";
+	/* A hint for a register: #UD on AMD's, nothing on Intel's. */
+	if (i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x0d && i->raw.modrm.mod == 3)
+		return "the maker's";
 	if (AMONG(i->mnemonic, machine))
 		return "the machine's";
 	if (AMONG(i->mnemonic, x87_places))
