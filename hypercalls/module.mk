@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 # pvdom: the monitor (general registers only), the process provider, the process around them.
 TRANSLATE     := host-driver/providers/process/translate
-# All of it or none: the loop is what the other files are for.
-TRANSLATE_SRCS := $(if $(wildcard $(TRANSLATE)/run.c),$(wildcard $(TRANSLATE)/*.c))
-TRANSLATE_ASM  := $(if $(wildcard $(TRANSLATE)/run.c),$(wildcard $(TRANSLATE)/*.S))
+TRANSLATE_SRCS := $(wildcard $(TRANSLATE)/*.c)
+TRANSLATE_ASM  := $(wildcard $(TRANSLATE)/*.S)
 MONITOR_SRCS  := $(filter-out %/emulate.c,$(wildcard hypercalls/monitor/*.c)) hypercalls/pvdom/up.c \
 		 $(wildcard host-driver/providers/vtx/*.c) $(TRANSLATE_SRCS) \
 		 host-driver/providers/syscall_page.c

@@ -24,6 +24,8 @@ struct provider {
 	 * there is no guest user mode.
 	 */
 	bool one_root;
+	/* Guests are shown a CPU without AVX-512, MPX, XOP and transactions. */
+	bool plain_cpu;
 	/* Once, before any vCPU: reserve guest address space. 0 or -errno. */
 	int (*domain_init)(struct domain *d);
 	/* Once, I/O thread: d->ram, d->frame and d->m2p are there. 0 or -errno. */

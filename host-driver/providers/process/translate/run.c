@@ -291,6 +291,7 @@ static void load_tables(struct vcpu *v)
 
 const struct provider provider_translate = {
 	.name = "process (translated)",
+	.plain_cpu = true,
 	.domain_init = domain_init,
 	.vcpu_init = vcpu_init,
 	.vcpu_run = vcpu_run,

@@ -121,7 +121,6 @@ void tr_step(struct vcpu *v);
  * From the signal handler: the host's CPU raised `vector` at `ctx`. True: it was step.c's doing,
  * and ctx was changed so that tr_step delivers it.
  */
-int tr_step_init(void); /* its thread, before the sandbox; 0 or -errno */
 bool tr_step_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx);
 
 /* ---- the vector state around C code that may use it (Zydis, libc) ---- */
