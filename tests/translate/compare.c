@@ -84,7 +84,7 @@ static bool order_is_the_cpus(int cpu, int we)
 {
 	return (cpu == VECTOR_GP && (we == VECTOR_PF || we == VECTOR_SS)) ||
 	       (cpu == VECTOR_MF && (we == VECTOR_PF || we == VECTOR_GP || we == VECTOR_SS)) ||
-	       (cpu == VECTOR_PF && we == VECTOR_GP);
+	       ((cpu == VECTOR_PF || cpu == VECTOR_SS) && we == VECTOR_GP);
 }
 
 static bool loads_all(const struct state *s)
