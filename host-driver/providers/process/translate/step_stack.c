@@ -89,7 +89,7 @@ static enum outcome enter(struct step *s)
 	const uint64_t frame = s->v->regs.rsp - n;
 	regs_t *r = &s->v->regs;
 	uint64_t sp = frame, val;
-	struct span top;
+	struct span end;
 
 	if (!step_store(s, stack_at(sp), &r->rbp, n))
 		return THERE;
@@ -104,9 +104,9 @@ static enum outcome enter(struct step *s)
 		if (!step_store(s, stack_at(sp), &frame, n))
 			return THERE;
 	}
+	/* The CPU looks whether there is a stack where it ends. */
 	sp -= s->op[0].imm.value.u;
-	if (!step_reach(s, stack_at(sp), n, ACCESS_WRITE,
-			&top)) /* it may not be written, but tried */
+	if (!step_reach(s, stack_at(sp), n, ACCESS_WRITE, &end))
 		return THERE;
 	r->rsp = sp;
 	if (n == 8)

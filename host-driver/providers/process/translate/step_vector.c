@@ -216,6 +216,8 @@ static enum outcome masked_bytes(struct step *s, uint8_t *area)
 	}
 	if (mmx)
 		become_mmx(area);
+	if (!step_canonical(at.va)) /* also when no byte is to be stored */
+		return step_trap(s, VECTOR_GP, 0);
 	get_vector(area, reg[0]->reg.value, &value);
 	get_vector(area, reg[1]->reg.value, &mask);
 	return masked_store(s, &mask, &value, at, mmx ? 8 : 16, 1);
