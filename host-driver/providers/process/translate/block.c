@@ -20,7 +20,7 @@
 #include "host-driver/providers/process/translate/emit.h"
 #include "hypercalls/monitor/mm.h"
 
-#define HASH_BITS  16
+#define HASH_BITS  20
 #define BLOCK_ROOM 16384 /* bytes that one may need, at most */
 
 struct block *blocks;
@@ -305,9 +305,13 @@ static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
 enum found code_find(struct vcpu *v, void **code)
 {
 	const uint64_t rip = v->regs.rip;
-	const uint8_t *page = code_page(v, rip);
+	const uint8_t *page;
 	uint32_t i;
 
+	*code = mmu_ibtc_find(tr.context, rip);
+	if (*code)
+		return FOUND;
+	page = code_page(v, rip);
 	if (!page) {
 		if (tr_memory(v, rip, ACCESS_FETCH))
 			return FOUND_STEP;

@@ -111,6 +111,7 @@ void mmu_forget_writes(struct domain *d, uint64_t page);
 void mmu_forget_code(struct domain *d, uint64_t rip, const void *code);
 void mmu_forget_all_code(struct domain *d);
 void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
+void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip);
 /* two: its instruction goes on in the next page. */
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
 

@@ -361,6 +361,13 @@ void mmu_forget_all_code(struct domain *d)
 	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
 }
 
+void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
+{
+	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+
+	return c->ibtc_neg[i] == -rip ? c->ibtc[i] : NULL;
+}
+
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
