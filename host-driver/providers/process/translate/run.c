@@ -173,8 +173,7 @@ static void run(struct vcpu *v, void *code)
 /* The trap of a single step comes after the instruction, unless that took another. */
 static void single_step(struct vcpu *v)
 {
-	tr_step(v);
-	if (v->regs.rflags & FLAG_TF) {
+	if (tr_step(v) && v->regs.rflags & FLAG_TF) {
 		v->debugreg[6] |= DR6_BS;
 		trap_deliver(v, VECTOR_DB, -1);
 	}

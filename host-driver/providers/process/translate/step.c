@@ -154,6 +154,8 @@ static enum outcome carry_out(struct step *s)
 {
 	enum outcome o;
 
+	if (!step_known(s))
+		return step_trap(s, VECTOR_UD, 0);
 	if (step_flow(s, &o) || step_stack(s, &o) || step_string(s, &o) || step_segment(s, &o) ||
 	    step_simple(s, &o) || step_system(s, &o))
 		return o;
@@ -164,12 +166,12 @@ static enum outcome carry_out(struct step *s)
 	return step_native(s);
 }
 
-void tr_step(struct vcpu *v)
+bool tr_step(struct vcpu *v)
 {
 	struct step s = {.v = v};
 
 	if (!fetch(&s))
-		return;
+		return true;
 	s.i = &s.slot->i;
 	s.op = s.slot->op;
 	s.next = v->regs.rip + s.i->length;
@@ -177,6 +179,7 @@ void tr_step(struct vcpu *v)
 		v->regs.rip = s.next;
 		v->regs.rflags &= ~FLAG_RF;
 	}
+	return !s.no_trap;
 }
 
 int tr_step_init(void)

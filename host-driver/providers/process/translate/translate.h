@@ -125,10 +125,11 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
 int tr_step_init(void);
 /*
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
- * is what the guest has next. Any TF trap is the caller's. A repeated string instruction may stop
+ * is what the guest has next. The trap of a single step is the caller's; false: none comes behind
+ * this one, which was a system call or loaded SS. A repeated string instruction may stop
  * half way (rip stays) when tr.kicked says so. The vector state is the guest's and in the CPU.
  */
-void tr_step(struct vcpu *v);
+bool tr_step(struct vcpu *v);
 /*
  * From the signal handler: the host's CPU raised `vector` at `ctx`. True: it was step.c's doing,
  * and ctx was changed so that tr_step delivers it.
