@@ -303,5 +303,8 @@ bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned r
 	temps(n);
 	flags(n);
 	n->kind = kind(n);
+	/* A step may show them to somebody before it replaces them: a system call's frame. */
+	if (n->kind == INSN_STEP)
+		n->flags_killed = 0;
 	return true;
 }

@@ -27,9 +27,10 @@
 #define GDT_FOR_ALL	0xfffffffffffe0000UL /* what Linux tells a program under UMIP */
 #define IDT_FOR_ALL	0xffffffffffff0000UL
 
-static bool of_ldt(struct vcpu *v, unsigned n, uint64_t *e)
+static bool of_ldt(struct step *s, unsigned n, uint64_t *e)
 {
 	const unsigned page = n / 512;
+	struct vcpu *v = s->v;
 	const uint64_t *table;
 
 	if (n >= v->ldt_entries)
@@ -40,8 +41,11 @@ static bool of_ldt(struct vcpu *v, unsigned n, uint64_t *e)
 		pthread_mutex_unlock(&v->d->lock);
 	}
 	table = v->ldt_mfn[page] ? frame_ptr(v->d, v->ldt_mfn[page]) : NULL;
-	if (!table)
+	if (!table) {
+		guest_page_fault(v, v->ldt_base + n * 8UL, 0);
+		s->faulted = true;
 		return false;
+	}
 	*e = table[n % 512];
 	return true;
 }
@@ -69,11 +73,12 @@ static bool is_null(uint64_t selector)
 	return !(selector & 0xfffc);
 }
 
-static bool descriptor(struct vcpu *v, uint64_t selector, uint64_t *e)
+/* False: there is none, or s->faulted. */
+static bool descriptor(struct step *s, uint64_t selector, uint64_t *e)
 {
 	const unsigned n = (selector & 0xffff) >> 3;
 
-	return selector & 4 ? of_ldt(v, n, e) : of_gdt(v, n, e);
+	return selector & 4 ? of_ldt(s, n, e) : of_gdt(s->v, n, e);
 }
 
 static uint64_t base_of(uint64_t e)
@@ -90,7 +95,8 @@ static uint64_t limit_of(uint64_t e)
 
 static bool refuse(struct step *s, unsigned vector, uint64_t selector)
 {
-	step_trap(s, vector, selector & 0xfffc);
+	if (!s->faulted)
+		step_trap(s, vector, selector & 0xfffc);
 	return false;
 }
 
@@ -98,7 +104,7 @@ bool step_code_selector(struct step *s, uint64_t selector)
 {
 	uint64_t e;
 
-	if (is_null(selector) || !descriptor(s->v, selector, &e))
+	if (is_null(selector) || !descriptor(s, selector, &e))
 		return refuse(s, VECTOR_GP, selector);
 	if (!(e & DESC_S) || !(e & DESC_CODE) || !(e & DESC_L) || desc_dpl(e) != 3)
 		return refuse(s, VECTOR_GP, selector);
@@ -109,7 +115,7 @@ bool step_stack_selector(struct step *s, uint64_t selector)
 {
 	uint64_t e;
 
-	if (is_null(selector) || (selector & 3) != 3 || !descriptor(s->v, selector, &e))
+	if (is_null(selector) || (selector & 3) != 3 || !descriptor(s, selector, &e))
 		return refuse(s, VECTOR_GP, selector);
 	if (!(e & DESC_S) || e & DESC_CODE || !(e & DESC_RW) || desc_dpl(e) != 3)
 		return refuse(s, VECTOR_GP, selector);
@@ -124,7 +130,7 @@ static bool data_selector(struct step *s, uint64_t selector, uint64_t *base)
 	*base = 0;
 	if (is_null(selector))
 		return true;
-	if (!descriptor(s->v, selector, &e) || !(e & DESC_S))
+	if (!descriptor(s, selector, &e) || !(e & DESC_S))
 		return refuse(s, VECTOR_GP, selector);
 	if ((e & DESC_CODE && !(e & DESC_RW)) ||
 	    (!(e & DESC_CODE && e & DESC_CONFORMING) && desc_dpl(e) != 3))
@@ -243,13 +249,15 @@ static bool visible(uint64_t e, uint64_t selector)
 
 static bool examine(struct step *s, uint64_t selector, uint64_t *e)
 {
-	return !is_null(selector) && descriptor(s->v, selector, e) && visible(*e, selector);
+	return !is_null(selector) && descriptor(s, selector, e) && visible(*e, selector);
 }
 
 static enum outcome say(struct step *s, bool ok)
 {
 	regs_t *r = &s->v->regs;
 
+	if (s->faulted)
+		return THERE;
 	r->rflags = ok ? r->rflags | FLAG_ZF : r->rflags & ~FLAG_ZF;
 	return NEXT;
 }
