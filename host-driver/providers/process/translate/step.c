@@ -9,7 +9,7 @@
  *   step_string.c   movs and others   step_simple.c   small ones
  *   step_native.c   everything else, run by the CPU; step_xsave.c for its areas
  *
- * Not as a CPU does it: alignment checks (AC) are never on; a `lock`ed operand on two pages is not
+ * Not as a CPU does it: a `lock`ed operand on two pages is not
  * atomic; x87's record of its last instruction says where that really was.
  */
 #include "host-driver/providers/process/translate/step.h"
@@ -33,7 +33,7 @@ enum outcome step_jump(struct step *s, uint64_t target)
 		return step_trap(s, VECTOR_GP, 0);
 	s->v->regs.rip = target;
 	s->v->regs.rflags &= ~FLAG_RF;
-	return THERE;
+	return WENT;
 }
 
 static bool in(ZydisRegister reg, ZydisRegister first, ZydisRegister last)
@@ -169,17 +169,19 @@ static enum outcome carry_out(struct step *s)
 bool tr_step(struct vcpu *v)
 {
 	struct step s = {.v = v};
+	enum outcome o;
 
 	if (!fetch(&s))
-		return true;
+		return false;
 	s.i = &s.slot->i;
 	s.op = s.slot->op;
 	s.next = v->regs.rip + s.i->length;
-	if (carry_out(&s) == NEXT) {
+	o = carry_out(&s);
+	if (o == NEXT) {
 		v->regs.rip = s.next;
 		v->regs.rflags &= ~FLAG_RF;
 	}
-	return !s.no_trap;
+	return o != THERE && !s.no_trap;
 }
 
 int tr_step_init(void)
