@@ -48,7 +48,7 @@ static uint64_t dead_at(const struct state *s, uint64_t rip, unsigned insns)
 	uint64_t dead = 0, live = 0;
 
 	for (; insns; insns--) {
-		const uint64_t at = rip - CODE_VA;
+		const uint64_t at = rip - CODE_VA - va_delta;
 		ZydisDecodedInstruction i;
 		ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 
@@ -89,7 +89,7 @@ static bool order_is_the_cpus(int cpu, int we)
 
 static bool loads_all(const struct state *s)
 {
-	const uint64_t at = s->rip - CODE_VA;
+	const uint64_t at = s->rip - CODE_VA - va_delta;
 	ZydisDecodedInstruction i;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 

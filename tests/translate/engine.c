@@ -22,8 +22,6 @@ int guest_engine_init(struct vcpu *v)
 		rc = mmu_init(v);
 	if (!rc)
 		rc = tr_step_init();
-	if (!rc)
-		tr.context = &tr.contexts[1];
 	return rc;
 }
 
@@ -35,6 +33,11 @@ void guest_engine_written(struct vcpu *v, const uint8_t *page)
 void guest_engine_flush(struct vcpu *v)
 {
 	mmu_flush_self(v);
+}
+
+void guest_engine_mode(struct vcpu *v)
+{
+	tr.context = &tr.contexts[v->kernel_mode];
 }
 
 void guest_engine_stop(uint64_t rip)

@@ -128,15 +128,22 @@ static bool flags_of(const ZydisDecodedInstruction *i, struct trace *t)
 
 /*
  * From one name of a page to another: a fast string instruction compares linear addresses, and does
- * not see that it overtakes itself.
+ * not see that it overtakes itself. And over the page that it is in: it goes on until an interrupt,
+ * which is any time.
  */
-static bool moves_by_alias(const struct vcpu *v, const ZydisDecodedInstruction *i)
+static bool repeats_oddly(const struct vcpu *v, const ZydisDecodedInstruction *i)
 {
-	const uint64_t from = v->regs.rsi - DATA_VA, to = v->regs.rdi - DATA_VA;
+	const uint64_t from = v->regs.rsi - DATA_VA - va_delta;
+	const uint64_t to = v->regs.rdi - DATA_VA - va_delta;
+	const bool moves = (i->opcode & ~1) == 0xa4, stores = (i->opcode & ~1) == 0xaa;
 
-	return i->meta.category == ZYDIS_CATEGORY_STRINGOP && (i->opcode & ~1) == 0xa4 &&
-	       (i->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPNE)) &&
-	       from < 8 * PAGE && to < 8 * PAGE && (from >= 5 * PAGE || to >= 5 * PAGE);
+	if (i->meta.category != ZYDIS_CATEGORY_STRINGOP ||
+	    !(i->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPNE)))
+		return false;
+	if (moves && from < 8 * PAGE && to < 8 * PAGE && (from >= 5 * PAGE || to >= 5 * PAGE))
+		return true;
+	return (moves || stores) &&
+	       ((to >= 5 * PAGE && to < 8 * PAGE) || v->regs.rdi - CODE_VA - va_delta < 2 * PAGE);
 }
 
 bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *t)
@@ -159,8 +166,8 @@ bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *
 			return false;
 		}
 	}
-	if (moves_by_alias(v, &i)) {
-		t->why = "rep movs by an alias";
+	if (repeats_oddly(v, &i)) {
+		t->why = "rep over itself";
 		return false;
 	}
 	if (!flags_of(&i, t))

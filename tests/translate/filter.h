@@ -19,6 +19,7 @@ bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *
 int guest_engine_init(struct vcpu *v);
 void guest_engine_written(struct vcpu *v, const uint8_t *page); /* by somebody else */
 void guest_engine_flush(struct vcpu *v);
+void guest_engine_mode(struct vcpu *v); /* kernel_mode changed */
 void guest_engine_stop(uint64_t rip);
 void guest_engine_turn(struct vcpu *v);
 void guest_engine_signal(int sig, void *info, void *ctx);

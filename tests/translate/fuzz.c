@@ -28,7 +28,7 @@ static const char *const verdict_name[] = {
 };
 
 static struct options {
-	bool step_only, native, verbose, forms, print, spoil;
+	bool step_only, native, upper, verbose, forms, print, spoil;
 	uint64_t seed;
 	bool one;
 	unsigned seconds, keep;
@@ -50,12 +50,21 @@ static time_t deadline;
 static void spoil(struct state *s)
 {
 	for (unsigned i = 0; i < trace.n; i++) {
-		const uint64_t at = trace.rip[i] - CODE_VA;
+		const uint64_t at = trace.rip[i] - CODE_VA - va_delta;
 
 		for (unsigned k = 0; k < 4 && at < 2 * PAGE - 8; k++)
 			if (s->mem[0][at + k] == 0x0f && s->mem[0][at + k + 1] == 0xc1)
 				s->gpr[RAX] ^= 1UL << 40;
 	}
+}
+
+/* What the others are compared with. */
+static bool reference(const struct testcase *c)
+{
+	if (!opt.upper)
+		return native_run(c, &native);
+	memcpy(&native, &stepped, sizeof(native));
+	return true;
 }
 
 static enum verdict judge(const struct testcase *c, bool say)
@@ -66,7 +75,7 @@ static enum verdict judge(const struct testcase *c, bool say)
 			return SKIPPED;
 		return state_differs(c, &trace, &native, &native2, "again", say) ? FLAKY : SAME;
 	}
-	if (!guest_step(c, &stepped, &trace) || !native_run(c, &native)) {
+	if (!guest_step(c, &stepped, &trace) || !reference(c)) {
 		snprintf(shared->why, sizeof(shared->why), "%s", trace.why ? trace.why : "endless");
 		return SKIPPED;
 	}
@@ -240,6 +249,7 @@ static void usage(FILE *out)
 	      "  --step-only   the CPU and tr_step() only\n"
 	      "  --native      the CPU and itself: what differs is the tests' own fault\n"
 	      "  --print       print case N, and run nothing\n"
+	      "  --upper       in the upper half: tr_step() and the translator only\n"
 	      "  --spoil       take every xadd to leave a wrong rax in tr_step()\n"
 	      "  --keep N      end after N differences (10)\n"
 	      "  --verbose     name each case before it runs\n",
@@ -249,10 +259,19 @@ static void usage(FILE *out)
 static void options(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"time", 1, NULL, 't'},	 {"seed", 1, NULL, 's'},  {"step-only", 0, NULL, 'S'},
-		{"forms", 0, NULL, 'f'}, {"keep", 1, NULL, 'k'},  {"verbose", 0, NULL, 'v'},
-		{"help", 0, NULL, 'h'},	 {"one", 0, NULL, 'o'},	  {"native", 0, NULL, 'n'},
-		{"spoil", 0, NULL, 'x'}, {"print", 0, NULL, 'p'}, {},
+		{"time", 1, NULL, 't'},
+		{"seed", 1, NULL, 's'},
+		{"step-only", 0, NULL, 'S'},
+		{"forms", 0, NULL, 'f'},
+		{"keep", 1, NULL, 'k'},
+		{"verbose", 0, NULL, 'v'},
+		{"help", 0, NULL, 'h'},
+		{"one", 0, NULL, 'o'},
+		{"native", 0, NULL, 'n'},
+		{"upper", 0, NULL, 'u'},
+		{"spoil", 0, NULL, 'x'},
+		{"print", 0, NULL, 'p'},
+		{},
 	};
 	int o;
 
@@ -264,6 +283,10 @@ static void options(int argc, char **argv)
 		case 'f': opt.forms = true; break;
 		case 'k': opt.keep = strtoul(optarg, NULL, 0); break;
 		case 'v': opt.verbose = true; break;
+		case 'u':
+			opt.upper = true;
+			va_delta = TO_UPPER;
+			break;
 		case 'n': opt.native = true; break;
 		case 'p': opt.print = true; break;
 		case 'x': opt.spoil = true; break;
