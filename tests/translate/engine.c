@@ -22,6 +22,8 @@ int guest_engine_init(struct vcpu *v)
 		rc = mmu_init(v);
 	if (!rc)
 		rc = tr_step_init();
+	if (!rc)
+		mmu_flush_self(v);
 	return rc;
 }
 
@@ -32,12 +34,13 @@ void guest_engine_written(struct vcpu *v, const uint8_t *page)
 
 void guest_engine_flush(struct vcpu *v)
 {
+	mmu_forget_all_code(v->d);
 	mmu_flush_self(v);
 }
 
 void guest_engine_mode(struct vcpu *v)
 {
-	tr.context = &tr.contexts[v->kernel_mode];
+	tr.context = tr.now[v->kernel_mode];
 }
 
 void guest_engine_stop(uint64_t rip)

@@ -86,6 +86,10 @@ const char *filter_kind(const ZydisDecodedInstruction *i, const ZydisDecodedOper
 	/* A hint for a register: #UD on AMD's, nothing on Intel's. */
 	if (i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x0d && i->raw.modrm.mod == 3)
 		return "the maker's";
+	/* With 16 bits of rip on AMD's, 64 on Intel's. */
+	if (i->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
+	    i->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)
+		return "the maker's";
 	if (AMONG(i->mnemonic, machine))
 		return "the machine's";
 	if (AMONG(i->mnemonic, x87_places))
@@ -146,7 +150,7 @@ static bool repeats_oddly(const struct vcpu *v, const ZydisDecodedInstruction *i
 	       ((to >= 5 * PAGE && to < 8 * PAGE) || v->regs.rdi - CODE_VA - va_delta < 2 * PAGE);
 }
 
-bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *t)
+bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, bool stored, struct trace *t)
 {
 	ZydisDecodedInstruction i;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
@@ -168,6 +172,10 @@ bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *
 	}
 	if (repeats_oddly(v, &i)) {
 		t->why = "rep over itself";
+		return false;
+	}
+	if (stored && i.cpu_flags && i.cpu_flags->tested & ARITHMETIC) {
+		t->why = "flags across a store to code";
 		return false;
 	}
 	if (!flags_of(&i, t))

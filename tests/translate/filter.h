@@ -12,8 +12,11 @@
 const char *filter_kind(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *op);
 bool filter_decode(const uint8_t *insn, size_t n, ZydisDecodedInstruction *i,
 		   ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT]);
-/* May the instruction, about to be carried out, be compared with the CPU's own? */
-bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *t);
+/*
+ * May the instruction, about to be carried out, be compared with the CPU's own?
+ * `stored`: it is not what it was when the case began.
+ */
+bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, bool stored, struct trace *t);
 
 /* engine.c: the translator */
 int guest_engine_init(struct vcpu *v);
