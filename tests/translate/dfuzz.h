@@ -99,8 +99,12 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t);
  * after a cold one.
  */
 bool guest_translate(const struct testcase *c, struct state *out, bool cold);
+/* The same, warm, with a kick before host instruction `kick` of translated code, if it gets there.
+ */
+bool guest_kicked(const struct testcase *c, struct state *out, unsigned kick);
 /* The host's CPU raised something while a case ran in the guest; a tick of the clock. */
 void guest_signal(int sig, void *info, void *ctx);
+extern uint64_t kicks; /* that came, of guest_kicked */
 void guest_tick(void *info, void *ctx);
 
 /* ---- native.c ---- */

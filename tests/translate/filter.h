@@ -25,5 +25,7 @@ void guest_engine_flush(struct vcpu *v);
 void guest_engine_mode(struct vcpu *v); /* kernel_mode changed */
 void guest_engine_stop(uint64_t rip);
 void guest_engine_turn(struct vcpu *v);
+/* To be kicked before the nth instruction in the cache; 0: not any more. True: it has been. */
+bool guest_engine_kick(unsigned n);
 void guest_engine_signal(int sig, void *info, void *ctx);
 #endif

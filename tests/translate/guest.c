@@ -36,6 +36,8 @@ static struct vcpu vcpu;
 static struct frame frames[PVDOM_MFN_RAM + NR_FRAMES];
 static uint64_t m2p[PVDOM_MFN_RAM + NR_FRAMES];
 static volatile unsigned ticks;
+static volatile bool stepping;
+uint64_t kicks;
 
 /* The trap that ended the case. */
 static struct {
@@ -407,6 +409,18 @@ bool guest_translate(const struct testcase *c, struct state *out, bool cold)
 	return ticks < MAX_TICKS;
 }
 
+bool guest_kicked(const struct testcase *c, struct state *out, unsigned kick)
+{
+	bool ended;
+
+	guest_engine_kick(kick);
+	stepping = true;
+	ended = guest_translate(c, out, false);
+	stepping = false;
+	kicks += guest_engine_kick(0);
+	return ended;
+}
+
 void guest_signal(int sig, void *info, void *ctx)
 {
 	guest_engine_signal(sig, info, ctx);
@@ -415,5 +429,6 @@ void guest_signal(int sig, void *info, void *ctx)
 void guest_tick(void *info, void *ctx)
 {
 	ticks++;
-	guest_engine_signal(SIGUSR1, info, ctx);
+	if (!stepping) /* which takes longer than a tick from one look for kicks to the next */
+		guest_engine_signal(SIGUSR1, info, ctx);
 }
