@@ -100,6 +100,10 @@ static void wait_parked(struct vcpu *v)
 	__atomic_store_n(&v->parked, false, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * A guest that reads its clock or runstate by steps would never find them unchanged, so a step
+ * changes neither.
+ */
 void vcpu_park(struct vcpu *v)
 {
 	if (!vcpu_must_park(v)) {
@@ -107,10 +111,13 @@ void vcpu_park(struct vcpu *v)
 			time_publish(v);
 		return;
 	}
-	runstate_set(v, v->online ? RUNSTATE_runnable : RUNSTATE_offline);
+	if (!v->held)
+		runstate_set(v, v->online ? RUNSTATE_runnable : RUNSTATE_offline);
 	do /* who stopped it just now saw it parked, and did not kick it */
 		wait_parked(v);
 	while (vcpu_must_park(v));
+	if (v->stepping)
+		return;
 	runstate_set(v, RUNSTATE_running);
 	time_publish(v);
 }
