@@ -8,6 +8,7 @@ UNIT_mmu_SRCS    := $(addprefix $M/,copy.c frame.c validate.c mmu.c mmuext.c mem
 UNIT_cpuid_SRCS  := $M/cpuid.c
 UNIT_scan_SRCS   := $(addprefix toolstack/pvctl/,elf_image.c scan_insn.c scan_alt.c scan_sweep.c)
 UNIT_scan_LIBS   := -lZydis
+UNIT_rsp_SRCS    := $(addprefix toolstack/pvctl/,rsp.c rsp_command.c rsp_regs.c rsp_text.c)
 # The guest's driver in an ordinary process.
 UNIT_netfront_SRCS := pv-guest/kernel/netfront.c
 UNIT_netfront_FLAGS := -Ipv-guest/include -Ihypercalls/abi

@@ -53,8 +53,14 @@ void rsp_put(struct rsp *r, const char *text)
 
 void rsp_put_hex(struct rsp *r, const void *bytes, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		rsp_printf(r, "%02x", ((const uint8_t *)bytes)[i]);
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n && rsp_room(r) >= 2; i++) {
+		const uint8_t b = ((const uint8_t *)bytes)[i];
+
+		r->out[r->out_len++] = digits[b >> 4];
+		r->out[r->out_len++] = digits[b & 15];
+	}
 }
 
 void rsp_put_binary(struct rsp *r, const void *bytes, size_t n)

@@ -203,7 +203,8 @@ static void memory_read(struct rsp *r, const char *p)
 	}
 	if (n > sizeof(buf)) /* less than asked for is an answer */
 		n = sizeof(buf);
-	n = r->target->memory_read(r->ctx, r->thread, va, buf, n);
+	if (n)
+		n = r->target->memory_read(r->ctx, r->thread, va, buf, n);
 	if (n)
 		rsp_put_hex(r, buf, n);
 	else
@@ -419,4 +420,6 @@ void rsp_command(struct rsp *r, char *text, size_t n)
 	rsp_begin(r);
 	if (!handle(r, text, text + n))
 		rsp_end(r);
+	else if (r->running)
+		r->out_len = 0; /* nothing to send again */
 }
