@@ -24,6 +24,8 @@ struct provider {
 	 * there is no guest user mode.
 	 */
 	bool one_root;
+	/* Guests are shown a CPU without AVX-512, MPX, XOP and transactions. */
+	bool plain_cpu;
 	/* Once, before any vCPU: reserve guest address space. 0 or -errno. */
 	int (*domain_init)(struct domain *d);
 	/* Once, I/O thread: d->ram, d->frame and d->m2p are there. 0 or -errno. */
@@ -65,6 +67,6 @@ struct provider {
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
 };
 
-extern const struct provider provider_process, provider_vtx;
+extern const struct provider provider_process, provider_translate, provider_vtx;
 
 #endif
