@@ -9,7 +9,7 @@
  * which is the same in all of its address spaces; others go by the IBTC, which a flush empties.
  *
  * One cache for all vCPUs, filled in sequence and emptied as a whole when it is full. `lock` is
- * for whoever changes something. The code is mapped twice: written at one place, run at the other.
+ * for whoever changes something, taken after d->lock where both are. The code is mapped twice: written at one place, run at the other.
  */
 #include <stdio.h>
 #include <sys/mman.h>
@@ -127,6 +127,15 @@ static void remove_incoming(uint32_t link)
 		*p = links[link].next;
 }
 
+static void unchain_incoming(struct block *b)
+{
+	for (uint32_t l = b->incoming; l; l = links[l - 1].next) {
+		unchain(&links[l - 1]);
+		links[l - 1].to = 0;
+	}
+	b->incoming = 0;
+}
+
 static void block_kill(struct domain *d, uint32_t i)
 {
 	struct block *b = &blocks[i];
@@ -136,11 +145,7 @@ static void block_kill(struct domain *d, uint32_t i)
 		p = &blocks[*p].same_hash;
 	if (*p)
 		__atomic_store_n(p, b->same_hash, __ATOMIC_RELEASE);
-	for (uint32_t l = b->incoming; l; l = links[l - 1].next) {
-		unchain(&links[l - 1]);
-		links[l - 1].to = 0;
-	}
-	b->incoming = 0;
+	unchain_incoming(b);
 	for (uint32_t l = b->link; l < b->link + b->links; l++)
 		if (links[l].to) {
 			remove_incoming(l);
@@ -148,7 +153,7 @@ static void block_kill(struct domain *d, uint32_t i)
 		}
 	block_cut(b);
 	b->dead = true;
-	mmu_forget_code(d, code_run + b->code, code_run + b->code + b->size);
+	mmu_forget_code(d, b->rip, code_run + b->code);
 }
 
 void code_written(struct domain *d, const uint8_t *page)
@@ -167,14 +172,21 @@ void code_written(struct domain *d, const uint8_t *page)
 	pthread_mutex_unlock(&lock);
 }
 
+void code_unmapped(struct domain *d, uint64_t mfn)
+{
+	if (mfn >= d->nr_frames || !__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
+		return;
+	pthread_mutex_lock(&lock);
+	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame)
+		unchain_incoming(&blocks[i]);
+	pthread_mutex_unlock(&lock);
+}
+
 /* Everything goes. The lock is held; nobody else is in the cache, or will be at what it has found.
  */
 static void code_empty(struct domain *d)
 {
-	for (uint32_t i = 0; i < d->nr_vcpus; i++)
-		if (d->vcpu[i])
-			mmu_flush(d, 1U << i, FLUSH_ALL);
-	mmu_forget_code(d, code_run, code_run + CODE_SIZE);
+	mmu_forget_all_code(d);
 	memset(hash, 0, (1UL << HASH_BITS) * sizeof(*hash));
 	for (uint32_t i = 1; i < nr_blocks; i++)
 		frame_blocks[blocks[i].mfn] = 0;
@@ -232,6 +244,7 @@ static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
 
 	if (i)
 		return i;
+	pthread_mutex_lock(&v->d->lock);
 	pthread_mutex_lock(&lock);
 	if (full())
 		code_empty(v->d);
@@ -239,6 +252,7 @@ static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
 	if (!i)
 		i = block_make(v, rip, page, mode);
 	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&v->d->lock);
 	return i;
 }
 

@@ -76,6 +76,8 @@ extern volatile uint32_t code_generation; /* how often the cache was emptied */
 bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
 /* The page (in d->ram) is about to be written: what was translated from it is forgotten. */
 void code_written(struct domain *d, const uint8_t *page);
+/* A mapping of this frame went: jumps from other pages find out for themselves. d->lock held. */
+void code_unmapped(struct domain *d, uint64_t mfn);
 /* The block that this host address is in, NULL: none. From a signal handler as well. */
 struct block *code_block(const void *host);
 void block_cut(struct block *b);  /* its next exit leaves the cache; from a signal handler */
@@ -96,7 +98,9 @@ void mmu_flush_self(struct vcpu *v);
 void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va);
 void mmu_root_changed(struct vcpu *v);
 void mmu_forget_writes(struct domain *d, uint64_t page);
-void mmu_forget_code(struct domain *d, const void *code, const void *end);
+void mmu_forget_code(struct domain *d, uint64_t rip, const void *code);
+void mmu_forget_all_code(struct domain *d);
+void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code);
 
 /* ---- run.c, signal.c, glue.S ---- */

@@ -79,10 +79,11 @@ struct tr {
 	uint64_t error, cr2;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
-	struct tr_context *context;  /* in GS: of the mode the guest runs in */
-	struct tr_context *contexts; /* [0]: user mode, [1]: kernel mode */
-	bool ts;		     /* what the blocks in the IBTCs were looked for with */
-	struct block *cut;	     /* its way on was cut, for it to end (signal.c) */
+	struct tr_context *context; /* in GS: of the mode the guest runs in */
+	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
+	struct tr_context *pool;
+	bool ts;	   /* what the blocks in the IBTCs were looked for with */
+	struct block *cut; /* its way on was cut, for it to end (signal.c) */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
@@ -96,6 +97,13 @@ struct tr_context {
 	uint64_t write_neg[TLB_SIZE], write[TLB_SIZE];
 	uint64_t ibtc_neg[IBTC_SIZE]; /* minus a guest address */
 	void *ibtc[IBTC_SIZE];	      /* and where its translation is */
+
+	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
+	uint64_t root; /* machine frame, INVALID_MFN: free */
+	bool kernel;
+	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
+	uint64_t used;
+	uint64_t ibtc_slots[TLB_SIZE / 64]; /* of the TLB: pages that the IBTC leads into */
 };
 
 /* ---- softmmu.c ---- */
