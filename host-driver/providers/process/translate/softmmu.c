@@ -31,10 +31,13 @@ static inline unsigned tlb_index(uint64_t va)
 	return va >> PAGE_SHIFT & (TLB_SIZE - 1);
 }
 
-/* No address that looks at entry i finds itself in the page whose number ends in i ^ 1. */
+/*
+ * No address that looks at entry i finds itself in the page whose number ends in i ^ 2; nor, as it
+ * would with i ^ 1, its last byte in there.
+ */
 static inline uint64_t nothing(unsigned i, unsigned shift)
 {
-	return -((uint64_t)(i ^ 1) << shift);
+	return -((uint64_t)(i ^ 2) << shift);
 }
 
 static void ibtc_clear(struct tr_context *c)
@@ -358,12 +361,15 @@ void mmu_forget_all_code(struct domain *d)
 	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
 }
 
-void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code)
+void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
-	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1);
+	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1),
+		       next = (index + 1) % L1_ENTRIES;
 
 	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
+	if (two)
+		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
 	c->ibtc[i] = code;
 	c->ibtc_neg[i] = -rip;
 }
