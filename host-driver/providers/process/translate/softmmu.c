@@ -50,7 +50,7 @@ static void ibtc_clear(struct tr_context *c)
 static void context_clear(struct tr_context *c)
 {
 	for (unsigned i = 0; i < TLB_SIZE; i++)
-		c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
+		c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
 	ibtc_clear(c);
 }
 
@@ -124,10 +124,10 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	bool writable;
 	uint8_t *page;
 
-	if (how == ACCESS_WRITE && va + c->write_neg[i] == offset)
-		return (uint8_t *)c->write[i] + offset;
-	if (how == ACCESS_READ && va + c->read_neg[i] == offset)
-		return (uint8_t *)c->read[i] + offset;
+	if (how == ACCESS_WRITE && va + c->tlb[i].write_neg == offset)
+		return (uint8_t *)c->tlb[i].write + offset;
+	if (how == ACCESS_READ && va + c->tlb[i].read_neg == offset)
+		return (uint8_t *)c->tlb[i].read + offset;
 	page = page_of(v, va, how, &writable);
 	if (!page)
 		return NULL;
@@ -135,11 +135,11 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 		return page + offset;
 	if (writable) {
 		code_written(v->d, page);
-		c->write[i] = (uint64_t)page;
-		c->write_neg[i] = -(va & PAGE_MASK);
+		c->tlb[i].write = (uint64_t)page;
+		c->tlb[i].write_neg = -(va & PAGE_MASK);
 	}
-	c->read[i] = (uint64_t)page;
-	c->read_neg[i] = -(va & PAGE_MASK);
+	c->tlb[i].read = (uint64_t)page;
+	c->tlb[i].read_neg = -(va & PAGE_MASK);
 	return page + offset;
 }
 
@@ -194,7 +194,7 @@ static void log_add(uint64_t what)
 static void slots_clear(struct tr_context *c, unsigned index)
 {
 	for (unsigned i = index; i < TLB_SIZE; i += L1_ENTRIES)
-		c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
+		c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
 	if (c->ibtc_pages[index / 64] >> (index % 64) & 1)
 		ibtc_clear(c);
 }
@@ -202,8 +202,8 @@ static void slots_clear(struct tr_context *c, unsigned index)
 static void writes_clear(struct tr_context *c, uint64_t page)
 {
 	for (unsigned i = 0; i < TLB_SIZE; i++)
-		if (c->write[i] == page)
-			c->write_neg[i] = nothing(i, PAGE_SHIFT);
+		if (c->tlb[i].write == page)
+			c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
 }
 
 static void catch_up(struct domain *d, struct tr_context *c)
@@ -359,6 +359,13 @@ void mmu_forget_all_code(struct domain *d)
 {
 	log_add(LOG_ALL);
 	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
+}
+
+void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
+{
+	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+
+	return c->ibtc_neg[i] == -rip ? c->ibtc[i] : NULL;
 }
 
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
