@@ -41,11 +41,13 @@
 #define EXIT_MEMORY   3 /* the TLB does not know tr.ea: tr.arg is the site */
 #define EXIT_STEP     4 /* an instruction that step.c carries out: tr.arg is the site */
 #define EXIT_TRAP     5 /* the host's CPU raised tr.vector at v->regs.rip */
+#define EXIT_SYSCALL  6 /* that instruction: tr.arg is the site */
 
 /* The TLB's and the IBTC's arrays in struct tr_context; 8 bytes an entry. */
 #define TLB_BITS    9
 #define TLB_SIZE    (1 << TLB_BITS)
-#define IBTC_BITS   11
+#define IBTC_BITS   10
+#define IBTC_SHIFT  1
 #define IBTC_SIZE   (1 << IBTC_BITS)
 #define C_READ_NEG  0
 #define C_READ	    (C_READ_NEG + 8 * TLB_SIZE)
@@ -77,9 +79,13 @@ struct tr {
 	uint64_t error, cr2;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
-	struct tr_context *context; /* in GS */
+	struct tr_context *context; /* in GS: of the mode the guest runs in */
+	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
+	struct tr_context *pool;
+	bool ts;	   /* what the blocks in the IBTCs were looked for with */
+	struct block *cut; /* its way on was cut, for it to end (signal.c) */
 };
-extern __thread struct tr tr;
+extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
 /*
  * Entry i of the read array is about pages whose number ends in i: adding read_neg[i] to an
@@ -91,6 +97,13 @@ struct tr_context {
 	uint64_t write_neg[TLB_SIZE], write[TLB_SIZE];
 	uint64_t ibtc_neg[IBTC_SIZE]; /* minus a guest address */
 	void *ibtc[IBTC_SIZE];	      /* and where its translation is */
+
+	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
+	uint64_t root; /* machine frame, INVALID_MFN: free */
+	bool kernel;
+	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
+	uint64_t used;
+	uint64_t ibtc_slots[TLB_SIZE / 64]; /* of the TLB: pages that the IBTC leads into */
 };
 
 /* ---- softmmu.c ---- */
@@ -104,6 +117,8 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how);
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
 
 /* ---- step.c ---- */
+/* Once per vCPU thread, before the sandbox closes. 0 or -errno. */
+int tr_step_init(void);
 /*
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
  * is what the guest has next. Any TF trap is the caller's. A repeated string instruction may stop

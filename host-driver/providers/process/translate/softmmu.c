@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The TLB in software: guest linear addresses to places in d->ram, by the guest's own page tables.
+ *
+ * It is what a CPU's is: filled at a first access, which sets the accessed and dirty bits, and
+ * emptied by what the guest asks of the monitor. A vCPU empties its own. Of another one it sets
+ * `flush`, which that vCPU looks at after it said in_guest and before it enters the cache; if it is
+ * in there, we wait until it has left. So when a flush returns nobody uses what was before.
+ */
+#include <sched.h>
+#include <sys/mman.h>
+
+#include "host-driver/providers/process/translate/block.h"
+#include "hypercalls/monitor/mm.h"
+
+#define SPINS	 200
+#define CONTEXTS 16 /* of a vCPU: two for each pair of roots */
+
+#define PF_PRESENT 1 /* Intel SDM vol. 3, 4.7 */
+#define PF_WRITE   2
+#define PF_FETCH   16
+
+static bool canonical(uint64_t va)
+{
+	return (int64_t)(va << 16) >> 16 == (int64_t)va;
+}
+
+static inline unsigned tlb_index(uint64_t va)
+{
+	return va >> PAGE_SHIFT & (TLB_SIZE - 1);
+}
+
+/* No address that looks at entry i finds itself in the page whose number ends in i ^ 1. */
+static inline uint64_t nothing(unsigned i, unsigned shift)
+{
+	return -((uint64_t)(i ^ 1) << shift);
+}
+
+static void ibtc_clear(struct tr_context *c)
+{
+	for (unsigned i = 0; i < IBTC_SIZE; i++)
+		c->ibtc_neg[i] = nothing(i, IBTC_SHIFT);
+	memset(c->ibtc_slots, 0, sizeof(c->ibtc_slots));
+}
+
+static void context_clear(struct tr_context *c)
+{
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
+	ibtc_clear(c);
+}
+
+/* The leaf entry of va in v's current root, NULL if there is none; *rights of the levels above. */
+static uint64_t *leaf(struct vcpu *v, uint64_t va, uint64_t *rights)
+{
+	uint64_t mfn = v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, nx = 0, rw = PTE_RW;
+	uint64_t *slot = NULL;
+
+	if (!canonical(va) || (va >= HYPERVISOR_START && va < HYPERVISOR_END))
+		return NULL;
+	for (int shift = 39; shift >= 12; shift -= 9) {
+		uint64_t *table = frame_ptr(v->d, mfn), e;
+
+		if (!table)
+			return NULL;
+		slot = &table[va >> shift & 511];
+		e = __atomic_load_n(slot, __ATOMIC_RELAXED);
+		if (!(e & PTE_P) || (shift > 12 && shift < 39 && e & PTE_PS))
+			return NULL;
+		if (shift > 12) {
+			rw &= e;
+			nx |= e & PTE_NX;
+			mfn = pte_mfn(e);
+		}
+	}
+	*rights = rw | nx;
+	return slot;
+}
+
+/* The machine-to-physical table, which the hypervisor shows to kernels. */
+static uint8_t *m2p_page(struct vcpu *v, uint64_t va)
+{
+	const uint64_t at = va - HYPERVISOR_START, size = v->d->nr_frames * sizeof(uint64_t);
+
+	if (at >= ((size + PAGE_SIZE - 1) & PAGE_MASK) || (!v->kernel_mode && m2p_strict(v->d)))
+		return NULL;
+	return (uint8_t *)v->d->m2p + (at & PAGE_MASK);
+}
+
+/* The page, with its A and D bits set as this access sets them; *writable: for stores as well. */
+static uint8_t *page_of(struct vcpu *v, uint64_t va, enum access how, bool *writable)
+{
+	uint64_t rights, *slot, e, set;
+
+	*writable = false;
+	if (va >= HYPERVISOR_START && va < HYPERVISOR_END)
+		return how == ACCESS_READ ? m2p_page(v, va) : NULL;
+	do {
+		slot = leaf(v, va, &rights);
+		if (!slot)
+			return NULL;
+		e = __atomic_load_n(slot, __ATOMIC_RELAXED);
+		if (!(e & PTE_P) || pte_mfn(e) >= v->d->nr_frames ||
+		    (how == ACCESS_WRITE && !(e & rights & PTE_RW)) ||
+		    (how == ACCESS_FETCH && ((e | rights) & PTE_NX)))
+			return NULL;
+		set = PTE_A | (how == ACCESS_WRITE ? PTE_D : 0);
+	} while ((e & set) != set &&
+		 !__atomic_compare_exchange_n(slot, &e, e | set, false, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
+	*writable = how == ACCESS_WRITE;
+	return frame_ptr(v->d, pte_mfn(e));
+}
+
+uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
+{
+	struct tr_context *c = tr.context;
+	const unsigned i = tlb_index(va);
+	const uint64_t offset = va & (PAGE_SIZE - 1);
+	bool writable;
+	uint8_t *page;
+
+	if (how == ACCESS_WRITE && va + c->write_neg[i] == offset)
+		return (uint8_t *)c->write[i] + offset;
+	if (how == ACCESS_READ && va + c->read_neg[i] == offset)
+		return (uint8_t *)c->read[i] + offset;
+	page = page_of(v, va, how, &writable);
+	if (!page)
+		return NULL;
+	if (how == ACCESS_FETCH)
+		return page + offset;
+	if (writable) {
+		code_written(v->d, page);
+		c->write[i] = (uint64_t)page;
+		c->write_neg[i] = -(va & PAGE_MASK);
+	}
+	c->read[i] = (uint64_t)page;
+	c->read_neg[i] = -(va & PAGE_MASK);
+	return page + offset;
+}
+
+void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
+{
+	uint64_t rights, *slot = leaf(v, va, &rights), error = 0;
+	struct fpu_area fpu;
+
+	if (!canonical(va)) {
+		guest_exception(v, 13, 0);
+		return;
+	}
+	if (slot && *slot & PTE_P)
+		error |= PF_PRESENT;
+	if (how == ACCESS_WRITE)
+		error |= PF_WRITE;
+	if (how == ACCESS_FETCH)
+		error |= PF_FETCH;
+	if (!pt_write_wanted(v, error)) {
+		guest_page_fault(v, va, error);
+		return;
+	}
+	fpu_keep(&fpu);
+	guest_page_fault(v, va, error);
+	fpu_back(&fpu);
+}
+
+/* ---- the log of changes ---- */
+
+/*
+ * What changed in any page table, for every context to catch up with before it is used again: so
+ * that a root that is loaded again finds its TLB as it was, but for what changed. Entry i of an L1
+ * table can be in slot i of a TLB and in no other. Written under d->lock.
+ */
+#define LOG_SIZE   1024
+#define LOG_FAR	   256 /* further behind than that: empty it as a whole */
+#define LOG_ALL	   (~0UL)
+#define LOG_WRITES 1UL /* in a page's address in d->ram: no stores to it */
+
+_Static_assert(TLB_SIZE == 512, "an L1 table's index is a slot's number");
+
+static uint64_t log_entry[LOG_SIZE];
+static volatile uint64_t log_end;
+
+static void log_add(uint64_t what)
+{
+	log_entry[log_end % LOG_SIZE] = what;
+	__atomic_store_n(&log_end, log_end + 1, __ATOMIC_RELEASE);
+}
+
+static void slot_clear(struct tr_context *c, unsigned i)
+{
+	c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
+	if (c->ibtc_slots[i / 64] >> (i % 64) & 1)
+		ibtc_clear(c);
+}
+
+static void writes_clear(struct tr_context *c, uint64_t page)
+{
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		if (c->write[i] == page)
+			c->write_neg[i] = nothing(i, PAGE_SHIFT);
+}
+
+static void catch_up(struct domain *d, struct tr_context *c)
+{
+	const uint64_t end = __atomic_load_n(&log_end, __ATOMIC_ACQUIRE);
+
+	for (; c->seen < end; c->seen++) {
+		const uint64_t what = log_entry[c->seen % LOG_SIZE];
+
+		if (end - c->seen > LOG_FAR || what == LOG_ALL) {
+			context_clear(c);
+			c->since = d->tlb_clock;
+			c->seen = end;
+			return;
+		}
+		if (what & LOG_WRITES)
+			writes_clear(c, what & ~LOG_WRITES);
+		else
+			slot_clear(c, what >> 1);
+	}
+	/* Overtaken while we read. */
+	if (__atomic_load_n(&log_end, __ATOMIC_ACQUIRE) - end > LOG_SIZE - LOG_FAR)
+		context_clear(c);
+}
+
+void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
+{
+	if (d->frame[table_mfn].type != FT_L1) {
+		log_add(LOG_ALL);
+		return;
+	}
+	log_add((uint64_t)index << 1);
+	code_unmapped(d, pte_mfn(old));
+}
+
+/* ---- contexts ---- */
+
+/* The pool's for this root, or the one that was not used for longest, emptied. */
+static struct tr_context *context_of(struct vcpu *v, uint64_t root, bool kernel)
+{
+	const struct domain *d = v->d;
+	struct tr *t = v->provider;
+	struct tr_context *c = t->pool, *last = NULL;
+
+	for (unsigned i = 0; i < CONTEXTS; i++, c++) {
+		if (c->root == root && c->kernel == kernel)
+			break;
+		if (c != t->now[0] && c != t->now[1] && (!last || c->used < last->used))
+			last = c;
+	}
+	if (c == t->pool + CONTEXTS) {
+		c = last;
+		c->root = INVALID_MFN;
+	}
+	/* A frame that was no table meanwhile is another root. */
+	if (c->root == INVALID_MFN || root >= d->nr_frames || d->frame[root].lost_at > c->since) {
+		context_clear(c);
+		c->seen = log_end;
+		c->since = d->tlb_clock;
+	}
+	c->root = root;
+	c->kernel = kernel;
+	c->used = t->entries;
+	return c;
+}
+
+/* ---- flushes ---- */
+
+/* Whatever the guest asked to be flushed, of whichever root is loaded now. */
+void mmu_flush_self(struct vcpu *v)
+{
+	struct tr *t = v->provider;
+
+	__atomic_store_n(&t->flush, 0, __ATOMIC_SEQ_CST);
+	if (t->now[1]->root != v->cr3_mfn)
+		t->now[1] = context_of(v, v->cr3_mfn, true);
+	if (t->now[0]->root != v->user_cr3_mfn)
+		t->now[0] = context_of(v, v->user_cr3_mfn, false);
+	for (unsigned i = 0; i < 2; i++) {
+		catch_up(v->d, t->now[i]);
+		if (t->ts != v->fpu_ts)
+			ibtc_clear(t->now[i]);
+	}
+	t->ts = v->fpu_ts;
+	t->context = t->now[v->kernel_mode];
+}
+
+static void wait_outside(struct vcpu *v, const struct tr *t)
+{
+	const uint64_t seen = t->entries;
+
+	if (!t->in_guest)
+		return;
+	v->d->provider->kick(v);
+	for (unsigned i = 0; t->in_guest && t->entries == seen; i++)
+		if (i < SPINS)
+			__builtin_ia32_pause();
+		else
+			sched_yield();
+}
+
+void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va)
+{
+	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+		struct vcpu *v = d->vcpu[i];
+		struct tr *t = v ? v->provider : NULL;
+
+		if (!(vcpus >> i & 1) || !t)
+			continue;
+		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
+		if (v != current)
+			wait_outside(v, t);
+	}
+}
+
+void mmu_root_changed(struct vcpu *v)
+{
+	struct tr *t = v->provider;
+
+	if (t)
+		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
+	v->flushed_at = v->d->tlb_clock;
+}
+
+/*
+ * Nobody's TLB may let a store go to this page of d->ram unseen: code of it is about to be
+ * translated, by the calling vCPU. d->lock held.
+ */
+void mmu_forget_writes(struct domain *d, uint64_t page)
+{
+	log_add(page | LOG_WRITES);
+	mmu_flush(d, ALL_VCPUS & ~(1U << current->id), FLUSH_ALL);
+	writes_clear(tr.now[0], page);
+	writes_clear(tr.now[1], page);
+}
+
+/* No vCPU's IBTC leads from rip to `code` any longer. Another one may have just jumped there. */
+void mmu_forget_code(struct domain *d, uint64_t rip, const void *code)
+{
+	const unsigned j = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+
+	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+		struct tr *t = d->vcpu[i] ? d->vcpu[i]->provider : NULL;
+
+		for (unsigned c = 0; t && c < CONTEXTS; c++)
+			if (t->pool[c].ibtc[j] == code)
+				__atomic_store_n(&t->pool[c].ibtc_neg[j], nothing(j, IBTC_SHIFT),
+						 __ATOMIC_RELAXED);
+	}
+}
+
+void mmu_forget_all_code(struct domain *d)
+{
+	log_add(LOG_ALL);
+	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
+}
+
+void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code)
+{
+	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1), slot = tlb_index(rip);
+
+	c->ibtc_slots[slot / 64] |= 1UL << (slot % 64);
+	c->ibtc[i] = code;
+	c->ibtc_neg[i] = -rip;
+}
+
+int mmu_init(struct vcpu *v)
+{
+	struct tr_context *c = mmap(NULL, CONTEXTS * sizeof(*c), PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (c == MAP_FAILED)
+		return -ENOMEM;
+	tr.pool = tr.context = tr.now[0] = c;
+	tr.now[1] = c + 1;
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		c[i].root = INVALID_MFN;
+		c[i].kernel = i;
+	}
+	context_clear(&c[0]);
+	context_clear(&c[1]);
+	tr.page_mask = PAGE_MASK;
+	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
+	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
+	tr.flush = 1;
+	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);
+	return 0;
+}
