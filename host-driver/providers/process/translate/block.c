@@ -9,7 +9,8 @@
  * which is the same in all of its address spaces; others go by the IBTC, which a flush empties.
  *
  * One cache for all vCPUs, filled in sequence and emptied as a whole when it is full. `lock` is
- * for whoever changes something, taken after d->lock where both are. The code is mapped twice: written at one place, run at the other.
+ * for whoever changes something, taken after d->lock where both are. The code is mapped twice:
+ * written at one place, run at the other.
  */
 #include <stdio.h>
 #include <sys/mman.h>

@@ -10,10 +10,10 @@
 #define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
 #define MODE_TS	    2 /* CR0.TS is set */
 
-#define CODE_SIZE   (64UL << 20) /* of the cache, bytes */
-#define MAX_BLOCKS  (1U << 20)
-#define MAX_LINKS   (1U << 21)
-#define MAX_SITES   (1U << 22)
+#define CODE_SIZE   (256UL << 20) /* of the cache, bytes */
+#define MAX_BLOCKS  (1U << 22)
+#define MAX_LINKS   (1U << 23)
+#define MAX_SITES   (1U << 25)
 #define BLOCK_INSNS 32 /* guest instructions in one, at most */
 
 /* One entry, several exits: guest instructions of one page that follow each other. */

@@ -165,6 +165,9 @@ static bool one_memory(struct tr_insn *n)
 
 		if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
 			continue;
+		if (n->i.meta.category == ZYDIS_CATEGORY_CALL &&
+		    op->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN) /* the stack */
+			continue;
 		if (n->mem || op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM ||
 		    (op->mem.type != ZYDIS_MEMOP_TYPE_MEM && op->mem.type != ZYDIS_MEMOP_TYPE_AGEN))
 			return false;

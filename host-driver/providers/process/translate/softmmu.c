@@ -13,8 +13,9 @@
 #include "host-driver/providers/process/translate/block.h"
 #include "hypercalls/monitor/mm.h"
 
-#define SPINS	 200
-#define CONTEXTS 16 /* of a vCPU: two for each pair of roots */
+#define SPINS	   200
+#define L1_ENTRIES 512
+#define CONTEXTS   16 /* of a vCPU: two for each pair of roots */
 
 #define PF_PRESENT 1 /* Intel SDM vol. 3, 4.7 */
 #define PF_WRITE   2
@@ -40,7 +41,7 @@ static void ibtc_clear(struct tr_context *c)
 {
 	for (unsigned i = 0; i < IBTC_SIZE; i++)
 		c->ibtc_neg[i] = nothing(i, IBTC_SHIFT);
-	memset(c->ibtc_slots, 0, sizeof(c->ibtc_slots));
+	memset(c->ibtc_pages, 0, sizeof(c->ibtc_pages));
 }
 
 static void context_clear(struct tr_context *c)
@@ -168,14 +169,14 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 /*
  * What changed in any page table, for every context to catch up with before it is used again: so
  * that a root that is loaded again finds its TLB as it was, but for what changed. Entry i of an L1
- * table can be in slot i of a TLB and in no other. Written under d->lock.
+ * table can be in the few slots of a TLB whose numbers end in i. Written under d->lock.
  */
 #define LOG_SIZE   1024
 #define LOG_FAR	   256 /* further behind than that: empty it as a whole */
 #define LOG_ALL	   (~0UL)
 #define LOG_WRITES 1UL /* in a page's address in d->ram: no stores to it */
 
-_Static_assert(TLB_SIZE == 512, "an L1 table's index is a slot's number");
+_Static_assert(TLB_SIZE % L1_ENTRIES == 0, "an L1 table's index is the end of a slot's");
 
 static uint64_t log_entry[LOG_SIZE];
 static volatile uint64_t log_end;
@@ -186,10 +187,12 @@ static void log_add(uint64_t what)
 	__atomic_store_n(&log_end, log_end + 1, __ATOMIC_RELEASE);
 }
 
-static void slot_clear(struct tr_context *c, unsigned i)
+/* `index` of an L1 table changed. */
+static void slots_clear(struct tr_context *c, unsigned index)
 {
-	c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
-	if (c->ibtc_slots[i / 64] >> (i % 64) & 1)
+	for (unsigned i = index; i < TLB_SIZE; i += L1_ENTRIES)
+		c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
+	if (c->ibtc_pages[index / 64] >> (index % 64) & 1)
 		ibtc_clear(c);
 }
 
@@ -216,7 +219,7 @@ static void catch_up(struct domain *d, struct tr_context *c)
 		if (what & LOG_WRITES)
 			writes_clear(c, what & ~LOG_WRITES);
 		else
-			slot_clear(c, what >> 1);
+			slots_clear(c, what >> 1);
 	}
 	/* Overtaken while we read. */
 	if (__atomic_load_n(&log_end, __ATOMIC_ACQUIRE) - end > LOG_SIZE - LOG_FAR)
@@ -357,9 +360,10 @@ void mmu_forget_all_code(struct domain *d)
 
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code)
 {
-	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1), slot = tlb_index(rip);
+	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1);
 
-	c->ibtc_slots[slot / 64] |= 1UL << (slot % 64);
+	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
 	c->ibtc[i] = code;
 	c->ibtc_neg[i] = -rip;
 }

@@ -44,9 +44,9 @@
 #define EXIT_SYSCALL  6 /* that instruction: tr.arg is the site */
 
 /* The TLB's and the IBTC's arrays in struct tr_context; 8 bytes an entry. */
-#define TLB_BITS    9
+#define TLB_BITS    11
 #define TLB_SIZE    (1 << TLB_BITS)
-#define IBTC_BITS   10
+#define IBTC_BITS   14
 #define IBTC_SHIFT  1
 #define IBTC_SIZE   (1 << IBTC_BITS)
 #define C_READ_NEG  0
@@ -103,7 +103,8 @@ struct tr_context {
 	bool kernel;
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
-	uint64_t ibtc_slots[TLB_SIZE / 64]; /* of the TLB: pages that the IBTC leads into */
+	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
+				   into */
 };
 
 /* ---- softmmu.c ---- */
