@@ -20,7 +20,7 @@
 #include "host-driver/providers/process/translate/emit.h"
 #include "hypercalls/monitor/mm.h"
 
-#define HASH_BITS  16
+#define HASH_BITS  20
 #define BLOCK_ROOM 16384 /* bytes that one may need, at most */
 
 struct block *blocks;
@@ -30,7 +30,7 @@ uint32_t nr_blocks = 1;
 uint8_t *code_write, *code_run;
 volatile uint32_t code_generation;
 
-static uint32_t nr_links = 1, nr_sites = 1, code_used;
+static uint32_t nr_links = 1, nr_sites = 1, code_used, cold_used = CODE_COLD;
 static uint32_t *hash, *frame_blocks; /* the first block of each */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -87,11 +87,19 @@ static unsigned mode_of(const struct vcpu *v)
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0);
 }
 
-static uint32_t lookup(uint64_t rip, uint32_t mfn, unsigned mode)
+/* An instruction there may go on in the next page, which a jump from this one must not rely on. */
+static bool code_near_end(uint64_t rip)
+{
+	return (rip & (PAGE_SIZE - 1)) > PAGE_SIZE - INSN_MAX;
+}
+
+/* mfn2: of the next page, 0: it is not there, or no matter. */
+static uint32_t lookup(uint64_t rip, uint32_t mfn, uint32_t mfn2, unsigned mode)
 {
 	uint32_t i = __atomic_load_n(&hash[hash_of(rip, mfn, mode)], __ATOMIC_ACQUIRE);
 
-	while (i && (blocks[i].rip != rip || blocks[i].mfn != mfn || blocks[i].mode != mode))
+	while (i && (blocks[i].rip != rip || blocks[i].mfn != mfn || blocks[i].mode != mode ||
+		     (blocks[i].mfn2 && blocks[i].mfn2 != mfn2)))
 		i = blocks[i].same_hash;
 	return i;
 }
@@ -142,6 +150,8 @@ static void block_kill(struct domain *d, uint32_t i)
 	struct block *b = &blocks[i];
 	uint32_t *p = &hash[hash_of(b->rip, b->mfn, b->mode)];
 
+	if (b->dead)
+		return;
 	while (*p && *p != i)
 		p = &blocks[*p].same_hash;
 	if (*p)
@@ -167,7 +177,7 @@ void code_written(struct domain *d, const uint8_t *page)
 	pthread_mutex_lock(&lock);
 	for (i = frame_blocks[mfn]; i; i = next) {
 		next = blocks[i].same_frame;
-		block_kill(d, i);
+		block_kill(d, blocks[i].stands_for ? blocks[i].stands_for : i);
 	}
 	__atomic_store_n(&frame_blocks[mfn], 0, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&lock);
@@ -179,7 +189,7 @@ void code_unmapped(struct domain *d, uint64_t mfn)
 		return;
 	pthread_mutex_lock(&lock);
 	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame)
-		unchain_incoming(&blocks[i]);
+		unchain_incoming(&blocks[blocks[i].stands_for ? blocks[i].stands_for : i]);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -193,6 +203,7 @@ static void code_empty(struct domain *d)
 		frame_blocks[blocks[i].mfn] = 0;
 	nr_blocks = nr_links = nr_sites = 1;
 	code_used = 0;
+	cold_used = CODE_COLD;
 	code_generation++;
 }
 
@@ -200,16 +211,36 @@ static void code_empty(struct domain *d)
 
 static bool full(void)
 {
-	return code_used + BLOCK_ROOM > CODE_SIZE || nr_blocks + 1 > MAX_BLOCKS ||
-	       nr_links + 4 * BLOCK_INSNS > MAX_LINKS || nr_sites + 16 * BLOCK_INSNS > MAX_SITES;
+	return code_used + BLOCK_ROOM > CODE_COLD || cold_used + BLOCK_ROOM > CODE_SIZE ||
+	       nr_blocks + 2 > MAX_BLOCKS || nr_links + 4 * BLOCK_INSNS > MAX_LINKS ||
+	       nr_sites + 16 * BLOCK_INSNS > MAX_SITES;
 }
 
-static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, unsigned mode)
+/* Whoever writes to the second page of block i finds it by another block, which has no code. */
+static void stand_in(struct domain *d, uint32_t i)
+{
+	const uint32_t mfn = blocks[i].mfn2, j = i + 1;
+
+	if (!frame_blocks[mfn])
+		mmu_forget_writes(d, (uint64_t)d->ram + (mfn << PAGE_SHIFT));
+	blocks[j] = (struct block){.stands_for = i,
+				   .mfn = mfn,
+				   .code = code_used,
+				   .site = nr_sites,
+				   .link = nr_links,
+				   .same_frame = frame_blocks[mfn]};
+	__atomic_store_n(&nr_blocks, j + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&frame_blocks[mfn], j, __ATOMIC_RELEASE);
+}
+
+static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, const uint8_t *page2,
+			   unsigned mode)
 {
 	struct domain *d = v->d;
 	const uint32_t mfn = (page - d->ram) >> PAGE_SHIFT, i = nr_blocks;
 	struct block *b = &blocks[i];
 	struct emit e = {code_write + code_used, code_run - code_write};
+	struct emit cold = {code_write + cold_used, code_run - code_write};
 	struct fpu_area fpu;
 	bool made;
 
@@ -222,38 +253,20 @@ static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, un
 	if (!frame_blocks[mfn])
 		mmu_forget_writes(d, (uint64_t)page);
 	fpu_keep(&fpu);
-	made = lower_block(v, b, page, &e);
+	made = lower_block(v, b, page, page2, &e, &cold);
 	fpu_back(&fpu);
 	if (!made)
 		return 0;
 	b->size = e.p - (code_write + b->code);
 	code_used += (b->size + 15) & -16U;
+	cold_used = cold.p - code_write;
 	b->same_frame = frame_blocks[mfn];
 	b->same_hash = hash[hash_of(rip, mfn, mode)];
 	__atomic_store_n(&nr_blocks, i + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&frame_blocks[mfn], i, __ATOMIC_RELEASE);
 	__atomic_store_n(&hash[hash_of(rip, mfn, mode)], i, __ATOMIC_RELEASE);
-	return i;
-}
-
-/* The block for v's rip and page, made if need be; 0: there cannot be one. */
-static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
-{
-	const unsigned mode = mode_of(v);
-	const uint32_t mfn = (page - v->d->ram) >> PAGE_SHIFT;
-	uint32_t i = lookup(rip, mfn, mode);
-
-	if (i)
-		return i;
-	pthread_mutex_lock(&v->d->lock);
-	pthread_mutex_lock(&lock);
-	if (full())
-		code_empty(v->d);
-	i = lookup(rip, mfn, mode);
-	if (!i)
-		i = block_make(v, rip, page, mode);
-	pthread_mutex_unlock(&lock);
-	pthread_mutex_unlock(&v->d->lock);
+	if (b->mfn2)
+		stand_in(d, i);
 	return i;
 }
 
@@ -269,12 +282,40 @@ static const uint8_t *code_page(struct vcpu *v, uint64_t rip)
 	return d->ram + (mfn << PAGE_SHIFT);
 }
 
+/* The block for this rip, which is in `page`, made if need be; 0: there cannot be one. */
+static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
+{
+	const unsigned mode = mode_of(v);
+	const uint32_t mfn = (page - v->d->ram) >> PAGE_SHIFT;
+	const uint8_t *page2 = code_near_end(rip) ? code_page(v, (rip & PAGE_MASK) + PAGE_SIZE)
+						  : NULL;
+	const uint32_t mfn2 = page2 ? (page2 - v->d->ram) >> PAGE_SHIFT : 0;
+	uint32_t i = lookup(rip, mfn, mfn2, mode);
+
+	if (i)
+		return i;
+	pthread_mutex_lock(&v->d->lock);
+	pthread_mutex_lock(&lock);
+	if (full())
+		code_empty(v->d);
+	i = lookup(rip, mfn, mfn2, mode);
+	if (!i)
+		i = block_make(v, rip, page, page2, mode);
+	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&v->d->lock);
+	return i;
+}
+
 enum found code_find(struct vcpu *v, void **code)
 {
 	const uint64_t rip = v->regs.rip;
-	const uint8_t *page = code_page(v, rip);
+	const uint8_t *page;
 	uint32_t i;
 
+	*code = mmu_ibtc_find(tr.context, rip);
+	if (*code)
+		return FOUND;
+	page = code_page(v, rip);
 	if (!page) {
 		if (tr_memory(v, rip, ACCESS_FETCH))
 			return FOUND_STEP;
@@ -285,7 +326,7 @@ enum found code_find(struct vcpu *v, void **code)
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	mmu_ibtc_add(tr.context, rip, *code);
+	mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
 	return FOUND;
 }
 
@@ -293,6 +334,8 @@ enum found code_find(struct vcpu *v, void **code)
 
 bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target)
 {
+	if (code_near_end(target))
+		return false;
 	if (target >> PAGE_SHIFT == b->rip >> PAGE_SHIFT)
 		return target != tr_stop || !tr_stop;
 	return v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END;
@@ -330,7 +373,7 @@ struct block *code_block(const void *host)
 	const uint32_t offset = (const uint8_t *)host - code_run;
 	uint32_t lo = 1, hi = __atomic_load_n(&nr_blocks, __ATOMIC_ACQUIRE);
 
-	if ((const uint8_t *)host < code_run || (const uint8_t *)host >= code_run + CODE_SIZE)
+	if ((const uint8_t *)host < code_run || (const uint8_t *)host >= code_run + CODE_COLD)
 		return NULL;
 	while (hi - lo > 1) {
 		const uint32_t mid = lo + (hi - lo) / 2;

@@ -14,8 +14,8 @@
  *	op    [t0]
  *
  * Where the flags are needed afterwards the same is done by pext, lea and jrcxz, which leave them
- * alone. What is slow lies behind the block: it leaves the cache, and C comes back behind the look
- * with the place in both temporaries.
+ * alone. What is slow lies in another part of the cache: it leaves the cache, and C comes back
+ *behind the look with the place in both temporaries.
  */
 #include "host-driver/providers/process/translate/block.h"
 #include "host-driver/providers/process/translate/emit.h"
@@ -41,8 +41,9 @@ enum address { ADDRESS_OPERAND, ADDRESS_PUSH, ADDRESS_POP, ADDRESS_FRAME };
 static struct {
 	struct vcpu *v;
 	struct block *b;
-	struct emit e;
-	const uint8_t *page;
+	struct emit e, cold; /* what is run again and again, and the rest */
+	const uint8_t *page, *next;
+	uint8_t both[INSN_MAX]; /* an instruction's bytes that are in two pages */
 	struct tr_insn insn[BLOCK_INSNS];
 	unsigned insns;
 	struct slow slow[MAX_SLOW];
@@ -193,15 +194,15 @@ static uint8_t *emit_look(unsigned t0, unsigned size, bool write)
 	e8(e, 0x45); /* mov t1d, t0d */
 	e8(e, 0x89);
 	e8(e, 0xc0 | (t0 & 7) << 3 | (t1 & 7));
-	e8(e, 0x41); /* shr t1d, 9: eight bytes an entry */
+	e8(e, 0x41); /* shr t1d, imm8 */
 	e8(e, 0xc1);
 	e8(e, 0xe8 | (t1 & 7));
-	e8(e, PAGE_SHIFT - 3);
+	e8(e, PAGE_SHIFT - TLB_SHIFT);
 	e8(e, 0x41); /* and t1d, imm32 */
 	e8(e, 0x81);
 	e8(e, 0xe0 | (t1 & 7));
-	e32(e, (TLB_SIZE - 1) << 3);
-	emit_base(e, SEG_GS, OP_ADD, t0, t1, write ? C_WRITE_NEG : C_READ_NEG);
+	e32(e, (TLB_SIZE - 1) << TLB_SHIFT);
+	emit_base(e, SEG_GS, OP_ADD, t0, t1, write ? E_WRITE_NEG : E_READ_NEG);
 	emit_rex(e, 0, t0); /* cmp t0, imm32 */
 	e8(e, 0x81);
 	e8(e, 0xf8 | (t0 & 7));
@@ -218,8 +219,9 @@ static uint8_t *emit_look_flags(unsigned t0, unsigned size, bool write)
 
 	emit_pext(e, t1, t0, T_TLB_MASK);
 	emit_store_slot(e, T_RCX, RCX);
-	emit_gs_index(e, OP_LOAD, RCX, t1, write ? C_WRITE_NEG : C_READ_NEG);
-	emit_gs_index(e, OP_LOAD, t1, t1, write ? C_WRITE : C_READ);
+	emit_rotate(e, t1, 64 - TLB_SHIFT);
+	emit_base(e, SEG_GS, OP_LOAD, RCX, t1, write ? E_WRITE_NEG : E_READ_NEG);
+	emit_base(e, SEG_GS, OP_LOAD, t1, t1, write ? E_WRITE : E_READ);
 	emit_lea2(e, t0, t0, RCX);
 	emit_base(e, 0, OP_LEA, RCX, t0, size - 1);
 	emit_pext(e, RCX, RCX, T_PAGE_MASK);
@@ -246,7 +248,7 @@ static void emit_place(const struct tr_insn *n, enum address what, unsigned t0, 
 		jump = emit_look_flags(t0, size, write);
 	} else {
 		jump = emit_look(t0, size, write);
-		emit_base(&now.e, SEG_GS, OP_ADD, t0, t1, write ? C_WRITE : C_READ);
+		emit_base(&now.e, SEG_GS, OP_ADD, t0, t1, write ? E_WRITE : E_READ);
 	}
 	s = slow_add(n, SLOW_MEMORY, jump,
 		     site_add(now.b, offset_of(now.e.p), guest_offset(n), size,
@@ -507,16 +509,19 @@ static void patch(uint8_t *at, const uint8_t *target)
 	__builtin_memcpy(at, &distance, 4);
 }
 
+/* It stays near the block, for it is part of a way that does not leave the cache. */
+static void emit_far(const struct slow *s)
+{
+	patch(s->jump, now.e.p);
+	emit_const(&now.e, R14, s->n->target);
+	emit_indirect();
+}
+
 static void emit_slow(const struct slow *s)
 {
 	struct emit *e = &now.e;
 
 	patch(s->jump, e->p);
-	if (s->what == SLOW_FAR) {
-		emit_const(e, R14, s->n->target);
-		emit_indirect();
-		return;
-	}
 	if (s->what == SLOW_LINK) {
 		links[s->index].stub = offset_of(e->p);
 		emit_const(e, R15, s->index);
@@ -531,28 +536,41 @@ static void emit_slow(const struct slow *s)
 	emit_jump(e, tr_exit_memory);
 }
 
+static void emit_behind(void)
+{
+	struct emit near;
+
+	for (unsigned k = 0; k < now.slows; k++)
+		if (now.slow[k].what == SLOW_FAR)
+			emit_far(&now.slow[k]);
+	near = now.e;
+	now.e = now.cold;
+	for (unsigned k = 0; k < now.slows; k++)
+		if (now.slow[k].what != SLOW_FAR)
+			emit_slow(&now.slow[k]);
+	now.cold = now.e;
+	now.e = near;
+}
+
 /* ---- flags ---- */
 
 /* Those whose value at `rip` matters, as far as a few instructions tell. */
 static uint32_t flags_at(uint64_t rip)
 {
 	uint32_t unknown = FLAGS_ARITH, needed = 0;
-	static struct tr_insn n;
+	struct insn_glance g;
 
 	for (unsigned k = 0; k < PEEK && unknown; k++) {
 		const uint64_t offset = rip - (now.b->rip & PAGE_MASK);
 
 		if (offset >= PAGE_SIZE ||
-		    !insn_read(&n, rip, now.page + offset, PAGE_SIZE - offset))
+		    !insn_glance(&g, rip, now.page + offset, PAGE_SIZE - offset))
 			break;
-		needed |= n.flags_read & unknown;
-		unknown &= ~(n.flags_read | n.flags_killed);
-		if (n.kind == INSN_JUMP)
-			rip = n.target;
-		else if (n.kind >= INSN_CALL)
+		needed |= g.flags_read & unknown;
+		unknown &= ~(g.flags_read | g.flags_killed);
+		if (g.ends && !g.target)
 			break;
-		else
-			rip += n.i.length;
+		rip = g.target ? g.target : rip + g.length;
 	}
 	return needed | unknown;
 }
@@ -580,12 +598,30 @@ static void flags_live(void)
 
 /* ---- blocks ---- */
 
+/* The first instruction goes on in the next page: it is a block of its own. */
+static bool gather_across(void)
+{
+	const uint64_t rip = now.b->rip, room = PAGE_SIZE - (rip & (PAGE_SIZE - 1));
+
+	if (!now.next || room >= INSN_MAX)
+		return false;
+	for (unsigned k = 0; k < INSN_MAX; k++)
+		now.both[k] = k < room ? now.page[PAGE_SIZE - room + k] : now.next[k - room];
+	if (!insn_read(&now.insn[0], rip, now.both, INSN_MAX) || now.insn[0].i.length <= room)
+		return false;
+	now.insns = 1;
+	now.b->mfn2 = (now.next - now.v->d->ram) >> PAGE_SHIFT;
+	return true;
+}
+
 static void gather(void)
 {
 	const uint64_t base = now.b->rip & PAGE_MASK;
 	uint64_t rip = now.b->rip;
 
 	now.insns = 0;
+	if (gather_across())
+		return;
 	while (now.insns < BLOCK_INSNS) {
 		struct tr_insn *n = &now.insn[now.insns];
 		const uint64_t offset = rip - base;
@@ -604,7 +640,8 @@ static void gather(void)
 	}
 }
 
-bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, struct emit *e)
+bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uint8_t *next,
+		 struct emit *e, struct emit *cold)
 {
 	const struct tr_insn *last;
 	bool open = true;
@@ -612,7 +649,9 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, struct em
 	now.v = v;
 	now.b = b;
 	now.page = page;
+	now.next = next;
 	now.e = *e;
+	now.cold = *cold;
 	now.slows = 0;
 	gather();
 	if (!now.insns)
@@ -623,10 +662,10 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, struct em
 	last = &now.insn[now.insns - 1];
 	if (open)
 		emit_direct(last, last->rip + last->i.length, -1);
-	for (unsigned k = 0; k < now.slows; k++)
-		emit_slow(&now.slow[k]);
+	emit_behind();
 	b->insns = now.insns;
 	b->bytes = last->rip + last->i.length - b->rip;
 	*e = now.e;
+	*cold = now.cold;
 	return true;
 }

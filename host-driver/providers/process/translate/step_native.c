@@ -100,21 +100,27 @@ static uint8_t modrm_of(const struct step *s, uint8_t modrm)
 	return (modrm & 0x38) | s->slot->pointer;
 }
 
-/* The prefixes, without those that are about the address. Returns where the opcode is. */
+/*
+ * The prefixes, without those that are about the address; a REX that another prefix follows is
+ * none. Returns where the opcode is.
+ */
 static unsigned emit_prefixes(const struct step *s, uint8_t **out)
 {
 	const uint8_t *b = s->slot->bytes;
-	const bool memory = s->slot->memory;
+	const bool memory = s->slot->memory, rex = s->i->attributes & ZYDIS_ATTRIB_HAS_REX;
 	unsigned k = 0;
 
-	for (; is_prefix(b[k]); k++)
-		if (!memory || !(is_segment(b[k]) || b[k] == 0x67))
+	for (; k + rex < s->i->raw.prefix_count; k++)
+		if (is_prefix(b[k]) && !(memory && (is_segment(b[k]) || b[k] == 0x67)))
 			*(*out)++ = b[k];
+	if (rex) {
+		*(*out)++ = memory ? b[k] & ~3 : b[k]; /* X and B */
+		k++;
+	}
 	if (s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
-	    s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW) {
-		if ((b[k] & 0xf0) == 0x40)
-			*(*out)++ = memory ? b[k++] & ~3 : b[k++]; /* REX.X and B */
-	} else if (b[k] != 0xc5) {
+	    s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW)
+		return k;
+	if (b[k] != 0xc5) {
 		*(*out)++ = b[k++];
 		*(*out)++ = memory ? b[k++] | 0x60 : b[k++]; /* the same, inverted */
 	}
@@ -171,7 +177,7 @@ static void bit_offset(struct step *s, struct native *n, struct where *at)
 {
 	const unsigned bits = s->op[0].size;
 	int64_t offset;
-	uint64_t *reg;
+	uint64_t *reg, base;
 
 	switch (s->i->mnemonic) {
 	case ZYDIS_MNEMONIC_BT:
@@ -184,9 +190,11 @@ static void bit_offset(struct step *s, struct native *n, struct where *at)
 		return;
 	reg = &n->r[step_number(s->op[1].reg.value)];
 	offset = (int64_t)(*reg << (64 - bits)) >> (64 - bits);
-	at->va += (offset >> __builtin_ctz(bits)) * (bits / 8);
+	base = step_segment_base(s, s->op[0].mem.segment);
+	at->va += (offset >> __builtin_ctz(bits)) * (bits / 8) - base;
 	if (s->i->address_width == 32)
 		at->va = (uint32_t)at->va;
+	at->va += base;
 	*reg &= bits - 1;
 }
 

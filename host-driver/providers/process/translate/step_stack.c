@@ -89,6 +89,7 @@ static enum outcome enter(struct step *s)
 	const uint64_t frame = s->v->regs.rsp - n;
 	regs_t *r = &s->v->regs;
 	uint64_t sp = frame, val;
+	struct span end;
 
 	if (!step_store(s, stack_at(sp), &r->rbp, n))
 		return THERE;
@@ -103,7 +104,11 @@ static enum outcome enter(struct step *s)
 		if (!step_store(s, stack_at(sp), &frame, n))
 			return THERE;
 	}
-	r->rsp = sp - s->op[0].imm.value.u;
+	/* The CPU looks whether there is a stack where it ends. */
+	sp -= s->op[0].imm.value.u;
+	if (!step_reach(s, stack_at(sp), n, ACCESS_WRITE, &end))
+		return THERE;
+	r->rsp = sp;
 	if (n == 8)
 		r->rbp = frame;
 	else
