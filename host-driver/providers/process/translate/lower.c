@@ -14,8 +14,10 @@
  *	op    [t0]
  *
  * Where the flags are needed afterwards the same is done by pext, lea and jrcxz, which leave them
- * alone. What is slow lies in another part of the cache: it leaves the cache, and C comes back
- *behind the look with the place in both temporaries.
+ * alone. Where they are not, a page fault's frame shows other arithmetic flags than a CPU's would:
+ * of no consequence to the code that is gone back to, which replaces them. What is slow lies in
+ * another part of the cache: it leaves the cache, and C comes back behind the look with the place
+ *in both temporaries.
  */
 #include "host-driver/providers/process/translate/block.h"
 #include "host-driver/providers/process/translate/emit.h"
