@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
 # pvdom: the monitor (general registers only), the process provider, the process around them.
+TRANSLATE     := host-driver/providers/process/translate
+TRANSLATE_SRCS := $(wildcard $(TRANSLATE)/*.c)
+TRANSLATE_ASM  := $(wildcard $(TRANSLATE)/*.S)
 MONITOR_SRCS  := $(filter-out %/emulate.c,$(wildcard hypercalls/monitor/*.c)) hypercalls/pvdom/up.c \
-		 $(wildcard host-driver/providers/vtx/*.c)
+		 $(wildcard host-driver/providers/vtx/*.c) $(TRANSLATE_SRCS) \
+		 host-driver/providers/syscall_page.c
 PVDOM_SRCS    := $(wildcard hypercalls/pvdom/*.c host-driver/providers/*/*.c) \
 		 hypercalls/monitor/emulate.c
 PVDOM_SRCS    := $(filter-out $(MONITOR_SRCS),$(PVDOM_SRCS))
 MONITOR_OBJS   = $(MONITOR_SRCS:%.c=$(B)/%.o)
 PVDOM_OBJS     = $(PVDOM_SRCS:%.c=$(B)/%.o) $(B)/host-driver/providers/process/entry.o \
-		 $(B)/host-driver/providers/vtx/switcher.o
+		 $(B)/host-driver/providers/vtx/switcher.o $(TRANSLATE_ASM:%.S=$(B)/%.S.o)
 
 # A hypercall must not touch the guest's vector registers.
 $(MONITOR_OBJS): $(B)/%.o: %.c
@@ -19,6 +23,11 @@ $(filter %.o,$(PVDOM_SRCS:%.c=$(B)/%.o)): $(B)/%.o: %.c
 	$(CC) $(HOSTCFLAGS) -fPIE -mfsgsbase -c -o $@ $<
 
 $(B)/host-driver/providers/process/entry.o: host-driver/providers/process/entry.S \
+		host-driver/providers/process/direct.h
+	@mkdir -p $(@D)
+	$(CC) -I. -c -o $@ $<
+
+$(TRANSLATE_ASM:%.S=$(B)/%.S.o): $(B)/%.S.o: %.S $(wildcard $(TRANSLATE)/*.h) \
 		host-driver/providers/process/direct.h
 	@mkdir -p $(@D)
 	$(CC) -I. -c -o $@ $<

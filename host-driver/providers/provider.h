@@ -24,6 +24,8 @@ struct provider {
 	 * there is no guest user mode.
 	 */
 	bool one_root;
+	/* Guests are shown a CPU without AVX-512, MPX, XOP and transactions. */
+	bool plain_cpu;
 	/* Once, before any vCPU: reserve guest address space. 0 or -errno. */
 	int (*domain_init)(struct domain *d);
 	/* Once, I/O thread: d->ram, d->frame and d->m2p are there. 0 or -errno. */
@@ -41,6 +43,11 @@ struct provider {
 	 * page) may have lost its mapping. Any thread. NULL: there is no copy.
 	 */
 	void (*invalidate)(struct domain *d, uint64_t va);
+	/*
+	 * Entry `index` of a page table, which was present as `old`, changed. d->lock held. NULL: a
+	 * flush will follow where it matters.
+	 */
+	void (*entry_changed)(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
 	/*
 	 * Of providers whose CPU reads the guest's own tables: when this returns, none of `vcpus`
 	 * (a bit each) runs with what it had cached of the page va, or of any (FLUSH_ALL). Any
@@ -65,6 +72,6 @@ struct provider {
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
 };
 
-extern const struct provider provider_process, provider_vtx;
+extern const struct provider provider_process, provider_translate, provider_vtx;
 
 #endif

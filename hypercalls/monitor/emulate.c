@@ -18,9 +18,26 @@
 
 static const uint8_t forced_prefix[5] = {0x0f, 0x0b, 'x', 'e', 'n'};
 
+/* The machine's CPU as far as the provider gives it to guests. */
 static void cpuid_host(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
 	__cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
+	if (!the_domain->provider->plain_cpu)
+		return;
+	switch (leaf) {
+	case 7:
+		r[1] &= ~0xdc234810U; /* HLE RTM MPX, AVX512 F DQ IFMA PF ER CD BW VL */
+		r[2] &= ~0x00005842U; /* AVX512 VBMI VBMI2 VNNI BITALG VPOPCNTDQ */
+		r[3] &= ~0x0080010cU; /* AVX512 4VNNIW 4FMAPS VP2INTERSECT FP16 */
+		break;
+	case 0xd:
+		if (!sub)
+			r[0] &= ~0xf8U;
+		break;
+	case 0x80000001:
+		r[2] &= ~0x00210800U; /* XOP FMA4 TBM */
+		break;
+	}
 }
 
 /* The bare instruction knows what the guest's CR4 says; the prefixed one says what could be on. */

@@ -189,7 +189,9 @@ struct domain {
 	struct vcpu *vcpu[PVDOM_MAX_VCPUS];
 	pthread_mutex_t lock;
 	const struct provider *provider;
-	const char *provider_why; /* it is not a better one; or NULL */
+	const struct provider *upper; /* instead, if the kernel is in the upper half; or NULL */
+	const char *provider_why;     /* it is not a better one; or NULL */
+	uint64_t hypercall_mfn;	      /* the hypercall page, 0: none */
 
 	int ram_fd;
 	uint8_t *ram;	    /* the whole memfd, mapped in the monitor: frame n at n << 12 */

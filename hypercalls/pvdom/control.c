@@ -95,7 +95,19 @@ static long hypercall_page(struct domain *d, uint64_t mfn)
 	if (!frame_is_ram(d, mfn))
 		return -EINVAL;
 	d->provider->fill_hypercall_page(d, frame_ptr(d, mfn));
+	d->hypercall_mfn = mfn;
 	return 0;
+}
+
+/* Before the first context: is the provider one for a kernel that starts there? */
+static void provider_fit(struct domain *d, const struct vcpu_guest_context *c)
+{
+	if (!d->upper || d->vcpu[0]->initialised || c->user_regs.rip < HYPERVISOR_END)
+		return;
+	d->provider = d->upper;
+	d->upper = NULL;
+	if (d->hypercall_mfn && frame_is_ram(d, d->hypercall_mfn))
+		d->provider->fill_hypercall_page(d, frame_ptr(d, d->hypercall_mfn));
 }
 
 static long memory_map(struct domain *d, const void *e820, uint32_t len)
@@ -118,10 +130,12 @@ static long vcpu_request(struct domain *d, const struct pvdom_req *q, struct pvd
 	v = d->vcpu[q->arg[0]];
 	switch (q->op) {
 	case CTL_SET_CONTEXT: {
-		long rc = q->len == sizeof(struct vcpu_guest_context)
-				  ? vcpu_set_context(v, (void *)in_buf)
-				  : -EINVAL;
+		long rc;
 
+		if (q->len != sizeof(struct vcpu_guest_context))
+			return -EINVAL;
+		provider_fit(d, (void *)in_buf);
+		rc = vcpu_set_context(v, (void *)in_buf);
 		if (!rc)
 			v->online = true;
 		v->replaced |= !rc && v->blocked;

@@ -26,7 +26,7 @@ static void *vcpu_thread(void *arg)
 
 	current = v;
 	v->tid = syscall(SYS_gettid);
-	if (v->d->provider->vcpu_init(v)) {
+	if (v->d->provider->vcpu_init(v) || (v->d->upper && v->d->upper->vcpu_init(v))) {
 		perror("pvdom: a vCPU thread's signals");
 		exit(1);
 	}
@@ -87,6 +87,10 @@ static int provider_choose(struct domain *d, const char *name)
 {
 	int rc;
 
+	if (!strcmp(name, "translate")) {
+		d->provider = &provider_translate;
+		return d->provider->domain_init(d);
+	}
 	if (strcmp(name, "process")) {
 		d->provider = &provider_vtx;
 		rc = d->provider->domain_init(d);
@@ -94,7 +98,10 @@ static int provider_choose(struct domain *d, const char *name)
 			return rc;
 	}
 	d->provider = &provider_process;
-	return d->provider->domain_init(d);
+	rc = d->provider->domain_init(d);
+	if (!rc && !provider_translate.domain_init(d))
+		d->upper = &provider_translate;
+	return rc;
 }
 
 int main(int argc, char **argv)

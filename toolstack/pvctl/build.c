@@ -69,8 +69,8 @@ int domain_check(const struct config *c)
 	if (!*c->kernel)
 		return complain("no kernel: --kernel FILE, or kernel = in the file");
 	if (strcmp(c->provider, "auto") && strcmp(c->provider, "process") &&
-	    strcmp(c->provider, "vtx"))
-		return complain("provider = \"%s\": auto, process or vtx", c->provider);
+	    strcmp(c->provider, "translate") && strcmp(c->provider, "vtx"))
+		return complain("provider = \"%s\": auto, process, translate or vtx", c->provider);
 	if (c->vcpus < 1 || c->vcpus > 32)
 		return complain("vcpus = %lu: from 1 to 32", c->vcpus);
 	if (c->memory < 4)
@@ -266,7 +266,10 @@ static int build(struct config *c, uint32_t *domid)
 		return complain("no random numbers for a UUID: %s", strerror(errno));
 	if (devices_of(c, &devices))
 		return -1;
-	create.flags = vtx ? PVD_CDF_VTX : !strcmp(c->provider, "process") ? PVD_CDF_PROCESS : 0;
+	create.flags = vtx				   ? PVD_CDF_VTX
+		       : !strcmp(c->provider, "process")   ? PVD_CDF_PROCESS
+		       : !strcmp(c->provider, "translate") ? PVD_CDF_TRANSLATE
+							   : 0;
 	*domid = 0;
 	if (!guard_start(&guard, create.handle)) {
 		devices_free(&devices);

@@ -45,7 +45,7 @@ _pvctl() {
 			return
 			;;
 		--provider)
-			mapfile -t COMPREPLY < <(compgen -W "auto process vtx" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "auto process translate vtx" -- "$cur")
 			return
 			;;
 		esac

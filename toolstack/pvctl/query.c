@@ -193,8 +193,9 @@ static void host_info(void)
 	number("total_memory_mib", phys.total_pages >> 8);
 	number("free_memory_mib", phys.free_pages >> 8);
 	field("xen_version", "4.17");
-	field("providers",
-	      access("/dev/pvhost", R_OK | W_OK) ? "process (direct)" : "vtx, process (direct)");
+	field("providers", access("/dev/pvhost", R_OK | W_OK)
+				   ? "process (direct, translated)"
+				   : "vtx, process (direct, translated)");
 	field("runtime_dir", rundir);
 	number("domains", domains(&rows));
 	free(rows);

@@ -22,9 +22,11 @@
 #define PVD_ARENA_SIZE	(64UL << 20)
 #define PVD_NO_NOTIFY	(~0UL)
 
-/* In the flags of XEN_DOMCTL_createdomain: the provider to use. Neither: the best that works. */
-#define PVD_CDF_PROCESS (1U << 30)
-#define PVD_CDF_VTX	(1U << 31)
+/* In the flags of XEN_DOMCTL_createdomain: the provider to use. None: the best that works. */
+#define PVD_CDF_TRANSLATE (1U << 29)
+#define PVD_CDF_PROCESS	  (1U << 30)
+#define PVD_CDF_VTX	  (1U << 31)
+#define PVD_CDF_PROVIDERS (PVD_CDF_TRANSLATE | PVD_CDF_PROCESS | PVD_CDF_VTX)
 
 /*
  * A domctl beside Xen's, with gdbsx_guest_memio's arguments: an int3 of the debugger's at gva, by

@@ -69,21 +69,21 @@ void bitmap_out(struct client *c, void *bitmap, uint32_t bits)
 static long create(struct xen_domctl *u)
 {
 	struct xen_domctl_createdomain *p = &u->u.createdomain;
-	const uint32_t provider = p->flags & (PVD_CDF_PROCESS | PVD_CDF_VTX);
+	const uint32_t provider = p->flags & PVD_CDF_PROVIDERS;
 	uint32_t id = u->domain;
 	long rc;
 
-	if (provider == (PVD_CDF_PROCESS | PVD_CDF_VTX) ||
-	    p->flags & ~(PVD_CDF_PROCESS | PVD_CDF_VTX) || p->arch.emulation_flags)
+	if (provider & (provider - 1) || p->flags & ~PVD_CDF_PROVIDERS || p->arch.emulation_flags)
 		return -EINVAL; /* PV only, and it needs no emulation */
 	if (XEN_DOMCTL_GRANT_version(p->grant_opts) > 1)
 		return -EOPNOTSUPP;
 	if (p->cpupool_id)
 		return -ENOENT;
 	rc = dom_create(&id, p->max_vcpus, p->handle, p->ssidref,
-			provider == PVD_CDF_VTX	      ? "vtx"
-			: provider == PVD_CDF_PROCESS ? "process"
-						      : "auto");
+			provider == PVD_CDF_VTX		? "vtx"
+			: provider == PVD_CDF_PROCESS	? "process"
+			: provider == PVD_CDF_TRANSLATE ? "translate"
+							: "auto");
 	if (!rc)
 		u->domain = id;
 	return rc;

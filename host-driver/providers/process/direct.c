@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -126,6 +127,13 @@ static int domain_init(struct domain *d)
 
 static int vcpu_init(struct vcpu *v)
 {
+	/*
+	 * `syscall` below GUEST_HI is the guest's: SIGSYS. Kernels before 5.11 and some
+	 * sandboxes have no such thing: then only the hypercall page works, and the seccomp
+	 * filter answers the rest.
+	 */
+	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, GUEST_HI, (1UL << 47) - GUEST_HI,
+	      NULL);
 	return signals_thread_init(v);
 }
 

@@ -67,6 +67,6 @@ void mirror_forget(struct domain *d, uint64_t va);
 /* signals.c */
 uint64_t signals_handle(int sig, siginfo_t *si, void *ctx, uint64_t fs);
 int signals_init(void);			 /* handlers, once per process */
-int signals_thread_init(struct vcpu *v); /* alternate stack, timer, syscall dispatch */
+int signals_thread_init(struct vcpu *v); /* alternate stack, timer */
 #endif
 #endif

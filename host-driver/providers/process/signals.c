@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -291,12 +290,5 @@ int signals_thread_init(struct vcpu *v)
 	ev._sigev_un._tid = v->tid;
 	if (timer_create(CLOCK_MONOTONIC, &ev, &v->host_timer))
 		return -errno;
-	/*
-	 * `syscall` below GUEST_HI is the guest's: SIGSYS. Kernels before 5.11 and some
-	 * sandboxes have no such thing: then only the hypercall page works, and the seccomp
-	 * filter answers the rest.
-	 */
-	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, GUEST_HI, (1UL << 47) - GUEST_HI,
-	      NULL);
 	return 0;
 }

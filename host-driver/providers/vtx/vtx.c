@@ -9,6 +9,7 @@
 
 #include "host-driver/libpavane/pavane.h"
 #include "host-driver/libpavane/tables.h"
+#include "host-driver/providers/syscall_page.h"
 #include "host-driver/providers/vtx/vtx.h"
 
 #define ASSERT_S(offset, member) \
@@ -166,25 +167,6 @@ static void load_debug(struct vcpu *v)
 	state_of(v)->dirty = 1;
 }
 
-/* Stubs as Xen's: 32 bytes each, `syscall` with the number in eax (PITFALLS C 6). */
-static void fill_hypercall_page(struct domain *d, uint8_t *page)
-{
-	memset(page, 0xcc, PAGE_SIZE);
-	for (uint32_t nr = 0; nr < PAGE_SIZE / 32; nr++) {
-		static const uint8_t call[] = {0x51, 0x41, 0x53, 0xb8, 0,    0,	   0,
-					       0,    0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3};
-		static const uint8_t iret[] = {0x51, 0x41, 0x53, 0x50, 0xb8, 0,
-					       0,    0,	   0,	 0x0f, 0x05};
-		uint8_t *p = page + nr * 32;
-
-		if (nr == __HYPERVISOR_iret)
-			memcpy(p, iret, sizeof(iret));
-		else
-			memcpy(p, call, sizeof(call));
-		memcpy(p + (nr == __HYPERVISOR_iret ? 5 : 4), &nr, sizeof(nr));
-	}
-}
-
 const struct provider provider_vtx = {
 	.name = "vtx",
 	.domain_init = domain_init,
@@ -200,5 +182,5 @@ const struct provider provider_vtx = {
 	.load_tables = area_tables,
 	.exits = pv_exits,
 	.load_debug = load_debug,
-	.fill_hypercall_page = fill_hypercall_page,
+	.fill_hypercall_page = syscall_page,
 };

@@ -11,6 +11,7 @@
  *   block.c    blocks: found, made, chained, forgotten
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   step.c     one instruction, without translating it
+ *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
  */
@@ -41,17 +42,20 @@
 #define EXIT_MEMORY   3 /* the TLB does not know tr.ea: tr.arg is the site */
 #define EXIT_STEP     4 /* an instruction that step.c carries out: tr.arg is the site */
 #define EXIT_TRAP     5 /* the host's CPU raised tr.vector at v->regs.rip */
+#define EXIT_SYSCALL  6 /* that instruction: tr.arg is the site */
 
-/* The TLB's and the IBTC's arrays in struct tr_context; 8 bytes an entry. */
-#define TLB_BITS    9
+/* The TLB's entries and the IBTC's arrays in struct tr_context. */
+#define TLB_BITS    11
 #define TLB_SIZE    (1 << TLB_BITS)
-#define IBTC_BITS   11
+#define TLB_SHIFT   5 /* bytes of an entry */
+#define E_READ_NEG  0
+#define E_READ	    8
+#define E_WRITE_NEG 16
+#define E_WRITE	    24
+#define IBTC_BITS   14
+#define IBTC_SHIFT  1
 #define IBTC_SIZE   (1 << IBTC_BITS)
-#define C_READ_NEG  0
-#define C_READ	    (C_READ_NEG + 8 * TLB_SIZE)
-#define C_WRITE_NEG (C_READ + 8 * TLB_SIZE)
-#define C_WRITE	    (C_WRITE_NEG + 8 * TLB_SIZE)
-#define C_IBTC_NEG  (C_WRITE + 8 * TLB_SIZE)
+#define C_IBTC_NEG  (TLB_SIZE << TLB_SHIFT)
 #define C_IBTC	    (C_IBTC_NEG + 8 * IBTC_SIZE)
 
 #ifndef __ASSEMBLER__
@@ -77,20 +81,35 @@ struct tr {
 	uint64_t error, cr2;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
-	struct tr_context *context; /* in GS */
+	struct tr_context *context; /* in GS: of the mode the guest runs in */
+	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
+	struct tr_context *pool;
+	bool ts;	   /* what the blocks in the IBTCs were looked for with */
+	struct block *cut; /* its way on was cut, for it to end (signal.c) */
+	uint64_t met;	   /* data breakpoints, by the instruction at hand (watch.c) */
 };
-extern __thread struct tr tr;
+extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
 /*
- * Entry i of the read array is about pages whose number ends in i: adding read_neg[i] to an
- * address of that page gives its offset in it, and for any other address 4096 or more. read[i] is
- * the host's address of the page.
+ * Entry i of the TLB is about pages whose number ends in i: adding read_neg to an address of that
+ * page gives its offset in it, and for any other address 4096 or more. `read` is the host's address
+ * of the page. The same for stores.
  */
+struct tlb_entry {
+	uint64_t read_neg, read, write_neg, write;
+};
 struct tr_context {
-	uint64_t read_neg[TLB_SIZE], read[TLB_SIZE];
-	uint64_t write_neg[TLB_SIZE], write[TLB_SIZE];
+	struct tlb_entry tlb[TLB_SIZE];
 	uint64_t ibtc_neg[IBTC_SIZE]; /* minus a guest address */
 	void *ibtc[IBTC_SIZE];	      /* and where its translation is */
+
+	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
+	uint64_t root; /* machine frame, INVALID_MFN: free */
+	bool kernel;
+	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
+	uint64_t used;
+	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
+				   into */
 };
 
 /* ---- softmmu.c ---- */
@@ -104,17 +123,32 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how);
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
 
 /* ---- step.c ---- */
+/* Once per vCPU thread, before the sandbox closes. 0 or -errno. */
+int tr_step_init(void);
 /*
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
- * is what the guest has next. Any TF trap is the caller's. A repeated string instruction may stop
- * half way (rip stays) when tr.kicked says so. The vector state is the guest's and in the CPU.
+ * is what the guest has next. A repeated string instruction may stop half way (rip stays) when
+ * tr.kicked says so, and does after each element if somebody watches. The vector state is the
+ * guest's and in the CPU. True: it is complete, so that what is due behind it, is due; a load of SS
+ * puts that off.
  */
-void tr_step(struct vcpu *v);
+bool tr_step(struct vcpu *v);
 /*
  * From the signal handler: the host's CPU raised `vector` at `ctx`. True: it was step.c's doing,
  * and ctx was changed so that tr_step delivers it.
  */
 bool tr_step_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx);
+
+/* ---- watch.c ---- */
+#define WATCH_FLAGS   0x50100UL /* AC, RF, TF */
+#define WATCH_ENABLED 0xffUL	/* of DR7 */
+/* Is the guest to go one instruction at a time? */
+static inline bool watched(const struct vcpu *v)
+{
+	return v->regs.rflags & WATCH_FLAGS || v->debugreg[7] & WATCH_ENABLED;
+}
+/* tr_step(), and the guest's debug exceptions before and behind it. */
+void watch_step(struct vcpu *v);
 
 /* ---- the vector state around C code that may use it (Zydis, libc) ---- */
 struct fpu_area {

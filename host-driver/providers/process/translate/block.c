@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The code cache: blocks by guest address, page and mode; chained to each other; forgotten when
+ * their page is written.
+ *
+ * A block's key has the frame that its page is, so it stays good whatever is mapped where: guest
+ * processes that share a page share its translation. A direct jump between two blocks of one page
+ * may be chained for the same reason. Across pages only the guest kernel's are, in the upper half,
+ * which is the same in all of its address spaces; others go by the IBTC, which a flush empties.
+ *
+ * One cache for all vCPUs, filled in sequence and emptied as a whole when it is full. `lock` is
+ * for whoever changes something, taken after d->lock where both are. The code is mapped twice:
+ * written at one place, run at the other.
+ */
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/emit.h"
+#include "hypercalls/monitor/mm.h"
+
+#define HASH_BITS  20
+#define BLOCK_ROOM 16384 /* bytes that one may need, at most */
+
+struct block *blocks;
+struct link *links;
+struct site *sites;
+uint32_t nr_blocks = 1;
+uint8_t *code_write, *code_run;
+volatile uint32_t code_generation;
+
+static uint32_t nr_links = 1, nr_sites = 1, code_used, cold_used = CODE_COLD;
+static uint32_t *hash, *frame_blocks; /* the first block of each */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *reserve(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Within reach of a jump to the code that is linked into this program. */
+static uint8_t *near(int fd)
+{
+	const uintptr_t here = (uintptr_t)tr_abort & -(1UL << 21);
+
+	for (uintptr_t far = 16UL << 20; far < 1800UL << 20; far += 32UL << 20) {
+		void *p = mmap((void *)(here - far - CODE_SIZE), CODE_SIZE, PROT_READ | PROT_EXEC,
+			       MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+
+		if (p != MAP_FAILED)
+			return p;
+	}
+	return NULL;
+}
+
+int code_init(struct domain *d)
+{
+	const int fd = memfd_create("code", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, CODE_SIZE))
+		return -ENOMEM;
+	code_write = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	code_run = near(fd);
+	close(fd);
+	blocks = reserve(MAX_BLOCKS * sizeof(*blocks));
+	links = reserve(MAX_LINKS * sizeof(*links));
+	sites = reserve(MAX_SITES * sizeof(*sites));
+	hash = reserve((1UL << HASH_BITS) * sizeof(*hash));
+	frame_blocks = reserve((1UL << 28) * sizeof(*frame_blocks));
+	return code_write == MAP_FAILED || !code_run || !blocks || !links || !sites || !hash ||
+			       !frame_blocks
+		       ? -ENOMEM
+		       : 0;
+}
+
+static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
+{
+	return ((rip ^ (uint64_t)mfn << 20 ^ mode) * 0x9e3779b97f4a7c15UL) >> (64 - HASH_BITS);
+}
+
+static unsigned mode_of(const struct vcpu *v)
+{
+	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0);
+}
+
+/* An instruction there may go on in the next page, which a jump from this one must not rely on. */
+static bool code_near_end(uint64_t rip)
+{
+	return (rip & (PAGE_SIZE - 1)) > PAGE_SIZE - INSN_MAX;
+}
+
+/* mfn2: of the next page, 0: it is not there, or no matter. */
+static uint32_t lookup(uint64_t rip, uint32_t mfn, uint32_t mfn2, unsigned mode)
+{
+	uint32_t i = __atomic_load_n(&hash[hash_of(rip, mfn, mode)], __ATOMIC_ACQUIRE);
+
+	while (i && (blocks[i].rip != rip || blocks[i].mfn != mfn || blocks[i].mode != mode ||
+		     (blocks[i].mfn2 && blocks[i].mfn2 != mfn2)))
+		i = blocks[i].same_hash;
+	return i;
+}
+
+uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access)
+{
+	sites[nr_sites] = (struct site){b - blocks, code, offset, size, access, false};
+	b->sites++;
+	return nr_sites++;
+}
+
+uint32_t link_add(struct block *b, uint64_t target, bool direct)
+{
+	links[nr_links] = (struct link){.target = target, .from = b - blocks, .direct = direct};
+	b->links++;
+	return nr_links++;
+}
+
+/* ---- forgetting ---- */
+
+static void unchain(struct link *l)
+{
+	link_set(code_write + l->at, code_run - code_write,
+		 l->stub ? code_run + l->stub : (uint8_t *)tr_indirect_miss);
+}
+
+static void remove_incoming(uint32_t link)
+{
+	uint32_t *p = &blocks[links[link].to].incoming;
+
+	while (*p && *p != link + 1)
+		p = &links[*p - 1].next;
+	if (*p)
+		*p = links[link].next;
+}
+
+static void unchain_incoming(struct block *b)
+{
+	for (uint32_t l = b->incoming; l; l = links[l - 1].next) {
+		unchain(&links[l - 1]);
+		links[l - 1].to = 0;
+	}
+	b->incoming = 0;
+}
+
+static void block_kill(struct domain *d, uint32_t i)
+{
+	struct block *b = &blocks[i];
+	uint32_t *p = &hash[hash_of(b->rip, b->mfn, b->mode)];
+
+	if (b->dead)
+		return;
+	while (*p && *p != i)
+		p = &blocks[*p].same_hash;
+	if (*p)
+		__atomic_store_n(p, b->same_hash, __ATOMIC_RELEASE);
+	unchain_incoming(b);
+	for (uint32_t l = b->link; l < b->link + b->links; l++)
+		if (links[l].to) {
+			remove_incoming(l);
+			links[l].to = 0;
+		}
+	block_cut(b);
+	b->dead = true;
+	mmu_forget_code(d, b->rip, code_run + b->code);
+}
+
+void code_written(struct domain *d, const uint8_t *page)
+{
+	const uint64_t mfn = (page - d->ram) >> PAGE_SHIFT;
+	uint32_t i, next;
+
+	if (mfn >= d->nr_frames || !__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
+		return;
+	pthread_mutex_lock(&lock);
+	for (i = frame_blocks[mfn]; i; i = next) {
+		next = blocks[i].same_frame;
+		block_kill(d, blocks[i].stands_for ? blocks[i].stands_for : i);
+	}
+	__atomic_store_n(&frame_blocks[mfn], 0, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&lock);
+}
+
+void code_unmapped(struct domain *d, uint64_t mfn)
+{
+	if (mfn >= d->nr_frames || !__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
+		return;
+	pthread_mutex_lock(&lock);
+	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame)
+		unchain_incoming(&blocks[blocks[i].stands_for ? blocks[i].stands_for : i]);
+	pthread_mutex_unlock(&lock);
+}
+
+/* Everything goes. The lock is held; nobody else is in the cache, or will be at what it has found.
+ */
+static void code_empty(struct domain *d)
+{
+	mmu_forget_all_code(d);
+	memset(hash, 0, (1UL << HASH_BITS) * sizeof(*hash));
+	for (uint32_t i = 1; i < nr_blocks; i++)
+		frame_blocks[blocks[i].mfn] = 0;
+	nr_blocks = nr_links = nr_sites = 1;
+	code_used = 0;
+	cold_used = CODE_COLD;
+	code_generation++;
+}
+
+/* ---- making ---- */
+
+static bool full(void)
+{
+	return code_used + BLOCK_ROOM > CODE_COLD || cold_used + BLOCK_ROOM > CODE_SIZE ||
+	       nr_blocks + 2 > MAX_BLOCKS || nr_links + 4 * BLOCK_INSNS > MAX_LINKS ||
+	       nr_sites + 16 * BLOCK_INSNS > MAX_SITES;
+}
+
+/* Whoever writes to the second page of block i finds it by another block, which has no code. */
+static void stand_in(struct domain *d, uint32_t i)
+{
+	const uint32_t mfn = blocks[i].mfn2, j = i + 1;
+
+	if (!frame_blocks[mfn])
+		mmu_forget_writes(d, (uint64_t)d->ram + (mfn << PAGE_SHIFT));
+	blocks[j] = (struct block){.stands_for = i,
+				   .mfn = mfn,
+				   .code = code_used,
+				   .site = nr_sites,
+				   .link = nr_links,
+				   .same_frame = frame_blocks[mfn]};
+	__atomic_store_n(&nr_blocks, j + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&frame_blocks[mfn], j, __ATOMIC_RELEASE);
+}
+
+static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, const uint8_t *page2,
+			   unsigned mode)
+{
+	struct domain *d = v->d;
+	const uint32_t mfn = (page - d->ram) >> PAGE_SHIFT, i = nr_blocks;
+	struct block *b = &blocks[i];
+	struct emit e = {code_write + code_used, code_run - code_write};
+	struct emit cold = {code_write + cold_used, code_run - code_write};
+	struct fpu_area fpu;
+	bool made;
+
+	*b = (struct block){.rip = rip,
+			    .mfn = mfn,
+			    .mode = mode,
+			    .code = code_used,
+			    .site = nr_sites,
+			    .link = nr_links};
+	if (!frame_blocks[mfn])
+		mmu_forget_writes(d, (uint64_t)page);
+	fpu_keep(&fpu);
+	made = lower_block(v, b, page, page2, &e, &cold);
+	fpu_back(&fpu);
+	if (!made)
+		return 0;
+	b->size = e.p - (code_write + b->code);
+	code_used += (b->size + 15) & -16U;
+	cold_used = cold.p - code_write;
+	b->same_frame = frame_blocks[mfn];
+	b->same_hash = hash[hash_of(rip, mfn, mode)];
+	__atomic_store_n(&nr_blocks, i + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&frame_blocks[mfn], i, __ATOMIC_RELEASE);
+	__atomic_store_n(&hash[hash_of(rip, mfn, mode)], i, __ATOMIC_RELEASE);
+	if (b->mfn2)
+		stand_in(d, i);
+	return i;
+}
+
+/* The page of code at rip, in d->ram; NULL: there is none, or not to be kept. */
+static const uint8_t *code_page(struct vcpu *v, uint64_t rip)
+{
+	const struct domain *d = v->d;
+	const uint8_t *p = tr_memory(v, rip, ACCESS_FETCH);
+	uint64_t mfn = (p - d->ram) >> PAGE_SHIFT;
+
+	if (!p || p < d->ram || mfn >= d->nr_frames || d->frame[mfn].elsewhere)
+		return NULL;
+	return d->ram + (mfn << PAGE_SHIFT);
+}
+
+/* The block for this rip, which is in `page`, made if need be; 0: there cannot be one. */
+static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
+{
+	const unsigned mode = mode_of(v);
+	const uint32_t mfn = (page - v->d->ram) >> PAGE_SHIFT;
+	const uint8_t *page2 = code_near_end(rip) ? code_page(v, (rip & PAGE_MASK) + PAGE_SIZE)
+						  : NULL;
+	const uint32_t mfn2 = page2 ? (page2 - v->d->ram) >> PAGE_SHIFT : 0;
+	uint32_t i = lookup(rip, mfn, mfn2, mode);
+
+	if (i)
+		return i;
+	pthread_mutex_lock(&v->d->lock);
+	pthread_mutex_lock(&lock);
+	if (full())
+		code_empty(v->d);
+	i = lookup(rip, mfn, mfn2, mode);
+	if (!i)
+		i = block_make(v, rip, page, page2, mode);
+	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&v->d->lock);
+	return i;
+}
+
+enum found code_find(struct vcpu *v, void **code)
+{
+	const uint64_t rip = v->regs.rip;
+	const uint8_t *page;
+	uint32_t i;
+
+	*code = mmu_ibtc_find(tr.context, rip);
+	if (*code)
+		return FOUND;
+	page = code_page(v, rip);
+	if (!page) {
+		if (tr_memory(v, rip, ACCESS_FETCH))
+			return FOUND_STEP;
+		tr_page_fault(v, rip, ACCESS_FETCH);
+		return FOUND_FAULT;
+	}
+	i = block_get(v, rip, page);
+	if (!i)
+		return FOUND_STEP;
+	*code = code_run + blocks[i].code;
+	mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
+	return FOUND;
+}
+
+/* ---- chaining ---- */
+
+bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target)
+{
+	if (code_near_end(target))
+		return false;
+	if (target >> PAGE_SHIFT == b->rip >> PAGE_SHIFT)
+		return target != tr_stop || !tr_stop;
+	return v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END;
+}
+
+void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
+{
+	struct link *l = &links[link];
+	const uint8_t *page;
+	void *code = NULL;
+	uint32_t to;
+
+	page = code_page(v, v->regs.rip);
+	to = page ? block_get(v, v->regs.rip, page) : 0;
+	if (!to)
+		return NULL;
+	pthread_mutex_lock(&lock);
+	if (generation == code_generation && !blocks[l->from].dead && !blocks[to].dead) {
+		if (l->to)
+			remove_incoming(link);
+		l->to = to;
+		l->next = blocks[to].incoming;
+		blocks[to].incoming = link + 1;
+		code = code_run + blocks[to].code;
+		link_set(code_write + l->at, code_run - code_write, code);
+	}
+	pthread_mutex_unlock(&lock);
+	return code;
+}
+
+/* ---- from host addresses ---- */
+
+struct block *code_block(const void *host)
+{
+	const uint32_t offset = (const uint8_t *)host - code_run;
+	uint32_t lo = 1, hi = __atomic_load_n(&nr_blocks, __ATOMIC_ACQUIRE);
+
+	if ((const uint8_t *)host < code_run || (const uint8_t *)host >= code_run + CODE_COLD)
+		return NULL;
+	while (hi - lo > 1) {
+		const uint32_t mid = lo + (hi - lo) / 2;
+
+		if (blocks[mid].code <= offset)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return &blocks[lo];
+}
+
+void block_cut(struct block *b)
+{
+	for (uint32_t l = b->link; l < b->link + b->links; l++)
+		unchain(&links[l]);
+}
+
+/* Direct links are chained anew as they are met. */
+void block_mend(struct block *b)
+{
+	for (uint32_t l = b->link; l < b->link + b->links; l++)
+		if (!links[l].direct && !b->dead)
+			link_set(code_write + links[l].at, code_run - code_write, tr_indirect);
+}
+
+uint64_t block_rip(const struct block *b, const void *host)
+{
+	const uint32_t offset = (const uint8_t *)host - code_run;
+	uint16_t at = 0;
+
+	for (uint32_t s = b->site; s < b->site + b->sites; s++)
+		if (sites[s].access == SITE_START && sites[s].code <= offset)
+			at = sites[s].offset;
+	return b->rip + at;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* Blocks of translated code, and what the translator's files share about them. */
+#ifndef PAVANE_BLOCK_H
+#define PAVANE_BLOCK_H
+
+#include <signal.h>
+
+#include "host-driver/providers/process/translate/translate.h"
+
+#define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
+#define MODE_TS	    2 /* CR0.TS is set */
+
+#define CODE_SIZE   (256UL << 20) /* of the cache, bytes */
+#define CODE_COLD   (144UL << 20) /* where the part begins that leaves it */
+#define MAX_BLOCKS  (1U << 22)
+#define MAX_LINKS   (1U << 23)
+#define MAX_SITES   (1U << 25)
+#define BLOCK_INSNS 32 /* guest instructions in one, at most */
+
+/*
+ * One entry, several exits: guest instructions of one page that follow each other; or a single one
+ * that goes on in the next page.
+ */
+struct block {
+	uint64_t rip;
+	uint32_t mfn, mfn2; /* of its pages; 0: there is no second one */
+	uint8_t mode, insns;
+	uint16_t bytes;	     /* of guest code */
+	uint32_t code, size; /* offset in the cache, bytes */
+	uint32_t site, link; /* the first of its own; they are in sequence */
+	uint8_t links;
+	bool dead;
+	uint16_t sites;
+	uint32_t same_hash, same_frame; /* next ones, 0: none; block 0 is never used */
+	uint32_t stands_for;		/* in the list of mfn2: the block that is to be forgotten */
+	uint32_t incoming;		/* the first link that leads here, + 1 */
+};
+
+/* A way out of a block. */
+struct link {
+	uint64_t target; /* guest address; of an indirect one nothing */
+	uint32_t at;	 /* where its jump's distance is, offset in the cache */
+	uint32_t stub;	 /* where it goes unchained, offset in the cache; 0: tr_indirect_miss */
+	uint32_t from, to, next; /* blocks; the next link to the same, + 1 */
+	bool direct;
+};
+
+/*
+ * A place in translated code that a guest instruction is known for: its start (`access` is
+ * SITE_START), or a memory access of it that may leave by EXIT_MEMORY.
+ */
+#define SITE_START 0xff
+struct site {
+	uint32_t block;
+	uint32_t code;	 /* offset in the cache: where the instruction begins, or goes on */
+	uint16_t offset; /* of the guest instruction, from the block's rip */
+	uint16_t size;	 /* of the access, bytes */
+	uint8_t access;	 /* enum access, or SITE_START */
+	bool group;	 /* of several pushes or pops, of which `offset` is the first */
+};
+
+extern struct block *blocks;
+extern struct link *links;
+extern struct site *sites;
+extern uint32_t nr_blocks;
+extern uint8_t *code_write, *code_run; /* two views of the cache */
+
+/* ---- block.c ---- */
+int code_init(struct domain *d); /* before the sandbox; 0 or -errno */
+/*
+ * Where the translation for v's state starts; or there is none to be had (a page of it is another
+ * domain's, it cannot be decoded, or the next page is not there): a step then; or v took a page
+ * fault.
+ */
+enum found { FOUND, FOUND_STEP, FOUND_FAULT };
+enum found code_find(struct vcpu *v, void **code);
+/*
+ * Chains a link that was met while `generation` was the cache's; NULL: its target, v's rip, is to
+ * be found as any other.
+ */
+void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation);
+extern volatile uint32_t code_generation; /* how often the cache was emptied */
+bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
+/* The page (in d->ram) is about to be written: what was translated from it is forgotten. */
+void code_written(struct domain *d, const uint8_t *page);
+/* A mapping of this frame went: jumps from other pages find out for themselves. d->lock held. */
+void code_unmapped(struct domain *d, uint64_t mfn);
+/* The block that this host address is in, NULL: none. From a signal handler as well. */
+struct block *code_block(const void *host);
+void block_cut(struct block *b);  /* its next exit leaves the cache; from a signal handler */
+void block_mend(struct block *b); /* it does not have to any longer */
+/* The instruction of b that translated code at `host` belongs to: its guest address. */
+uint64_t block_rip(const struct block *b, const void *host);
+
+/* ---- lower.c ---- */
+struct emit;
+/*
+ * Translates what is at b's rip, in `page`, to e, and to `cold` what is seldom run of it; false:
+ * not even one instruction. `next` is the page behind it, or NULL; b->mfn2 says whether it has been
+ * used.
+ */
+bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uint8_t *next,
+		 struct emit *e, struct emit *cold);
+#define INSN_MAX 15 /* bytes */
+uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
+uint32_t link_add(struct block *b, uint64_t target, bool direct);
+
+/* ---- softmmu.c ---- */
+int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
+int mmu_memory(struct domain *d);
+void mmu_flush_self(struct vcpu *v);
+void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va);
+void mmu_root_changed(struct vcpu *v);
+void mmu_forget_writes(struct domain *d, uint64_t page);
+void mmu_forget_code(struct domain *d, uint64_t rip, const void *code);
+void mmu_forget_all_code(struct domain *d);
+void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
+void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip);
+/* two: its instruction goes on in the next page. */
+void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
+
+/* ---- run.c, signal.c, glue.S ---- */
+bool tr_turn(struct vcpu *v);
+extern uint64_t tr_stop; /* a guest address that tr_turn stops at, for tests; 0: none */
+int tr_signals_init(void);
+int tr_run(struct vcpu *v);
+extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[];
+extern char tr_indirect[], tr_indirect_kept[], tr_indirect_end[], tr_indirect_miss[];
+extern char tr_indirect_hit[];
+extern char tr_exit_link[], tr_exit_memory[], tr_exit_step[], tr_exit_syscall[];
+void tr_signal(int sig, siginfo_t *si, void *ctx);
+
+#endif

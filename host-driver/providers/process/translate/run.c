@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The translator's side of provider.h, and its loop: find the code for where the guest is, enter
+ * the cache, see why it was left.
+ *
+ * While in_guest is set the cache's tables stay what they are, for other vCPUs wait for it to fall
+ * before they empty anything. So what an exit's number means is looked up before that.
+ */
+#include <cpuid.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <asm/hwcap2.h>
+
+#include "host-driver/providers/process/direct.h"
+#include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/syscall_page.h"
+
+#define BMI2 (1U << 8) /* CPUID 7, ebx */
+
+#define ASSERT_T(offset, member) \
+	_Static_assert(offsetof(struct tr, member) == (offset), "translate.h: " #member)
+ASSERT_T(T_R14, r14);
+ASSERT_T(T_R15, r15);
+ASSERT_T(T_RCX, rcx);
+ASSERT_T(T_EA, ea);
+ASSERT_T(T_ARG, arg);
+ASSERT_T(T_HOST_RSP, host_rsp);
+ASSERT_T(T_TARGET, target);
+ASSERT_T(T_RESUME, resume);
+ASSERT_T(T_PAGE_MASK, page_mask);
+ASSERT_T(T_TLB_MASK, tlb_mask);
+ASSERT_T(T_IBTC_MASK, ibtc_mask);
+ASSERT_T(T_FS_BASE, fs_base);
+ASSERT_T(T_GS_BASE, gs_base);
+ASSERT_T(T_SCRATCH, scratch);
+ASSERT_T(T_KICKED, kicked);
+#define ASSERT_C(offset, member) \
+	_Static_assert(offsetof(struct tr_context, member) == (offset), "translate.h: " #member)
+ASSERT_C(0, tlb);
+ASSERT_C(C_IBTC_NEG, ibtc_neg);
+ASSERT_C(C_IBTC, ibtc);
+_Static_assert(sizeof(struct tlb_entry) == 1 << TLB_SHIFT, "translate.h: tlb_entry");
+_Static_assert(offsetof(struct tlb_entry, read) == E_READ, "translate.h: tlb_entry");
+_Static_assert(offsetof(struct tlb_entry, write_neg) == E_WRITE_NEG, "translate.h: tlb_entry");
+_Static_assert(offsetof(struct tlb_entry, write) == E_WRITE, "translate.h: tlb_entry");
+
+__thread struct tr tr;
+uint64_t tr_stop;
+
+static pid_t process_id; /* getpid() is not in the sandbox's list */
+
+/* ---- one entry ---- */
+
+static bool enter(void)
+{
+	__atomic_store_n(&tr.in_guest, 1, __ATOMIC_SEQ_CST);
+	return !__atomic_load_n(&tr.flush, __ATOMIC_SEQ_CST);
+}
+
+static void left(void)
+{
+	__atomic_store_n(&tr.entries, tr.entries + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&tr.in_guest, 0, __ATOMIC_RELEASE);
+}
+
+static bool canonical(uint64_t va)
+{
+	return (int64_t)(va << 16) >> 16 == (int64_t)va;
+}
+
+/* The instruction at rip wants `s` at tr.ea: its place, or NULL and that is dealt with. */
+static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
+{
+	uint8_t *p;
+
+	if ((tr.ea & (PAGE_SIZE - 1)) + s->size > PAGE_SIZE) {
+		tr_step(v);
+		return NULL;
+	}
+	p = tr_memory(v, tr.ea, s->access);
+	/* A store to its own page ends a block; and tr_step knows #SS from #GP. */
+	if (p ? blocks[s->block].dead : s->group || !canonical(tr.ea)) {
+		tr_step(v);
+		return NULL;
+	}
+	if (!p)
+		tr_page_fault(v, tr.ea, s->access);
+	return p;
+}
+
+/* The kernel's is a hypercall; what the instruction does to rcx and r11 it does in any case. */
+static void syscall_exit(struct vcpu *v)
+{
+	regs_t *r = &v->regs;
+	const uint64_t nr = r->rax;
+	long ret;
+
+	r->rip += 2;
+	r->rcx = r->rip;
+	r->r11 = r->rflags;
+	if (!v->kernel_mode) {
+		syscall_deliver(v);
+		return;
+	}
+	ret = hypercall(v, nr, r->rdi, r->rsi, r->rdx, r->r10, r->r8);
+	if (nr != __HYPERVISOR_iret)
+		r->rax = ret;
+}
+
+static void trap_exit(struct vcpu *v)
+{
+	struct fpu_area fpu;
+
+	fpu_keep(&fpu);
+	guest_exception(v, tr.vector, tr.error);
+	fpu_back(&fpu);
+}
+
+/* From `code` on till the guest's state is all in v->regs and nothing known of how it goes on. */
+static void run(struct vcpu *v, void *code)
+{
+	uint8_t *resume = NULL;
+
+	tr.fs_base = v->fs_base;
+	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
+	__builtin_ia32_wrgsbase64((uint64_t)tr.context);
+	while (code) {
+		struct site s;
+		uint32_t generation;
+		int why;
+
+		tr.target = (uint64_t)code;
+		tr.resume = (uint64_t)resume;
+		if (!enter()) {
+			left();
+			mmu_flush_self(v);
+			return;
+		}
+		why = tr_run(v);
+		code = resume = NULL;
+		generation = code_generation;
+		switch (why) {
+		case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
+		case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
+		case EXIT_MEMORY:
+		case EXIT_SYSCALL:
+		case EXIT_STEP:
+			s = sites[tr.arg];
+			v->regs.rip = blocks[s.block].rip + s.offset;
+			break;
+		default: break;
+		}
+		left();
+		if (why == EXIT_LINK)
+			code = code_follow(v, tr.arg, generation);
+		else if (why == EXIT_MEMORY && (resume = memory_exit(v, &s)))
+			code = code_run + s.code;
+		else if (why == EXIT_SYSCALL)
+			syscall_exit(v);
+		else if (why == EXIT_STEP)
+			tr_step(v);
+		else if (why == EXIT_TRAP)
+			trap_exit(v);
+	}
+}
+
+/* One way into the cache and out, or one instruction without it. False: at tr_stop. */
+bool tr_turn(struct vcpu *v)
+{
+	void *code;
+
+	if (tr_stop && v->regs.rip == tr_stop)
+		return false;
+	if (__atomic_load_n(&tr.flush, __ATOMIC_RELAXED))
+		mmu_flush_self(v);
+	if (watched(v)) {
+		watch_step(v);
+		return true;
+	}
+	switch (code_find(v, &code)) {
+	case FOUND: run(v, code); break;
+	case FOUND_STEP: tr_step(v); break;
+	default: break;
+	}
+	return true;
+}
+
+/* ---- the provider ---- */
+
+/* What a vCPU owes others before it may run guest code again. */
+static void work(struct vcpu *v)
+{
+	tr.kicked = 0;
+	if (tr.cut) {
+		block_mend(tr.cut);
+		tr.cut = NULL;
+	}
+	timer_check(v);
+	if (vcpu_must_park(v))
+		vcpu_park(v);
+}
+
+/* The guest starts with the x87 and vector state of a reset. */
+static void fpu_clean(void)
+{
+	static struct fpu_area clean;
+	const uint32_t mxcsr = 0x1f80;
+
+	fpu_back(&clean);
+	asm volatile("ldmxcsr %0" : : "m"(mxcsr));
+}
+
+static _Noreturn void vcpu_run(struct vcpu *v)
+{
+	tr_signals_init(); /* the direct provider's were there first, perhaps */
+	fpu_clean();
+	tr.kicked = 1;
+	for (;;) {
+		while (tr.kicked || vcpu_must_park(v))
+			work(v);
+		if (event_deliverable(v) || nmi_deliverable(v))
+			event_deliver(v);
+		tr_turn(v);
+	}
+}
+
+static int domain_init(struct domain *d)
+{
+	uint32_t a, b, c, r;
+
+	process_id = getpid();
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) || !__get_cpuid_count(7, 0, &a, &b, &c, &r) ||
+	    !(b & BMI2)) {
+		fprintf(stderr, "pvdom: guests need a CPU with FSGSBASE and BMI2 (2013 or later) "
+				"and Linux 5.9 or later, which lets programs use them\n");
+		return -ENOSYS;
+	}
+	return code_init(d);
+}
+
+static int vcpu_init(struct vcpu *v)
+{
+	int rc = v->d->provider == &provider_translate ? signals_thread_init(v) : 0;
+
+	if (!rc)
+		rc = mmu_init(v);
+	return rc ? rc : tr_step_init();
+}
+
+static void kick(struct vcpu *v)
+{
+	syscall(SYS_tgkill, process_id, v->tid, SIGUSR1);
+}
+
+/* The bases are v's own: run() gives them to the translated code. */
+static void load_segments(struct vcpu *v)
+{
+}
+
+static void toggle(struct vcpu *v)
+{
+	tr.context = tr.now[!v->kernel_mode];
+}
+
+/* CR0.TS is in a block's key. */
+static void load_tables(struct vcpu *v)
+{
+	struct tr *t = v->provider;
+
+	if (t && t->ts != v->fpu_ts)
+		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
+}
+
+const struct provider provider_translate = {
+	.name = "process (translated)",
+	.plain_cpu = true,
+	.domain_init = domain_init,
+	.memory_ready = mmu_memory,
+	.vcpu_init = vcpu_init,
+	.vcpu_run = vcpu_run,
+	.kick = kick,
+	.root_changed = mmu_root_changed,
+	.entry_changed = mmu_entry_changed,
+	.flush = mmu_flush,
+	.load_segments = load_segments,
+	.toggle = toggle,
+	.load_tables = load_tables,
+	.fill_hypercall_page = syscall_page,
+};

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The TLB in software: guest linear addresses to places in d->ram, by the guest's own page tables.
+ *
+ * It is what a CPU's is: filled at a first access, which sets the accessed and dirty bits, and
+ * emptied by what the guest asks of the monitor. A vCPU empties its own. Of another one it sets
+ * `flush`, which that vCPU looks at after it said in_guest and before it enters the cache; if it is
+ * in there, we wait until it has left. So when a flush returns nobody uses what was before.
+ */
+#include <sched.h>
+#include <sys/mman.h>
+
+#include "host-driver/providers/process/translate/block.h"
+#include "hypercalls/monitor/mm.h"
+
+#define SPINS	   200
+#define L1_ENTRIES 512
+#define CONTEXTS   16 /* of a vCPU: two for each pair of roots */
+
+#define PF_PRESENT 1 /* Intel SDM vol. 3, 4.7 */
+#define PF_WRITE   2
+#define PF_FETCH   16
+
+#define M2P_SLOT 256 /* of an L4 table */
+
+static bool canonical(uint64_t va)
+{
+	return (int64_t)(va << 16) >> 16 == (int64_t)va;
+}
+
+static inline unsigned tlb_index(uint64_t va)
+{
+	return va >> PAGE_SHIFT & (TLB_SIZE - 1);
+}
+
+/*
+ * No address that looks at entry i finds itself in the page whose number ends in i ^ 2; nor, as it
+ * would with i ^ 1, its last byte in there.
+ */
+static inline uint64_t nothing(unsigned i, unsigned shift)
+{
+	return -((uint64_t)(i ^ 2) << shift);
+}
+
+static void ibtc_clear(struct tr_context *c)
+{
+	for (unsigned i = 0; i < IBTC_SIZE; i++)
+		c->ibtc_neg[i] = nothing(i, IBTC_SHIFT);
+	memset(c->ibtc_pages, 0, sizeof(c->ibtc_pages));
+}
+
+static void context_clear(struct tr_context *c)
+{
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
+	ibtc_clear(c);
+}
+
+/* The leaf entry of va in v's current root, NULL if there is none; *rights of the levels above. */
+static uint64_t *leaf(struct vcpu *v, uint64_t va, uint64_t *rights)
+{
+	uint64_t mfn = v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, nx = 0, rw = PTE_RW;
+	uint64_t *slot = NULL;
+
+	if (!canonical(va) || (va >= HYPERVISOR_START && va < HYPERVISOR_END))
+		return NULL;
+	for (int shift = 39; shift >= 12; shift -= 9) {
+		uint64_t *table = frame_ptr(v->d, mfn), e;
+
+		if (!table)
+			return NULL;
+		slot = &table[va >> shift & 511];
+		e = __atomic_load_n(slot, __ATOMIC_RELAXED);
+		if (!(e & PTE_P) || (shift > 12 && shift < 39 && e & PTE_PS))
+			return NULL;
+		if (shift > 12) {
+			rw &= e;
+			nx |= e & PTE_NX;
+			mfn = pte_mfn(e);
+		}
+	}
+	*rights = rw | nx;
+	return slot;
+}
+
+/* The machine-to-physical table: where its slot of the root says that it is there. */
+static uint8_t *m2p_page(struct vcpu *v, uint64_t va)
+{
+	const uint64_t at = va - HYPERVISOR_START, size = v->d->nr_frames * sizeof(uint64_t);
+	const uint64_t *root = frame_ptr(v->d, v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn);
+
+	if (at >= ((size + PAGE_SIZE - 1) & PAGE_MASK) || !root || !(root[M2P_SLOT] & PTE_P))
+		return NULL;
+	return (uint8_t *)v->d->m2p + (at & PAGE_MASK);
+}
+
+/* The page, with its A and D bits set as this access sets them; *writable: for stores as well. */
+static uint8_t *page_of(struct vcpu *v, uint64_t va, enum access how, bool *writable)
+{
+	uint64_t rights, *slot, e, set;
+
+	*writable = false;
+	if (va >= HYPERVISOR_START && va < HYPERVISOR_END)
+		return how == ACCESS_READ ? m2p_page(v, va) : NULL;
+	do {
+		slot = leaf(v, va, &rights);
+		if (!slot)
+			return NULL;
+		e = __atomic_load_n(slot, __ATOMIC_RELAXED);
+		if (!(e & PTE_P) || pte_mfn(e) >= v->d->nr_frames ||
+		    (how == ACCESS_WRITE && !(e & rights & PTE_RW)) ||
+		    (how == ACCESS_FETCH && ((e | rights) & PTE_NX)))
+			return NULL;
+		set = PTE_A | (how == ACCESS_WRITE ? PTE_D : 0);
+	} while ((e & set) != set &&
+		 !__atomic_compare_exchange_n(slot, &e, e | set, false, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
+	*writable = how == ACCESS_WRITE;
+	return frame_ptr(v->d, pte_mfn(e));
+}
+
+uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
+{
+	struct tr_context *c = tr.context;
+	const unsigned i = tlb_index(va);
+	const uint64_t offset = va & (PAGE_SIZE - 1);
+	bool writable;
+	uint8_t *page;
+
+	if (how == ACCESS_WRITE && va + c->tlb[i].write_neg == offset)
+		return (uint8_t *)c->tlb[i].write + offset;
+	if (how == ACCESS_READ && va + c->tlb[i].read_neg == offset)
+		return (uint8_t *)c->tlb[i].read + offset;
+	page = page_of(v, va, how, &writable);
+	if (!page)
+		return NULL;
+	if (how == ACCESS_FETCH)
+		return page + offset;
+	if (writable) {
+		code_written(v->d, page);
+		c->tlb[i].write = (uint64_t)page;
+		c->tlb[i].write_neg = -(va & PAGE_MASK);
+	}
+	c->tlb[i].read = (uint64_t)page;
+	c->tlb[i].read_neg = -(va & PAGE_MASK);
+	return page + offset;
+}
+
+void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
+{
+	uint64_t rights, *slot = leaf(v, va, &rights), error = 0;
+	struct fpu_area fpu;
+
+	if (!canonical(va)) {
+		guest_exception(v, 13, 0);
+		return;
+	}
+	if (slot && *slot & PTE_P)
+		error |= PF_PRESENT;
+	if (how == ACCESS_WRITE)
+		error |= PF_WRITE;
+	if (how == ACCESS_FETCH)
+		error |= PF_FETCH;
+	if (!pt_write_wanted(v, error)) {
+		guest_page_fault(v, va, error);
+		return;
+	}
+	fpu_keep(&fpu);
+	guest_page_fault(v, va, error);
+	fpu_back(&fpu);
+}
+
+/* ---- the log of changes ---- */
+
+/*
+ * What changed in any page table, for every context to catch up with before it is used again: so
+ * that a root that is loaded again finds its TLB as it was, but for what changed. Entry i of an L1
+ * table can be in the few slots of a TLB whose numbers end in i. Written under d->lock.
+ */
+#define LOG_SIZE   1024
+#define LOG_FAR	   256 /* further behind than that: empty it as a whole */
+#define LOG_ALL	   (~0UL)
+#define LOG_WRITES 1UL /* in a page's address in d->ram: no stores to it */
+
+_Static_assert(TLB_SIZE % L1_ENTRIES == 0, "an L1 table's index is the end of a slot's");
+
+static uint64_t log_entry[LOG_SIZE];
+static volatile uint64_t log_end;
+
+static void log_add(uint64_t what)
+{
+	log_entry[log_end % LOG_SIZE] = what;
+	__atomic_store_n(&log_end, log_end + 1, __ATOMIC_RELEASE);
+}
+
+/* Of L1 tables' indices. */
+struct index_set {
+	uint64_t bits[L1_ENTRIES / 64];
+};
+
+static bool in_set(const uint64_t *bits, unsigned index)
+{
+	return bits[index / 64] >> (index % 64) & 1;
+}
+
+static void slots_clear(struct tr_context *c, unsigned index)
+{
+	for (unsigned i = index; i < TLB_SIZE; i += L1_ENTRIES)
+		c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
+}
+
+/* What leads to a page of these indices, or to an instruction that goes on there, goes. */
+static void targets_clear(struct tr_context *c, const struct index_set *changed)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
+		any |= c->ibtc_pages[i] & changed->bits[i];
+	for (unsigned i = 0; any && i < IBTC_SIZE; i++) {
+		const uint64_t rip = -c->ibtc_neg[i];
+
+		if (in_set(changed->bits, rip >> PAGE_SHIFT & (L1_ENTRIES - 1)) ||
+		    in_set(changed->bits, (rip + INSN_MAX - 1) >> PAGE_SHIFT & (L1_ENTRIES - 1)))
+			c->ibtc_neg[i] = nothing(i, IBTC_SHIFT);
+	}
+	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
+		c->ibtc_pages[i] &= ~changed->bits[i];
+}
+
+static void writes_clear(struct tr_context *c, uint64_t page)
+{
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		if (c->tlb[i].write == page)
+			c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
+}
+
+static void catch_up(struct domain *d, struct tr_context *c)
+{
+	const uint64_t end = __atomic_load_n(&log_end, __ATOMIC_ACQUIRE);
+	struct index_set changed = {0};
+
+	if (c->seen == end)
+		return;
+	for (; c->seen < end; c->seen++) {
+		const uint64_t what = log_entry[c->seen % LOG_SIZE];
+
+		if (end - c->seen > LOG_FAR || what == LOG_ALL) {
+			context_clear(c);
+			c->since = d->tlb_clock;
+			c->seen = end;
+			return;
+		}
+		if (what & LOG_WRITES)
+			writes_clear(c, what & ~LOG_WRITES);
+		else {
+			const unsigned index = what >> 1;
+
+			slots_clear(c, index);
+			changed.bits[index / 64] |= 1UL << (index % 64);
+		}
+	}
+	targets_clear(c, &changed);
+	/* Overtaken while we read. */
+	if (__atomic_load_n(&log_end, __ATOMIC_ACQUIRE) - end > LOG_SIZE - LOG_FAR)
+		context_clear(c);
+}
+
+void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
+{
+	if (d->frame[table_mfn].type != FT_L1) {
+		log_add(LOG_ALL);
+		return;
+	}
+	log_add((uint64_t)index << 1);
+	code_unmapped(d, pte_mfn(old));
+}
+
+/* ---- contexts ---- */
+
+/* The pool's for this root, or the one that was not used for longest, emptied. */
+static struct tr_context *context_of(struct vcpu *v, uint64_t root, bool kernel)
+{
+	const struct domain *d = v->d;
+	struct tr *t = v->provider;
+	struct tr_context *c = t->pool, *last = NULL;
+
+	for (unsigned i = 0; i < CONTEXTS; i++, c++) {
+		if (c->root == root && c->kernel == kernel)
+			break;
+		if (c != t->now[0] && c != t->now[1] && (!last || c->used < last->used))
+			last = c;
+	}
+	if (c == t->pool + CONTEXTS) {
+		c = last;
+		c->root = INVALID_MFN;
+	}
+	/* A frame that was no table meanwhile is another root. */
+	if (c->root == INVALID_MFN || root >= d->nr_frames || d->frame[root].lost_at > c->since) {
+		context_clear(c);
+		c->seen = log_end;
+		c->since = d->tlb_clock;
+	}
+	c->root = root;
+	c->kernel = kernel;
+	c->used = t->entries;
+	return c;
+}
+
+/* ---- flushes ---- */
+
+/* Whatever the guest asked to be flushed, of whichever root is loaded now. */
+void mmu_flush_self(struct vcpu *v)
+{
+	struct tr *t = v->provider;
+
+	__atomic_store_n(&t->flush, 0, __ATOMIC_SEQ_CST);
+	if (t->now[1]->root != v->cr3_mfn)
+		t->now[1] = context_of(v, v->cr3_mfn, true);
+	if (t->now[0]->root != v->user_cr3_mfn)
+		t->now[0] = context_of(v, v->user_cr3_mfn, false);
+	for (unsigned i = 0; i < 2; i++) {
+		catch_up(v->d, t->now[i]);
+		if (t->ts != v->fpu_ts)
+			ibtc_clear(t->now[i]);
+	}
+	t->ts = v->fpu_ts;
+	t->context = t->now[v->kernel_mode];
+}
+
+static void wait_outside(struct vcpu *v, const struct tr *t)
+{
+	const uint64_t seen = t->entries;
+
+	if (!t->in_guest)
+		return;
+	v->d->provider->kick(v);
+	for (unsigned i = 0; t->in_guest && t->entries == seen; i++)
+		if (i < SPINS)
+			__builtin_ia32_pause();
+		else
+			sched_yield();
+}
+
+void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va)
+{
+	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+		struct vcpu *v = d->vcpu[i];
+		struct tr *t = v ? v->provider : NULL;
+
+		if (!(vcpus >> i & 1) || !t)
+			continue;
+		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
+		if (v != current)
+			wait_outside(v, t);
+	}
+}
+
+void mmu_root_changed(struct vcpu *v)
+{
+	struct tr *t = v->provider;
+
+	if (t)
+		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
+	v->flushed_at = v->d->tlb_clock;
+}
+
+/*
+ * Nobody's TLB may let a store go to this page of d->ram unseen: code of it is about to be
+ * translated, by the calling vCPU. d->lock held.
+ */
+void mmu_forget_writes(struct domain *d, uint64_t page)
+{
+	log_add(page | LOG_WRITES);
+	mmu_flush(d, ALL_VCPUS & ~(1U << current->id), FLUSH_ALL);
+	writes_clear(tr.now[0], page);
+	writes_clear(tr.now[1], page);
+}
+
+/* No vCPU's IBTC leads from rip to `code` any longer. Another one may have just jumped there. */
+void mmu_forget_code(struct domain *d, uint64_t rip, const void *code)
+{
+	const unsigned j = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+
+	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+		struct tr *t = d->vcpu[i] ? d->vcpu[i]->provider : NULL;
+
+		for (unsigned c = 0; t && c < CONTEXTS; c++)
+			if (t->pool[c].ibtc[j] == code)
+				__atomic_store_n(&t->pool[c].ibtc_neg[j], nothing(j, IBTC_SHIFT),
+						 __ATOMIC_RELAXED);
+	}
+}
+
+void mmu_forget_all_code(struct domain *d)
+{
+	log_add(LOG_ALL);
+	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
+}
+
+void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
+{
+	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+
+	return c->ibtc_neg[i] == -rip ? c->ibtc[i] : NULL;
+}
+
+void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
+{
+	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1),
+		       next = (index + 1) % L1_ENTRIES;
+
+	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
+	if (two)
+		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
+	c->ibtc[i] = code;
+	c->ibtc_neg[i] = -rip;
+}
+
+/* A table that no guest has, for it to see; its own walks never get that far. */
+int mmu_memory(struct domain *d)
+{
+	d->l4_slot[M2P_SLOT - 256] = d->nr_frames << PAGE_SHIFT | PTE_P | PTE_US | PTE_A;
+	return 0;
+}
+
+int mmu_init(struct vcpu *v)
+{
+	struct tr_context *c = mmap(NULL, CONTEXTS * sizeof(*c), PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (c == MAP_FAILED)
+		return -ENOMEM;
+	tr.pool = tr.context = tr.now[0] = c;
+	tr.now[1] = c + 1;
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		c[i].root = INVALID_MFN;
+		c[i].kernel = i;
+	}
+	context_clear(&c[0]);
+	context_clear(&c[1]);
+	tr.page_mask = PAGE_MASK;
+	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
+	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
+	tr.flush = 1;
+	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);
+	return 0;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs cases by their seeds; one that ends differently is cut to the instructions it takes and
+ * printed. Each run of cases, and each attempt to cut one, is a child of its own, so that a crash
+ * is a difference like any other.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/translate/dfuzz.h"
+
+enum verdict { SAME, SKIPPED, STEP_DIFFERS, DIFFERS, HANGS, FLAKY, CRASHES, VERDICTS };
+static const char *const verdict_name[] = {
+	"same",
+	"skipped",
+	"tr_step differs from the CPU",
+	"the translation differs from the CPU",
+	"hangs",
+	"the CPU itself differs from run to run",
+	"crashes",
+};
+
+static struct options {
+	bool step_only, native, upper, kicks, verbose, forms, print, spoil;
+	uint64_t seed;
+	bool one;
+	unsigned seconds, keep;
+} opt = {.seconds = 10, .keep = 10, .seed = 1};
+
+/* What children tell their parent. */
+static struct shared {
+	uint64_t at; /* the case that runs, by number */
+	uint64_t done, skipped, steps, faults, kicks;
+	char why[64];
+} * shared;
+
+static struct state first, native, native2, stepped, translated;
+static struct testcase testcase;
+static struct trace trace;
+static time_t deadline;
+
+/* For the test of this test. */
+static void spoil(struct state *s)
+{
+	for (unsigned i = 0; i < trace.n; i++) {
+		const uint64_t at = trace.rip[i] - CODE_VA - va_delta;
+
+		for (unsigned k = 0; k < 4 && at < 2 * PAGE - 8; k++)
+			if (s->mem[0][at + k] == 0x0f && s->mem[0][at + k + 1] == 0xc1)
+				s->gpr[RAX] ^= 1UL << 40;
+	}
+}
+
+/* What the others are compared with. */
+static bool reference(const struct testcase *c)
+{
+	if (!opt.upper)
+		return native_run(c, &native);
+	memcpy(&native, &stepped, sizeof(native));
+	return true;
+}
+
+/* A kick anywhere changes nothing. */
+static enum verdict kicks_differ(const struct testcase *c, bool say)
+{
+	struct rng r = {c->seed};
+
+	for (unsigned n = opt.kicks ? 20 : c->seed % 16 == 0; n; n--) {
+		if (!guest_kicked(c, &translated, 1 + below(&r, below(&r, 2) ? 40 : 300)))
+			return HANGS;
+		shared->kicks = kicks;
+		if (state_differs(c, &trace, &native, &translated, "kicked", say))
+			return DIFFERS;
+	}
+	return SAME;
+}
+
+static enum verdict judge(const struct testcase *c, bool say)
+{
+	trace = (struct trace){};
+	if (opt.native) {
+		if (!native_run(c, &native) || !native_run(c, &native2))
+			return SKIPPED;
+		return state_differs(c, &trace, &native, &native2, "again", say) ? FLAKY : SAME;
+	}
+	if (!guest_step(c, &stepped, &trace) || !reference(c)) {
+		snprintf(shared->why, sizeof(shared->why), "%s", trace.why ? trace.why : "endless");
+		return SKIPPED;
+	}
+	shared->steps += trace.n;
+	if (opt.spoil)
+		spoil(&stepped);
+	shared->faults += native.vector != NO_VECTOR;
+	if (state_differs(c, &trace, &native, &stepped, "stepped", false)) {
+		native_run(c, &native2);
+		if (state_differs(c, &trace, &native, &native2, "again", false))
+			return FLAKY;
+		state_differs(c, &trace, &native, &stepped, "stepped", say);
+		return STEP_DIFFERS;
+	}
+	if (opt.step_only)
+		return SAME;
+	/* Twice: untranslated at first, then with all that the first time left. */
+	for (unsigned k = 0; k < 2; k++) {
+		if (!guest_translate(c, &translated, k == 0))
+			return HANGS;
+		if (state_differs(c, &trace, &native, &translated, k ? "warm" : "cold", say))
+			return DIFFERS;
+	}
+	return kicks_differ(c, say);
+}
+
+/* Cases by number: seeds, or forms with a few states each. */
+#define STATES_PER_FORM 3
+static bool make(struct testcase *c, uint64_t number)
+{
+	if (opt.forms)
+		return gen_form(c, &first, number / STATES_PER_FORM,
+				opt.seed + number % STATES_PER_FORM);
+	gen_case(c, &first, number);
+	return true;
+}
+
+static bool more(uint64_t number)
+{
+	if (opt.forms)
+		return number < harvest_count() * STATES_PER_FORM;
+	return opt.one ? number == opt.seed : time(NULL) < deadline;
+}
+
+static void child_init(void)
+{
+	guest_init();
+	native_prepare();
+}
+
+/* From a number on, to the first difference, which is the exit status. */
+static _Noreturn void run_cases(uint64_t number)
+{
+	enum verdict v = SAME;
+
+	child_init();
+	for (; more(number); number++) {
+		shared->at = number;
+		if (!make(&testcase, number))
+			continue;
+		if (opt.verbose)
+			printf("%llu\n", (unsigned long long)number), fflush(stdout);
+		v = judge(&testcase, false);
+		if (v == SKIPPED || v == FLAKY)
+			shared->skipped++;
+		else
+			shared->done++;
+		if (v > SKIPPED && (v != FLAKY || opt.native))
+			_exit(v);
+	}
+	_exit(SAME);
+}
+
+static enum verdict wait_for(pid_t pid)
+{
+	int status;
+
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		perror("translate: child");
+		exit(2);
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) < VERDICTS ? WEXITSTATUS(status) : CRASHES;
+}
+
+/* A case on its own; its verdict. */
+static enum verdict attempt(const struct testcase *c, bool say)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		enum verdict v;
+
+		if (!say && !freopen("/dev/null", "w", stderr))
+			_exit(2);
+		child_init();
+		v = judge(c, say);
+		fflush(stdout);
+		_exit(v);
+	}
+	return wait_for(pid);
+}
+
+static void shrink(struct testcase *c, enum verdict v)
+{
+	for (bool again = true; again;) {
+		again = false;
+		for (unsigned i = 0; i < c->n && c->n > 1; i++) {
+			struct testcase less = *c;
+
+			case_remove(&less, i);
+			if (!case_layout(&less) || attempt(&less, false) != v)
+				continue;
+			*c = less;
+			again = true;
+			i--;
+		}
+		for (unsigned i = 0; i < c->n; i++) {
+			struct testcase less = *c;
+
+			less.item[i].hop = false;
+			if (c->item[i].hop && case_layout(&less) && attempt(&less, false) == v)
+				*c = less;
+		}
+	}
+	case_layout(c);
+}
+
+static void print_start(const struct testcase *c)
+{
+	static const char *const name[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					   "r8",  "r9",	 "r10", "r11", "r12", "r13", "r14", "r15"};
+
+	for (unsigned i = 0; i < NR_GPR; i++)
+		printf("%s%-3s %016llx", i % 4 ? "  " : "    ", name[i],
+		       (unsigned long long)c->first->gpr[i]),
+			printf("%s", i % 4 == 3 ? "\n" : "");
+	printf("    flags %llx, fs %llx, gs %llx\n", (unsigned long long)c->first->rflags,
+	       (unsigned long long)c->first->fs, (unsigned long long)c->first->gs);
+}
+
+static void report(uint64_t number, enum verdict v)
+{
+	enum verdict alone;
+
+	make(&testcase, number);
+	printf("not ok %s %llu: %s\n", opt.forms ? "form" : "seed", (unsigned long long)number,
+	       verdict_name[v]);
+	alone = attempt(&testcase, false);
+	if (alone != v)
+		printf("    (alone it is: %s)\n", verdict_name[alone]);
+	else if (!opt.forms)
+		shrink(&testcase, v);
+	print_start(&testcase);
+	case_print(&testcase);
+	if (alone == v)
+		attempt(&testcase, true);
+	fflush(stdout);
+}
+
+static void usage(FILE *out)
+{
+	fputs("usage: fuzz [options] [FILE...]\n"
+	      "Runs random x86-64 instructions on the CPU, by tr_step() and by the translator, and\n"
+	      "compares all that they leave. FILEs (ELF, bzImage) give instructions to mutate.\n"
+	      "  --time S      for S seconds (10)\n"
+	      "  --seed N      start from case N (1); what is printed names its case\n"
+	      "  --one         that case alone\n"
+	      "  --forms       instead, each form of instruction in the FILEs, alone\n"
+	      "  --step-only   the CPU and tr_step() only\n"
+	      "  --native      the CPU and itself: what differs is the tests' own fault\n"
+	      "  --print       print case N, and run nothing\n"
+	      "  --upper       in the upper half: tr_step() and the translator only\n"
+	      "  --kicks       20 times each, with a kick before any of the host's instructions\n"
+	      "  --spoil       take every xadd to leave a wrong rax in tr_step()\n"
+	      "  --keep N      end after N differences (10)\n"
+	      "  --verbose     name each case before it runs\n",
+	      out);
+}
+
+static void options(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"time", 1, NULL, 't'},	     {"seed", 1, NULL, 's'},
+		{"step-only", 0, NULL, 'S'}, {"forms", 0, NULL, 'f'},
+		{"keep", 1, NULL, 'k'},	     {"verbose", 0, NULL, 'v'},
+		{"help", 0, NULL, 'h'},	     {"one", 0, NULL, 'o'},
+		{"native", 0, NULL, 'n'},    {"upper", 0, NULL, 'u'},
+		{"kicks", 0, NULL, 'K'},     {"spoil", 0, NULL, 'x'},
+		{"print", 0, NULL, 'p'},     {},
+	};
+	int o;
+
+	while ((o = getopt_long(argc, argv, "", longs, NULL)) != -1)
+		switch (o) {
+		case 't': opt.seconds = strtoul(optarg, NULL, 0); break;
+		case 's': opt.seed = strtoull(optarg, NULL, 0); break;
+		case 'S': opt.step_only = true; break;
+		case 'f': opt.forms = true; break;
+		case 'k': opt.keep = strtoul(optarg, NULL, 0); break;
+		case 'v': opt.verbose = true; break;
+		case 'K': opt.kicks = true; break;
+		case 'u':
+			opt.upper = true;
+			va_delta = TO_UPPER;
+			break;
+		case 'n': opt.native = true; break;
+		case 'p': opt.print = true; break;
+		case 'x': opt.spoil = true; break;
+		case 'o': opt.one = true; break;
+		case 'h': usage(stdout); exit(0);
+		default: usage(stderr); exit(2);
+		}
+	for (; optind < argc; optind++)
+		if (harvest_file(argv[optind]) < 0) {
+			fprintf(stderr, "fuzz: %s: no code that can be read\n", argv[optind]);
+			exit(2);
+		}
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t number;
+	unsigned failed = 0;
+
+	options(argc, argv);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (shared == MAP_FAILED) {
+		perror("translate");
+		return 2;
+	}
+	case_base_image();
+	if (opt.print) {
+		if (!make(&testcase, opt.seed))
+			return 1;
+		print_start(&testcase);
+		case_print(&testcase);
+		return 0;
+	}
+	deadline = time(NULL) + opt.seconds;
+	for (number = opt.forms ? 0 : opt.seed; more(number) && failed < opt.keep;) {
+		pid_t pid;
+		enum verdict v;
+
+		fflush(stdout);
+		pid = fork();
+		if (!pid)
+			run_cases(number);
+		v = wait_for(pid);
+		if (v == SAME)
+			break;
+		number = shared->at;
+		report(number, v);
+		failed++;
+		number++;
+	}
+	printf("# %llu cases, %llu instructions, %llu ended by a fault, %llu kicks; %llu not "
+	       "comparable (last: %s); %u forms known\n",
+	       (unsigned long long)shared->done, (unsigned long long)shared->steps,
+	       (unsigned long long)shared->faults, (unsigned long long)shared->kicks,
+	       (unsigned long long)shared->skipped, shared->why, harvest_count());
+	printf("%s, %u differ\n", failed ? "not ok" : "ok", failed);
+	return failed != 0;
+}
