@@ -49,6 +49,11 @@ struct provider {
 	 */
 	void (*entry_changed)(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
 	/*
+	 * Somebody else than a guest's store writes to this frame, or is about to. Any thread.
+	 * NULL: the CPU sees it.
+	 */
+	void (*written)(struct domain *d, uint64_t mfn);
+	/*
 	 * Of providers whose CPU reads the guest's own tables: when this returns, none of `vcpus`
 	 * (a bit each) runs with what it had cached of the page va, or of any (FLUSH_ALL). Any
 	 * thread, d->lock held. NULL: nothing is cached.

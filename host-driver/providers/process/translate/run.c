@@ -266,6 +266,11 @@ static void toggle(struct vcpu *v)
 	tr.context = tr.now[!v->kernel_mode];
 }
 
+static void written(struct domain *d, uint64_t mfn)
+{
+	code_written(d, frame_ptr(d, mfn));
+}
+
 /* CR0.TS is in a block's key. */
 static void load_tables(struct vcpu *v)
 {
@@ -289,6 +294,7 @@ const struct provider provider_translate = {
 	.vcpu_run = vcpu_run,
 	.kick = kick,
 	.root_changed = mmu_root_changed,
+	.written = written,
 	.entry_changed = mmu_entry_changed,
 	.flush = mmu_flush,
 	.code_changed = code_changed,
