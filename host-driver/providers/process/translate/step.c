@@ -9,7 +9,7 @@
  *   step_string.c   movs and others   step_simple.c   small ones
  *   step_native.c   everything else, run by the CPU; step_xsave.c for its areas
  *
- * Not as a CPU does it: alignment checks (AC) are never on; a `lock`ed operand on two pages is not
+ * Not as a CPU does it: a `lock`ed operand on two pages is not
  * atomic; x87's record of its last instruction says where that really was.
  */
 #include "host-driver/providers/process/translate/step.h"
@@ -33,7 +33,7 @@ enum outcome step_jump(struct step *s, uint64_t target)
 		return step_trap(s, VECTOR_GP, 0);
 	s->v->regs.rip = target;
 	s->v->regs.rflags &= ~FLAG_RF;
-	return THERE;
+	return WENT;
 }
 
 static bool in(ZydisRegister reg, ZydisRegister first, ZydisRegister last)
@@ -172,6 +172,8 @@ static enum outcome carry_out(struct step *s)
 {
 	enum outcome o;
 
+	if (!step_known(s))
+		return step_trap(s, VECTOR_UD, 0);
 	if (step_flow(s, &o) || step_stack(s, &o) || step_string(s, &o) || step_segment(s, &o) ||
 	    step_simple(s, &o) || step_system(s, &o))
 		return o;
@@ -182,19 +184,22 @@ static enum outcome carry_out(struct step *s)
 	return step_native(s);
 }
 
-void tr_step(struct vcpu *v)
+bool tr_step(struct vcpu *v)
 {
 	struct step s = {.v = v};
+	enum outcome o;
 
 	if (!fetch(&s))
-		return;
+		return false;
 	s.i = &s.slot->i;
 	s.op = s.slot->op;
 	s.next = v->regs.rip + s.i->length;
-	if (carry_out(&s) == NEXT) {
+	o = carry_out(&s);
+	if (o == NEXT) {
 		v->regs.rip = s.next;
 		v->regs.rflags &= ~FLAG_RF;
 	}
+	return o != THERE && !s.no_trap;
 }
 
 int tr_step_init(void)
