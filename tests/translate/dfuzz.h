@@ -96,6 +96,7 @@ struct trace {
 /* ---- guest.c ---- */
 void guest_init(bool native); /* with the pages at their own addresses as well */
 void guest_thread_init(unsigned id);
+extern bool guest_alone; /* there is one thread only */
 /* A few pages mapped differently (pages.c), and back. */
 struct rng;
 void pages_change(struct rng *r, bool native);
@@ -113,11 +114,13 @@ bool guest_translate(const struct testcase *c, struct state *out, bool cold);
 bool guest_kicked(const struct testcase *c, struct state *out, unsigned kick);
 /* The host's CPU raised something while a case ran in the guest; a tick of the clock. */
 void guest_signal(int sig, void *info, void *ctx);
-extern uint64_t kicks; /* that came, of guest_kicked */
+extern uint64_t kicks;	      /* that came, of guest_kicked */
+uint32_t guest_emptied(void); /* how often the code cache was */
 void guest_tick(void *info, void *ctx);
 
 /* ---- native.c ---- */
 void native_prepare(void);
+void native_thread_prepare(void); /* what each thread needs for signals */
 bool native_run(const struct testcase *c, struct state *out); /* false: it does not end */
 
 /* ---- case.c ---- */

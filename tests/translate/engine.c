@@ -96,6 +96,11 @@ static void find_popfq(void)
 		abort();
 }
 
+uint32_t guest_emptied(void)
+{
+	return code_generation;
+}
+
 bool guest_engine_kick(unsigned n)
 {
 	const bool was = kicked;

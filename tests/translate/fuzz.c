@@ -5,6 +5,7 @@
  * is a difference like any other.
  */
 #include <getopt.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ static const char *const verdict_name[] = {
 };
 
 static struct options {
-	bool step_only, native, upper, kicks, verbose, forms, print, spoil;
+	bool step_only, native, upper, smp, kicks, verbose, forms, print, spoil;
 	uint64_t seed;
 	bool one;
 	unsigned seconds, keep;
@@ -37,7 +38,7 @@ static struct options {
 /* What children tell their parent. */
 static struct shared {
 	uint64_t at; /* the case that runs, by number */
-	uint64_t done, skipped, steps, faults, kicks;
+	uint64_t done, skipped, steps, faults, kicks, emptied;
 	char why[64];
 } * shared;
 
@@ -58,10 +59,15 @@ static void spoil(struct state *s)
 	}
 }
 
+static bool has_native(void)
+{
+	return !opt.upper && !opt.smp;
+}
+
 /* What the others are compared with. */
 static bool reference(const struct testcase *c)
 {
-	if (!opt.upper)
+	if (has_native())
 		return native_run(c, &native);
 	memcpy(&native, &stepped, sizeof(native));
 	return true;
@@ -72,7 +78,7 @@ static enum verdict kicks_differ(const struct testcase *c, bool say)
 {
 	struct rng r = {c->seed};
 
-	for (unsigned n = opt.kicks ? 20 : c->seed % 16 == 0; n; n--) {
+	for (unsigned n = opt.kicks ? 20 : c->seed % 16 == 0 && !opt.smp; n; n--) {
 		if (!guest_kicked(c, &translated, 1 + below(&r, below(&r, 2) ? 40 : 300)))
 			return HANGS;
 		shared->kicks = kicks;
@@ -94,6 +100,7 @@ static enum verdict judge_mapped(const struct testcase *c, bool say)
 		snprintf(shared->why, sizeof(shared->why), "%s", trace.why ? trace.why : "endless");
 		return SKIPPED;
 	}
+	shared->emptied = guest_emptied();
 	shared->steps += trace.n;
 	if (opt.spoil)
 		spoil(&stepped);
@@ -124,10 +131,10 @@ static enum verdict judge(const struct testcase *c, bool say)
 	enum verdict v;
 
 	if (change)
-		pages_change(&r, !opt.upper);
+		pages_change(&r, has_native());
 	v = judge_mapped(c, say);
 	if (change)
-		pages_restore(!opt.upper);
+		pages_restore(has_native());
 	return v;
 }
 
@@ -151,30 +158,52 @@ static bool more(uint64_t number)
 
 static void child_init(void)
 {
-	guest_init(!opt.upper);
+	guest_init(has_native());
 	native_prepare();
 }
 
 /* From a number on, to the first difference, which is the exit status. */
-static _Noreturn void run_cases(uint64_t number)
+static void run_each(uint64_t number, unsigned stride)
 {
-	enum verdict v = SAME;
+	for (; more(number); number += stride) {
+		enum verdict v;
 
-	child_init();
-	for (; more(number); number++) {
-		shared->at = number;
 		if (!make(&testcase, number))
 			continue;
+		if (stride == 1)
+			shared->at = number;
 		if (opt.verbose)
 			printf("%llu\n", (unsigned long long)number), fflush(stdout);
 		v = judge(&testcase, false);
-		if (v == SKIPPED || v == FLAKY)
-			shared->skipped++;
-		else
-			shared->done++;
-		if (v > SKIPPED && (v != FLAKY || opt.native))
+		__atomic_fetch_add(v == SKIPPED || v == FLAKY ? &shared->skipped : &shared->done, 1,
+				   __ATOMIC_RELAXED);
+		if (v > SKIPPED && (v != FLAKY || opt.native)) {
+			shared->at = number;
 			_exit(v);
+		}
 	}
+}
+
+/* The other vCPU, with cases of its own. */
+static void *second(void *number)
+{
+	native_thread_prepare();
+	guest_thread_init(1);
+	run_each(*(uint64_t *)number + 1, 2);
+	return NULL;
+}
+
+static _Noreturn void run_cases(uint64_t number)
+{
+	pthread_t other;
+
+	guest_alone = !opt.smp;
+	child_init();
+	if (opt.smp && pthread_create(&other, NULL, second, &number))
+		_exit(2);
+	run_each(number, opt.smp ? 2 : 1);
+	if (opt.smp)
+		pthread_join(other, NULL);
 	_exit(SAME);
 }
 
@@ -292,6 +321,7 @@ static void usage(FILE *out)
 	      "  --print       print case N, and run nothing\n"
 	      "  --upper       in the upper half: tr_step() and the translator only\n"
 	      "  --kicks       20 times each, with a kick before any of the host's instructions\n"
+	      "  --smp         on two vCPUs at once: tr_step() and the translator only\n"
 	      "  --spoil       take every xadd to leave a wrong rax in tr_step()\n"
 	      "  --keep N      end after N differences (10)\n"
 	      "  --verbose     name each case before it runs\n",
@@ -301,13 +331,11 @@ static void usage(FILE *out)
 static void options(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"time", 1, NULL, 't'},	     {"seed", 1, NULL, 's'},
-		{"step-only", 0, NULL, 'S'}, {"forms", 0, NULL, 'f'},
-		{"keep", 1, NULL, 'k'},	     {"verbose", 0, NULL, 'v'},
-		{"help", 0, NULL, 'h'},	     {"one", 0, NULL, 'o'},
-		{"native", 0, NULL, 'n'},    {"upper", 0, NULL, 'u'},
-		{"kicks", 0, NULL, 'K'},     {"spoil", 0, NULL, 'x'},
-		{"print", 0, NULL, 'p'},     {},
+		{"time", 1, NULL, 't'},	 {"seed", 1, NULL, 's'},  {"step-only", 0, NULL, 'S'},
+		{"forms", 0, NULL, 'f'}, {"keep", 1, NULL, 'k'},  {"verbose", 0, NULL, 'v'},
+		{"help", 0, NULL, 'h'},	 {"one", 0, NULL, 'o'},	  {"native", 0, NULL, 'n'},
+		{"upper", 0, NULL, 'u'}, {"kicks", 0, NULL, 'K'}, {"smp", 0, NULL, 'P'},
+		{"spoil", 0, NULL, 'x'}, {"print", 0, NULL, 'p'}, {},
 	};
 	int o;
 
@@ -319,6 +347,7 @@ static void options(int argc, char **argv)
 		case 'f': opt.forms = true; break;
 		case 'k': opt.keep = strtoul(optarg, NULL, 0); break;
 		case 'v': opt.verbose = true; break;
+		case 'P': opt.smp = true; break;
 		case 'K': opt.kicks = true; break;
 		case 'u':
 			opt.upper = true;
@@ -375,11 +404,12 @@ int main(int argc, char **argv)
 		failed++;
 		number++;
 	}
-	printf("# %llu cases, %llu instructions, %llu ended by a fault, %llu kicks; %llu not "
-	       "comparable (last: %s); %u forms known\n",
+	printf("# %llu cases, %llu instructions, %llu ended by a fault, %llu kicks, cache emptied %llu "
+	       "times; %llu not comparable (last: %s); %u forms known\n",
 	       (unsigned long long)shared->done, (unsigned long long)shared->steps,
 	       (unsigned long long)shared->faults, (unsigned long long)shared->kicks,
-	       (unsigned long long)shared->skipped, shared->why, harvest_count());
+	       (unsigned long long)shared->emptied, (unsigned long long)shared->skipped,
+	       shared->why, harvest_count());
 	printf("%s, %u differ\n", failed ? "not ok" : "ok", failed);
 	return failed != 0;
 }
