@@ -154,6 +154,8 @@ static enum outcome carry_out(struct step *s)
 {
 	enum outcome o;
 
+	if (!step_known(s))
+		return step_trap(s, VECTOR_UD, 0);
 	if (step_flow(s, &o) || step_stack(s, &o) || step_string(s, &o) || step_segment(s, &o) ||
 	    step_simple(s, &o) || step_system(s, &o))
 		return o;
@@ -179,7 +181,7 @@ bool tr_step(struct vcpu *v)
 		v->regs.rip = s.next;
 		v->regs.rflags &= ~FLAG_RF;
 	}
-	return o != THERE;
+	return o != THERE && !s.no_trap;
 }
 
 int tr_step_init(void)

@@ -8,6 +8,7 @@
 #define N_RFLAGS   128
 #define N_CODE	   136
 #define N_HOST_RSP 144
+#define N_FRESH	   152
 
 #ifndef __ASSEMBLER__
 #include <Zydis/Zydis.h>
@@ -58,6 +59,7 @@ enum outcome { NEXT, WENT, THERE };
 struct slot {
 	uint8_t bytes[15];
 	bool decoded, emitted;
+	bool fresh;	 /* the code was written since it last ran */
 	bool fpu;	 /* #NM when CR0.TS is set */
 	uint8_t pointer; /* the register that has the host's address in the native form */
 	const ZydisDecodedOperand *memory; /* of the native form, or NULL */
@@ -71,7 +73,7 @@ struct step {
 	const ZydisDecodedInstruction *i;
 	const ZydisDecodedOperand *op;
 	uint64_t next; /* behind the instruction */
-	bool faulted;  /* its descriptor is on a page that is not there: delivered */
+	bool no_trap;  /* behind it: it loaded SS */
 };
 
 /* A linear address; `stack`: its #GP is a #SS. */
@@ -110,6 +112,8 @@ void step_set(struct step *s, ZydisRegister reg, uint64_t val);
 uint64_t step_segment_base(const struct step *s, ZydisRegister segment);
 /* Where a memory operand is (not of gathers). */
 struct where step_address(const struct step *s, const ZydisDecodedOperand *op);
+/* The same of what lies `more` bytes further. */
+struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more);
 /*
  * n bytes of guest memory, at most two pages, all of which allow the access. False: the fault was
  * delivered and nothing has changed; likewise of all below.
@@ -132,6 +136,10 @@ bool step_system(struct step *s, enum outcome *o);  /* what the monitor answers 
 bool step_vector(struct step *s, enum outcome *o);  /* gathers, masked moves */
 bool step_simple(struct step *s, enum outcome *o);  /* small ones that cannot run natively */
 
+/* ---- step_system.c ---- */
+/* Is there such an instruction, on the CPU that the guest is shown? Else it is a #UD. */
+bool step_known(const struct step *s);
+
 /* ---- step_segment.c ---- */
 /* May the guest have it in CS? Else what the CPU raises, delivered. 64-bit code only. */
 bool step_code_selector(struct step *s, uint64_t selector);
@@ -148,6 +156,7 @@ struct native {
 	uint64_t rflags; /* into the CPU and out of it */
 	uint64_t code;
 	uint64_t host_rsp;
+	bool fresh;		/* the code was written since it ran last */
 	uint64_t vector, error; /* when it faulted */
 };
 /* Makes this vCPU thread's slots and their code; 0 or -errno. */

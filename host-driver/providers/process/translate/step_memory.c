@@ -75,10 +75,12 @@ uint64_t step_segment_base(const struct step *s, ZydisRegister segment)
 	return 0;
 }
 
-struct where step_address(const struct step *s, const ZydisDecodedOperand *op)
+struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more)
 {
-	uint64_t ea = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0;
+	uint64_t ea = more;
 
+	if (op->mem.disp.has_displacement)
+		ea += op->mem.disp.value;
 	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
 		ea += s->next;
 	else if (op->mem.base != ZYDIS_REGISTER_NONE)
@@ -89,6 +91,11 @@ struct where step_address(const struct step *s, const ZydisDecodedOperand *op)
 		ea = (uint32_t)ea;
 	return (struct where){ea + step_segment_base(s, op->mem.segment),
 			      op->mem.segment == ZYDIS_REGISTER_SS};
+}
+
+struct where step_address(const struct step *s, const ZydisDecodedOperand *op)
+{
+	return step_address_plus(s, op, 0);
 }
 
 static uint8_t *page(struct step *s, uint64_t va, enum access how)
