@@ -75,6 +75,22 @@ static bool is_fpu(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *
 	return false;
 }
 
+/* Zydis 4.0 takes REX.B for the number of a base where SIB says there is none, by addr32. */
+static void mend_base(struct slot *slot)
+{
+	const ZydisDecodedInstruction *i = &slot->i;
+
+	if (i->address_width != 32 || !(i->attributes & ZYDIS_ATTRIB_HAS_SIB) ||
+	    i->raw.modrm.mod != 0 || i->raw.sib.base != 5)
+		return;
+	for (unsigned k = 0; k < i->operand_count; k++)
+		if (slot->op[k].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM) {
+			slot->op[k].mem.base = ZYDIS_REGISTER_NONE;
+			slot->op[k].mem.disp.has_displacement = true;
+			slot->op[k].mem.disp.value = i->raw.disp.value;
+		}
+}
+
 /* The slot's bytes, of which `n` are there. Zydis may use vector registers. */
 static ZyanStatus decode(struct slot *slot, unsigned n)
 {
@@ -88,8 +104,10 @@ static ZyanStatus decode(struct slot *slot, unsigned n)
 	fpu_back(&area);
 	slot->decoded = ZYAN_SUCCESS(rc);
 	slot->emitted = false;
-	if (slot->decoded)
+	if (slot->decoded) {
 		slot->fpu = is_fpu(&slot->i, slot->op);
+		mend_base(slot);
+	}
 	return rc;
 }
 
