@@ -3,6 +3,9 @@
  * Random instructions as a user program, again and again, in an address space that has nothing but
  * a few pages for it. Each ends by an exception, a system call or the clock. What it can write to
  * includes its own code, under another address as well.
+ *
+ * With "kernel" behind the seed they run in kernel mode, where they may do everything to the guest:
+ * no test of the guest's, but of what it runs on (tests/fuzz/wild).
  */
 #include "user.h"
 
@@ -24,6 +27,7 @@ static uint64_t random_state;
 static char entry_stack[STACK_SIZE] __attribute__((aligned(16)));
 static uint64_t canary[2 * PAGE_SIZE / 8] __attribute__((aligned(PAGE_SIZE)));
 static uint8_t *page[PAGES];
+static bool in_kernel;
 static unsigned int ends[3]; /* exceptions, calls, by the clock */
 
 /* xorshift64* */
@@ -68,6 +72,9 @@ static void map_pages(void)
 	l4[BASE >> 39] = mfn_pte(va_to_mfn(l3), PTE_KERN);
 	page_set_ro(l4, true);
 	check_eq("its root", mmuext(MMUEXT_NEW_USER_BASEPTR, va_to_mfn(l4)), 0);
+	if (in_kernel)
+		pt_set((va_to_mfn((void *)start_info->pt_base) << PAGE_SHIFT) | (BASE >> 39) * 8,
+		       l4[BASE >> 39]);
 }
 
 /* ---- programs ---- */
@@ -91,7 +98,7 @@ static unsigned int piece(uint8_t *to)
 		to[n++] = common[rnd(sizeof(common))];
 	} else {
 		to[n++] = 0x0f;
-		to[n++] = (uint8_t)rnd64();
+		to[n++] = rnd(8) ? (uint8_t)rnd64() : 0x05; /* syscall */
 	}
 	to[n++] = (uint8_t)rnd64();
 	for (unsigned int more = rnd(5); more; more--)
@@ -133,9 +140,8 @@ static uint64_t value(void)
 
 static void stop(struct trap_regs *regs)
 {
-	if (!from_user(regs))
-		return;
-	user_back(regs);
+	if (from_user(regs) || (in_kernel && regs->rip >= BASE && regs->rip < AT(PAGES)))
+		user_back(regs);
 }
 
 static void no_handler(unsigned int port, void *data)
@@ -157,8 +163,10 @@ static void one(struct trap_regs *regs)
 	frame->vector = frame->error = 0;
 	frame->rip = program();
 	frame->rsp = AT(3) + 8 * rnd(512);
-	frame->cs = FLAT_USER_CS;
-	frame->ss = FLAT_USER_SS;
+	frame->cs = in_kernel ? FLAT_KERNEL_CS & ~3ul : FLAT_USER_CS;
+	frame->ss = in_kernel ? FLAT_KERNEL_SS : FLAT_USER_SS;
+	if (in_kernel && rnd(2))
+		frame->rax = rnd(64); /* perhaps a hypercall's number */
 	frame->rflags = 0x200 | (rnd64() & 0xcd5);
 	HYPERVISOR_set_timer_op(time_ns() + CLOCK);
 	trap_catch(enter, frame, regs);
@@ -166,6 +174,8 @@ static void one(struct trap_regs *regs)
 
 static void judge(const struct trap_regs *regs)
 {
+	if (in_kernel)
+		return;
 	if (regs->vector == (uint64_t)-1)
 		ends[2]++;
 	else if (regs->vector == (uint64_t)-2)
@@ -189,10 +199,12 @@ static void audit(void)
 
 static uint64_t seed(void)
 {
+	const char *c = (const char *)start_info->cmd_line;
 	uint64_t n = 0;
 
-	for (const char *c = (const char *)start_info->cmd_line; *c >= '0' && *c <= '9'; c++)
+	for (; *c >= '0' && *c <= '9'; c++)
 		n = n * 10 + (uint64_t)(*c - '0');
+	in_kernel = !strcmp(c, " kernel");
 	return n ? n : (rdtsc() & 0xffffffff) + 1;
 }
 
@@ -215,7 +227,7 @@ void test_main(void)
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		one(&regs);
 		judge(&regs);
-		if (i % AUDIT == AUDIT - 1)
+		if (i % AUDIT == AUDIT - 1 && !in_kernel)
 			audit();
 	}
 	printf("%u exceptions, %u calls, %u by the clock\n", ends[0], ends[1], ends[2]);
