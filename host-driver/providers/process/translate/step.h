@@ -73,7 +73,7 @@ struct step {
 	const ZydisDecodedInstruction *i;
 	const ZydisDecodedOperand *op;
 	uint64_t next; /* behind the instruction */
-	bool no_trap;  /* of a single step */
+	bool no_trap;  /* behind it: it loaded SS */
 };
 
 /* A linear address; `stack`: its #GP is a #SS. */
