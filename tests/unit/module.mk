@@ -2,12 +2,14 @@
 # Each tests/unit/test_NAME.c is a cmocka program; UNIT_NAME_SRCS are the files it tests.
 M := hypercalls/monitor
 UNIT_evtchn_SRCS := $(addprefix $M/,evtchn.c evtchn_op.c sched.c time.c vcpu.c)
+UNIT_debug_SRCS  := $(UNIT_evtchn_SRCS) $M/debug.c
 UNIT_misc_SRCS   := $(UNIT_evtchn_SRCS) $(addprefix $M/,version.c extension.c console.c grant.c grant_map.c lend.c misc.c tlb.c)
 UNIT_context_SRCS := $(addprefix $M/,copy.c frame.c validate.c mmuext.c mmu.c descriptor.c tlb.c vcpu.c memory.c)
 UNIT_mmu_SRCS    := $(addprefix $M/,copy.c frame.c validate.c mmu.c mmuext.c memory.c descriptor.c lend.c tlb.c)
 UNIT_cpuid_SRCS  := $M/cpuid.c
 UNIT_scan_SRCS   := $(addprefix toolstack/pvctl/,elf_image.c scan_insn.c scan_alt.c scan_sweep.c)
 UNIT_scan_LIBS   := -lZydis
+UNIT_rsp_SRCS    := $(addprefix toolstack/pvctl/,rsp.c rsp_command.c rsp_regs.c rsp_text.c)
 # The guest's driver in an ordinary process.
 UNIT_netfront_SRCS := pv-guest/kernel/netfront.c
 UNIT_netfront_FLAGS := -Ipv-guest/include -Ihypercalls/abi
@@ -24,12 +26,21 @@ UNIT_qemusandbox_LIBS := -lseccomp
 UNIT_sandbox_LIBS := -lseccomp
 # A guest's headers, and code that calls without the compiler's knowledge.
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone
+# As in pvdom: no vector register is the compiler's.
+T := host-driver/providers/process/translate
+STEP_SRCS := $(wildcard $T/step*.c) $T/step.S
+UNIT_step_SRCS := $(STEP_SRCS) tests/unit/step_forms.S
+UNIT_step_FLAGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns
+UNIT_step_LIBS := -lZydis
+UNIT_step_guest_SRCS := $(STEP_SRCS)
+UNIT_step_guest_FLAGS := $(UNIT_step_FLAGS)
+UNIT_step_guest_LIBS := -lZydis
 
 UNITS := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)
 
 $(UNIT_BINS): $(B)/tests/unit/test_%: tests/unit/test_%.c $(wildcard $M/*.[ch] tests/unit/*.h toolstack/pvctl/*.[ch] \
-	toolstack/backends/*/*.[ch] hypercalls/abi/pavane/*.h pv-guest/kernel/netfront.c pv-guest/include/pv/*.h)
+	toolstack/backends/*/*.[ch] $T/*.[chS] tests/unit/*.S hypercalls/abi/pavane/*.h pv-guest/kernel/netfront.c pv-guest/include/pv/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(HOSTCFLAGS)) $(UNIT_$*_FLAGS) -o $@ $< $(UNIT_$*_SRCS) $(UNIT_$*_LIBS) \
 		-lcmocka -lpthread

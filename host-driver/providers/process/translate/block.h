@@ -56,6 +56,7 @@ struct site {
 	uint16_t offset; /* of the guest instruction, from the block's rip */
 	uint16_t size;	 /* of the access, bytes */
 	uint8_t access;	 /* enum access, or SITE_START */
+	bool group;	 /* of several pushes or pops, of which `offset` is the first */
 };
 
 extern struct block *blocks;
@@ -106,6 +107,7 @@ uint32_t link_add(struct block *b, uint64_t target, bool direct);
 
 /* ---- softmmu.c ---- */
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
+int mmu_memory(struct domain *d);
 void mmu_flush_self(struct vcpu *v);
 void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va);
 void mmu_root_changed(struct vcpu *v);

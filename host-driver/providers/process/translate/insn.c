@@ -148,11 +148,18 @@ static bool may_keep_flags(const ZydisDecodedInstruction *i)
 	       i->mnemonic == ZYDIS_MNEMONIC_BSR;
 }
 
+/* It hands the flags to the guest's kernel, in r11 or in a frame, before it changes any. */
+static bool shows_flags(const ZydisDecodedInstruction *i)
+{
+	return i->meta.category == ZYDIS_CATEGORY_SYSCALL ||
+	       i->meta.category == ZYDIS_CATEGORY_INTERRUPT;
+}
+
 static void flags(const ZydisDecodedInstruction *i, uint32_t *read, uint32_t *killed)
 {
 	const ZydisAccessedFlags *f = i->cpu_flags;
 
-	*read = f ? f->tested & FLAGS_ARITH : 0;
+	*read = shows_flags(i) ? FLAGS_ARITH : f ? f->tested & FLAGS_ARITH : 0;
 	*killed = f && !may_keep_flags(i)
 			  ? (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH
 			  : 0;
@@ -305,6 +312,8 @@ bool insn_glance(struct insn_glance *g, uint64_t rip, const uint8_t *bytes, unsi
 	g->length = i.length;
 	g->target = 0;
 	g->ends = i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || !ordinary(&i);
+	if (!ordinary(&i)) /* nor has a system call, which shows them first */
+		g->flags_killed = 0;
 	if (i.mnemonic == ZYDIS_MNEMONIC_JMP && i.raw.imm[0].is_relative)
 		g->target = rip + i.length + i.raw.imm[0].value.s;
 	if (i.meta.category == ZYDIS_CATEGORY_NOP || i.meta.category == ZYDIS_CATEGORY_WIDENOP ||
@@ -328,5 +337,8 @@ bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned r
 	temps(n);
 	flags(&n->i, &n->flags_read, &n->flags_killed);
 	n->kind = kind(n);
+	/* A step may show them to somebody before it replaces them: a system call's frame. */
+	if (n->kind == INSN_STEP)
+		n->flags_killed = 0;
 	return true;
 }

@@ -19,9 +19,7 @@
 #include "host-driver/providers/process/translate/block.h"
 #include "host-driver/providers/syscall_page.h"
 
-#define FLAG_TF	  0x100UL
-#define BMI2	  (1U << 8) /* CPUID 7, ebx */
-#define VECTOR_DB 1
+#define BMI2 (1U << 8) /* CPUID 7, ebx */
 
 #define ASSERT_T(offset, member) \
 	_Static_assert(offsetof(struct tr, member) == (offset), "translate.h: " #member)
@@ -85,7 +83,7 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	}
 	p = tr_memory(v, tr.ea, s->access);
 	/* A store to its own page ends a block; and tr_step knows #SS from #GP. */
-	if (p ? blocks[s->block].dead : !canonical(tr.ea)) {
+	if (p ? blocks[s->block].dead : s->group || !canonical(tr.ea)) {
 		tr_step(v);
 		return NULL;
 	}
@@ -170,16 +168,6 @@ static void run(struct vcpu *v, void *code)
 	}
 }
 
-/* The trap of a single step comes after the instruction, unless that took another. */
-static void single_step(struct vcpu *v)
-{
-	tr_step(v);
-	if (v->regs.rflags & FLAG_TF) {
-		v->debugreg[6] |= DR6_BS;
-		trap_deliver(v, VECTOR_DB, -1);
-	}
-}
-
 /* One way into the cache and out, or one instruction without it. False: at tr_stop. */
 bool tr_turn(struct vcpu *v)
 {
@@ -189,8 +177,8 @@ bool tr_turn(struct vcpu *v)
 		return false;
 	if (__atomic_load_n(&tr.flush, __ATOMIC_RELAXED))
 		mmu_flush_self(v);
-	if (v->regs.rflags & FLAG_TF) {
-		single_step(v);
+	if (watched(v)) {
+		watch_step(v);
 		return true;
 	}
 	switch (code_find(v, &code)) {
@@ -291,6 +279,7 @@ const struct provider provider_translate = {
 	.name = "process (translated)",
 	.plain_cpu = true,
 	.domain_init = domain_init,
+	.memory_ready = mmu_memory,
 	.vcpu_init = vcpu_init,
 	.vcpu_run = vcpu_run,
 	.kick = kick,

@@ -9,7 +9,7 @@
  *   step_string.c   movs and others   step_simple.c   small ones
  *   step_native.c   everything else, run by the CPU; step_xsave.c for its areas
  *
- * Not as a CPU does it: alignment checks (AC) are never on; a `lock`ed operand on two pages is not
+ * Not as a CPU does it: a `lock`ed operand on two pages is not
  * atomic; x87's record of its last instruction says where that really was.
  */
 #include "host-driver/providers/process/translate/step.h"
@@ -33,7 +33,7 @@ enum outcome step_jump(struct step *s, uint64_t target)
 		return step_trap(s, VECTOR_GP, 0);
 	s->v->regs.rip = target;
 	s->v->regs.rflags &= ~FLAG_RF;
-	return THERE;
+	return WENT;
 }
 
 static bool in(ZydisRegister reg, ZydisRegister first, ZydisRegister last)
@@ -75,6 +75,22 @@ static bool is_fpu(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *
 	return false;
 }
 
+/* Zydis 4.0 takes REX.B for the number of a base where SIB says there is none, by addr32. */
+static void mend_base(struct slot *slot)
+{
+	const ZydisDecodedInstruction *i = &slot->i;
+
+	if (i->address_width != 32 || !(i->attributes & ZYDIS_ATTRIB_HAS_SIB) ||
+	    i->raw.modrm.mod != 0 || i->raw.sib.base != 5)
+		return;
+	for (unsigned k = 0; k < i->operand_count; k++)
+		if (slot->op[k].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM) {
+			slot->op[k].mem.base = ZYDIS_REGISTER_NONE;
+			slot->op[k].mem.disp.has_displacement = true;
+			slot->op[k].mem.disp.value = i->raw.disp.value;
+		}
+}
+
 /* The slot's bytes, of which `n` are there. Zydis may use vector registers. */
 static ZyanStatus decode(struct slot *slot, unsigned n)
 {
@@ -88,8 +104,10 @@ static ZyanStatus decode(struct slot *slot, unsigned n)
 	fpu_back(&area);
 	slot->decoded = ZYAN_SUCCESS(rc);
 	slot->emitted = false;
-	if (slot->decoded)
+	if (slot->decoded) {
 		slot->fpu = is_fpu(&slot->i, slot->op);
+		mend_base(slot);
+	}
 	return rc;
 }
 
@@ -154,6 +172,8 @@ static enum outcome carry_out(struct step *s)
 {
 	enum outcome o;
 
+	if (!step_known(s))
+		return step_trap(s, VECTOR_UD, 0);
 	if (step_flow(s, &o) || step_stack(s, &o) || step_string(s, &o) || step_segment(s, &o) ||
 	    step_simple(s, &o) || step_system(s, &o))
 		return o;
@@ -164,19 +184,22 @@ static enum outcome carry_out(struct step *s)
 	return step_native(s);
 }
 
-void tr_step(struct vcpu *v)
+bool tr_step(struct vcpu *v)
 {
 	struct step s = {.v = v};
+	enum outcome o;
 
 	if (!fetch(&s))
-		return;
+		return false;
 	s.i = &s.slot->i;
 	s.op = s.slot->op;
 	s.next = v->regs.rip + s.i->length;
-	if (carry_out(&s) == NEXT) {
+	o = carry_out(&s);
+	if (o == NEXT) {
 		v->regs.rip = s.next;
 		v->regs.rflags &= ~FLAG_RF;
 	}
+	return o != THERE && !s.no_trap;
 }
 
 int tr_step_init(void)

@@ -8,6 +8,7 @@
 #define N_RFLAGS   128
 #define N_CODE	   136
 #define N_HOST_RSP 144
+#define N_FRESH	   152
 
 #ifndef __ASSEMBLER__
 #include <Zydis/Zydis.h>
@@ -23,6 +24,7 @@
 #define VECTOR_SS 12
 #define VECTOR_GP 13
 #define VECTOR_PF 14
+#define VECTOR_AC 17
 
 #define FLAG_CF	   0x000001UL
 #define FLAG_PF	   0x000004UL
@@ -47,13 +49,17 @@
 /* Registers by the number that instructions name them with. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 
-/* NEXT: on to the instruction behind it. THERE: v->regs.rip is where the guest goes on. */
-enum outcome { NEXT, THERE };
+/*
+ * NEXT: on to the instruction behind it. WENT: it is complete (or an element of a string), and
+ * v->regs.rip is where the guest goes on. THERE: so is that, by an exception or a hypercall.
+ */
+enum outcome { NEXT, WENT, THERE };
 
 /* An instruction, decoded, and its native form once there is one. */
 struct slot {
 	uint8_t bytes[15];
 	bool decoded, emitted;
+	bool fresh;	 /* the code was written since it last ran */
 	bool fpu;	 /* #NM when CR0.TS is set */
 	uint8_t pointer; /* the register that has the host's address in the native form */
 	const ZydisDecodedOperand *memory; /* of the native form, or NULL */
@@ -67,6 +73,7 @@ struct step {
 	const ZydisDecodedInstruction *i;
 	const ZydisDecodedOperand *op;
 	uint64_t next; /* behind the instruction */
+	bool no_trap;  /* of a single step */
 };
 
 /* A linear address; `stack`: its #GP is a #SS. */
@@ -105,6 +112,8 @@ void step_set(struct step *s, ZydisRegister reg, uint64_t val);
 uint64_t step_segment_base(const struct step *s, ZydisRegister segment);
 /* Where a memory operand is (not of gathers). */
 struct where step_address(const struct step *s, const ZydisDecodedOperand *op);
+/* The same of what lies `more` bytes further. */
+struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more);
 /*
  * n bytes of guest memory, at most two pages, all of which allow the access. False: the fault was
  * delivered and nothing has changed; likewise of all below.
@@ -127,10 +136,18 @@ bool step_system(struct step *s, enum outcome *o);  /* what the monitor answers 
 bool step_vector(struct step *s, enum outcome *o);  /* gathers, masked moves */
 bool step_simple(struct step *s, enum outcome *o);  /* small ones that cannot run natively */
 
+/* ---- step_system.c ---- */
+/* Is there such an instruction, on the CPU that the guest is shown? Else it is a #UD. */
+bool step_known(const struct step *s);
+
 /* ---- step_segment.c ---- */
 /* May the guest have it in CS? Else what the CPU raises, delivered. 64-bit code only. */
 bool step_code_selector(struct step *s, uint64_t selector);
 bool step_stack_selector(struct step *s, uint64_t selector);
+
+/* ---- watch.c ---- */
+/* A data breakpoint of the guest's at [va, va + n)? To be told behind the instruction. */
+void watch_access(struct vcpu *v, uint64_t va, unsigned n, enum access how);
 
 /* ---- step_native.c ---- */
 #define NATIVE_SLOTS 128
@@ -139,6 +156,7 @@ struct native {
 	uint64_t rflags; /* into the CPU and out of it */
 	uint64_t code;
 	uint64_t host_rsp;
+	bool fresh;		/* the code was written since it ran last */
 	uint64_t vector, error; /* when it faulted */
 };
 /* Makes this vCPU thread's slots and their code; 0 or -errno. */

@@ -59,16 +59,19 @@ static enum outcome loop(struct step *s)
 	return jump_if(s, taken);
 }
 
+/* The stack's fault comes before that of the target. */
 static enum outcome call(struct step *s)
 {
 	regs_t *r = &s->v->regs;
+	const struct where at = stack_at(r->rsp - 8);
+	struct span sp;
 	uint64_t to;
 
-	if (!target(s, &to))
+	if (!target(s, &to) || !step_reach(s, at, 8, ACCESS_WRITE, &sp))
 		return THERE;
 	if (!step_canonical(to))
 		return step_trap(s, VECTOR_GP, 0);
-	if (!step_store(s, stack_at(r->rsp - 8), &s->next, 8))
+	if (!step_store(s, at, &s->next, 8))
 		return THERE;
 	r->rsp -= 8;
 	return step_jump(s, to);
@@ -203,13 +206,6 @@ static enum outcome interrupt(struct step *s)
 	return THERE;
 }
 
-/* A transaction that aborts at once, and is not worth another try. */
-static enum outcome transaction(struct step *s)
-{
-	s->v->regs.rax = 0;
-	return step_jump(s, s->next + s->op[0].imm.value.s);
-}
-
 static bool is_far(const struct step *s)
 {
 	return s->i->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
@@ -226,7 +222,6 @@ bool step_flow(struct step *s, enum outcome *o)
 		case ZYDIS_MNEMONIC_LOOPNE: *o = loop(s); return true;
 		case ZYDIS_MNEMONIC_JECXZ: *o = jump_if(s, !(uint32_t)r->rcx); return true;
 		case ZYDIS_MNEMONIC_JRCXZ: *o = jump_if(s, !r->rcx); return true;
-		case ZYDIS_MNEMONIC_XBEGIN: *o = transaction(s); return true;
 		default: *o = jump_if(s, condition(r->rflags, s->i->opcode)); return true;
 		}
 	}
@@ -237,7 +232,6 @@ bool step_flow(struct step *s, enum outcome *o)
 	case ZYDIS_MNEMONIC_IRET:
 	case ZYDIS_MNEMONIC_IRETD:
 	case ZYDIS_MNEMONIC_IRETQ: *o = interrupt_return(s); return true;
-	case ZYDIS_MNEMONIC_XBEGIN: *o = transaction(s); return true;
 	case ZYDIS_MNEMONIC_INT: *o = interrupt(s); return true;
 	case ZYDIS_MNEMONIC_INT3: *o = software_trap(s, VECTOR_BP); return true;
 	case ZYDIS_MNEMONIC_INT1: *o = software_trap(s, VECTOR_DB); return true;

@@ -75,10 +75,12 @@ uint64_t step_segment_base(const struct step *s, ZydisRegister segment)
 	return 0;
 }
 
-struct where step_address(const struct step *s, const ZydisDecodedOperand *op)
+struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more)
 {
-	uint64_t ea = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0;
+	uint64_t ea = more;
 
+	if (op->mem.disp.has_displacement)
+		ea += op->mem.disp.value;
 	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
 		ea += s->next;
 	else if (op->mem.base != ZYDIS_REGISTER_NONE)
@@ -91,6 +93,11 @@ struct where step_address(const struct step *s, const ZydisDecodedOperand *op)
 			      op->mem.segment == ZYDIS_REGISTER_SS};
 }
 
+struct where step_address(const struct step *s, const ZydisDecodedOperand *op)
+{
+	return step_address_plus(s, op, 0);
+}
+
 static uint8_t *page(struct step *s, uint64_t va, enum access how)
 {
 	uint8_t *p = tr_memory(s->v, va, how);
@@ -98,6 +105,13 @@ static uint8_t *page(struct step *s, uint64_t va, enum access how)
 	if (!p)
 		tr_page_fault(s->v, va, how);
 	return p;
+}
+
+/* AC is for user mode; what CPUs say of more than 8 bytes differs. */
+static bool misaligned(const struct step *s, uint64_t va, unsigned n)
+{
+	return s->v->regs.rflags & FLAG_AC && !s->v->kernel_mode && n <= 8 && !(n & (n - 1)) &&
+	       va & (n - 1);
 }
 
 bool step_reach(struct step *s, struct where at, unsigned n, enum access how, struct span *sp)
@@ -108,6 +122,12 @@ bool step_reach(struct step *s, struct where at, unsigned n, enum access how, st
 		step_trap(s, at.stack ? VECTOR_SS : VECTOR_GP, 0);
 		return false;
 	}
+	if (misaligned(s, at.va, n)) {
+		step_trap(s, VECTOR_AC, 0);
+		return false;
+	}
+	if (s->v->debugreg[7] & WATCH_ENABLED)
+		watch_access(s->v, at.va, n, how);
 	sp->first = n < room ? n : room;
 	sp->p[0] = page(s, at.va, how);
 	if (!sp->p[0])

@@ -27,41 +27,45 @@
 #define GDT_FOR_ALL	0xfffffffffffe0000UL /* what Linux tells a program under UMIP */
 #define IDT_FOR_ALL	0xffffffffffff0000UL
 
-static bool of_ldt(struct vcpu *v, unsigned n, uint64_t *e)
+/* FAULTED: its page is not there, or cannot be one of descriptors; delivered. */
+enum found { FOUND_NONE, FOUND_ONE, FAULTED };
+
+static enum found of_ldt(struct vcpu *v, unsigned n, uint64_t *e)
 {
 	const unsigned page = n / 512;
 	const uint64_t *table;
 
 	if (n >= v->ldt_entries)
-		return false;
+		return FOUND_NONE;
 	if (!v->ldt_mfn[page]) {
 		pthread_mutex_lock(&v->d->lock);
 		ldt_map(v, page);
 		pthread_mutex_unlock(&v->d->lock);
 	}
 	table = v->ldt_mfn[page] ? frame_ptr(v->d, v->ldt_mfn[page]) : NULL;
-	if (!table)
-		return false;
+	if (!table) {
+		guest_page_fault(v, v->ldt_base + 8 * n, 0);
+		return FAULTED;
+	}
 	*e = table[n % 512];
-	return true;
+	return FOUND_ONE;
 }
 
-static bool of_gdt(struct vcpu *v, unsigned n, uint64_t *e)
+static enum found of_gdt(struct vcpu *v, unsigned n, uint64_t *e)
 {
-	const uint64_t *table;
+	const uint64_t *table = NULL;
 
 	switch (n) {
-	case SELECTOR_FLAT32 >> 3: *e = FLAT_CODE32; return true;
-	case SEL_KERNEL_SS >> 3: *e = FLAT_DATA; return true;
-	case SEL_KERNEL_CS >> 3: *e = FLAT_CODE64; return true;
+	case SELECTOR_FLAT32 >> 3: *e = FLAT_CODE32; return FOUND_ONE;
+	case SEL_KERNEL_SS >> 3: *e = FLAT_DATA; return FOUND_ONE;
+	case SEL_KERNEL_CS >> 3: *e = FLAT_CODE64; return FOUND_ONE;
 	}
-	if (n >= v->gdt_entries)
-		return false;
-	table = frame_ptr(v->d, v->gdt_mfn[n / 512]);
+	if (n < v->gdt_entries)
+		table = frame_ptr(v->d, v->gdt_mfn[n / 512]);
 	if (!table)
-		return false;
+		return FOUND_NONE;
 	*e = table[n % 512];
-	return true;
+	return FOUND_ONE;
 }
 
 static bool is_null(uint64_t selector)
@@ -69,7 +73,7 @@ static bool is_null(uint64_t selector)
 	return !(selector & 0xfffc);
 }
 
-static bool descriptor(struct vcpu *v, uint64_t selector, uint64_t *e)
+static enum found descriptor(struct vcpu *v, uint64_t selector, uint64_t *e)
 {
 	const unsigned n = (selector & 0xffff) >> 3;
 
@@ -94,12 +98,20 @@ static bool refuse(struct step *s, unsigned vector, uint64_t selector)
 	return false;
 }
 
+/* False: there is none, and what the CPU raises then was delivered. */
+static bool required(struct step *s, uint64_t selector, uint64_t *e)
+{
+	const enum found found = is_null(selector) ? FOUND_NONE : descriptor(s->v, selector, e);
+
+	return found == FOUND_ONE || (found == FOUND_NONE && refuse(s, VECTOR_GP, selector));
+}
+
 bool step_code_selector(struct step *s, uint64_t selector)
 {
 	uint64_t e;
 
-	if (is_null(selector) || !descriptor(s->v, selector, &e))
-		return refuse(s, VECTOR_GP, selector);
+	if (!required(s, selector, &e))
+		return false;
 	if (!(e & DESC_S) || !(e & DESC_CODE) || !(e & DESC_L) || desc_dpl(e) != 3)
 		return refuse(s, VECTOR_GP, selector);
 	return e & DESC_P || refuse(s, VECTOR_NP, selector);
@@ -109,9 +121,10 @@ bool step_stack_selector(struct step *s, uint64_t selector)
 {
 	uint64_t e;
 
-	if (is_null(selector) || (selector & 3) != 3 || !descriptor(s->v, selector, &e))
-		return refuse(s, VECTOR_GP, selector);
-	if (!(e & DESC_S) || e & DESC_CODE || !(e & DESC_RW) || desc_dpl(e) != 3)
+	if (!required(s, selector, &e))
+		return false;
+	if ((selector & 3) != 3 || !(e & DESC_S) || e & DESC_CODE || !(e & DESC_RW) ||
+	    desc_dpl(e) != 3)
 		return refuse(s, VECTOR_GP, selector);
 	return e & DESC_P || refuse(s, VECTOR_SS, selector);
 }
@@ -124,9 +137,9 @@ static bool data_selector(struct step *s, uint64_t selector, uint64_t *base)
 	*base = 0;
 	if (is_null(selector))
 		return true;
-	if (!descriptor(s->v, selector, &e) || !(e & DESC_S))
-		return refuse(s, VECTOR_GP, selector);
-	if ((e & DESC_CODE && !(e & DESC_RW)) ||
+	if (!required(s, selector, &e))
+		return false;
+	if (!(e & DESC_S) || (e & DESC_CODE && !(e & DESC_RW)) ||
 	    (!(e & DESC_CODE && e & DESC_CONFORMING) && desc_dpl(e) != 3))
 		return refuse(s, VECTOR_GP, selector);
 	*base = base_of(e);
@@ -155,6 +168,7 @@ static bool load_selector(struct step *s, ZydisRegister segment, uint64_t select
 		if (!step_stack_selector(s, selector))
 			return false;
 		r->ss = selector;
+		s->no_trap = true;
 		return true;
 	}
 	if (!data_selector(s, selector, &base))
@@ -235,15 +249,15 @@ static enum outcome load_far(struct step *s, ZydisRegister segment)
 	return NEXT;
 }
 
-/* Does ring 3 see the descriptor at all? */
-static bool visible(uint64_t e, uint64_t selector)
+/* One that ring 3 may know of. */
+static enum found examine(struct step *s, uint64_t selector, uint64_t *e)
 {
-	return e & DESC_CODE && e & DESC_S && e & DESC_CONFORMING ? true : desc_dpl(e) == 3;
-}
+	const enum found found = is_null(selector) ? FOUND_NONE : descriptor(s->v, selector, e);
+	const uint64_t conforming = DESC_S | DESC_CODE | DESC_CONFORMING;
 
-static bool examine(struct step *s, uint64_t selector, uint64_t *e)
-{
-	return !is_null(selector) && descriptor(s->v, selector, e) && visible(*e, selector);
+	if (found == FOUND_ONE && (*e & conforming) != conforming && desc_dpl(*e) != 3)
+		return FOUND_NONE;
+	return found;
 }
 
 static enum outcome say(struct step *s, bool ok)
@@ -257,15 +271,18 @@ static enum outcome say(struct step *s, bool ok)
 static enum outcome lar_lsl(struct step *s)
 {
 	const bool lar = s->i->mnemonic == ZYDIS_MNEMONIC_LAR;
-	uint64_t selector, e = 0;
+	uint64_t selector = 0, e = 0;
+	enum found found;
 	bool ok;
 
 	if (s->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
 		selector = step_get(s, s->op[1].reg.value) & 0xffff;
 	else if (!step_load(s, step_address(s, &s->op[1]), &selector, 2))
 		return THERE;
-	selector &= 0xffff;
-	ok = examine(s, selector, &e);
+	found = examine(s, selector, &e);
+	if (found == FAULTED)
+		return THERE;
+	ok = found == FOUND_ONE;
 	if (ok && !(e & DESC_S))
 		ok = SYSTEM_OK >> desc_type(e) & 1 || (lar && desc_type(e) == TYPE_CALL_GATE);
 	if (ok)
@@ -276,11 +293,15 @@ static enum outcome lar_lsl(struct step *s)
 static enum outcome verify(struct step *s)
 {
 	uint64_t selector, e = 0;
+	enum found found;
 	bool ok;
 
 	if (!step_read(s, &s->op[0], &selector))
 		return THERE;
-	ok = examine(s, selector & 0xffff, &e) && e & DESC_S;
+	found = examine(s, selector & 0xffff, &e);
+	if (found == FAULTED)
+		return THERE;
+	ok = found == FOUND_ONE && e & DESC_S;
 	if (s->i->mnemonic == ZYDIS_MNEMONIC_VERR)
 		ok = ok && (!(e & DESC_CODE) || e & DESC_RW);
 	else

@@ -169,21 +169,22 @@ static const ZydisRegister accumulator[] = {
 	[8] = ZYDIS_REGISTER_RAX,
 };
 
-/* All are read, the last one stays. */
+/* As if all of them were read: the last one stays. */
 static uint64_t lods(struct step *s, const struct string *t, uint64_t n)
 {
-	uint64_t val = 0;
 	struct span src;
+	uint64_t val = 0;
 
 	n = least(n, room(t, source(s, t), s->v->regs.rsi));
-	n = n ? n : 1;
 	if (!step_reach(s, source(s, t), t->size, ACCESS_READ, &src))
 		return 0;
-	advance(&s->v->regs.rsi, t, n - 1);
-	if (!step_load(s, source(s, t), &val, t->size))
-		return 0; /* never: it is the same page */
+	if (n)
+		src.p[0] += (int64_t)(t->step * (n - 1));
+	else
+		n = 1;
+	span_get(&src, &val, t->size);
 	step_set(s, accumulator[t->size], val);
-	advance(&s->v->regs.rsi, t, 1);
+	advance(&s->v->regs.rsi, t, n);
 	return n;
 }
 
@@ -223,24 +224,26 @@ static uint64_t compare_some(struct step *s, const struct string *t, uint64_t n,
 	if (!two)
 		a = step_get(s, accumulator[t->size]);
 	for (done = 0; done < n && !*end; done++) {
-		if (two)
+		if (two) {
 			span_get(&src, &a, t->size);
+			src.p[0] += (int64_t)t->step;
+		}
 		span_get(&dst, &b, t->size);
+		dst.p[0] += (int64_t)t->step;
 		flags = compare(a, b, t->size);
 		*end = !(flags & FLAG_ZF) != t->until_equal;
-		src.p[0] += t->step;
-		dst.p[0] += t->step;
 	}
 	if (two)
 		advance(&r->rsi, t, done);
 	advance(&r->rdi, t, done);
-	if (*end || done == elements(s, t))
+	if (done) /* a fault behind them does not undo it */
 		r->rflags = (r->rflags & ~FLAGS_ALU) | flags;
 	return done;
 }
 
 bool step_string(struct step *s, enum outcome *o)
 {
+	const bool one = s->v->regs.rflags & FLAG_TF || s->v->debugreg[7] & WATCH_ENABLED;
 	const struct string t = parse(s);
 	bool end = false;
 	uint64_t n = 1;
@@ -248,7 +251,7 @@ bool step_string(struct step *s, enum outcome *o)
 	if (s->i->meta.category != ZYDIS_CATEGORY_STRINGOP)
 		return false;
 	while (n && !end && elements(s, &t)) {
-		n = elements(s, &t);
+		n = one ? 1 : elements(s, &t);
 		switch (s->i->opcode & ~1) {
 		case 0xa4: n = movs(s, &t, n); break;
 		case 0xa6: n = compare_some(s, &t, n, true, &end); break;
@@ -260,8 +263,9 @@ bool step_string(struct step *s, enum outcome *o)
 		counted(s, &t, n);
 		if (!t.rep)
 			break;
-		if (n && !end && tr.kicked && elements(s, &t)) {
-			*o = THERE;
+		if (n && !end && (one || tr.kicked) && elements(s, &t)) {
+			s->v->regs.rflags |= FLAG_RF; /* as the CPU, between two */
+			*o = WENT;
 			return true;
 		}
 	}

@@ -11,6 +11,7 @@
  *   block.c    blocks: found, made, chained, forgotten
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   step.c     one instruction, without translating it
+ *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
  */
@@ -85,6 +86,7 @@ struct tr {
 	struct tr_context *pool;
 	bool ts;	   /* what the blocks in the IBTCs were looked for with */
 	struct block *cut; /* its way on was cut, for it to end (signal.c) */
+	uint64_t met;	   /* data breakpoints, by the instruction at hand (watch.c) */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
@@ -106,6 +108,10 @@ struct tr_context {
 	bool kernel;
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
+	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
+	bool low_code;		     /* the IBTC leads to the lower half */
+#define UPPER 240
+	uint64_t upper[UPPER];	/* of a kernel's: the root's entries for the upper half */
 	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
 				   into */
 };
@@ -125,15 +131,28 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
 int tr_step_init(void);
 /*
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
- * is what the guest has next. Any TF trap is the caller's. A repeated string instruction may stop
- * half way (rip stays) when tr.kicked says so. The vector state is the guest's and in the CPU.
+ * is what the guest has next. A repeated string instruction may stop half way (rip stays) when
+ * tr.kicked says so, and does after each element if somebody watches. The vector state is the
+ * guest's and in the CPU. True: it is complete, so that what is due behind it, is due; a load of SS
+ * puts that off.
  */
-void tr_step(struct vcpu *v);
+bool tr_step(struct vcpu *v);
 /*
  * From the signal handler: the host's CPU raised `vector` at `ctx`. True: it was step.c's doing,
  * and ctx was changed so that tr_step delivers it.
  */
 bool tr_step_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx);
+
+/* ---- watch.c ---- */
+#define WATCH_FLAGS   0x50100UL /* AC, RF, TF */
+#define WATCH_ENABLED 0xffUL	/* of DR7 */
+/* Is the guest to go one instruction at a time? */
+static inline bool watched(const struct vcpu *v)
+{
+	return v->regs.rflags & WATCH_FLAGS || v->debugreg[7] & WATCH_ENABLED;
+}
+/* tr_step(), and the guest's debug exceptions before and behind it. */
+void watch_step(struct vcpu *v);
 
 /* ---- the vector state around C code that may use it (Zydis, libc) ---- */
 struct fpu_area {
