@@ -148,17 +148,17 @@ def pavane(image, options, rows, limit):
                        "--ramdisk", f"{image}/initrd", "--cmdline",
                        f"console=hvc0 {kernel_words(options, rows)}", "-c"], limit, env=env)
     finally:
+        stop(rundir, env)
+
+
+def stop(rundir, env):
+    """On a busy machine two pvd may have been started, and the other serves when one has ended."""
+    for _ in range(20):
         subprocess.run([f"{BIN}/pvd", "--stop"], env=env, capture_output=True)
-        remove(rundir)
-
-
-def remove(folder):
-    """What ends there may still write to it."""
-    for _ in range(50):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not os.path.exists(folder):
+        shutil.rmtree(rundir, ignore_errors=True)
+        if not os.path.exists(rundir):
             break
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 # Its name in JSON, on the page, its colour in the plot, what runs it.
