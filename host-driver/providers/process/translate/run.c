@@ -218,6 +218,7 @@ static _Noreturn void vcpu_run(struct vcpu *v)
 {
 	tr_signals_init(); /* the direct provider's were there first, perhaps */
 	fpu_clean();
+	mmu_start();
 	tr.kicked = 1;
 	for (;;) {
 		while (tr.kicked || vcpu_must_park(v))
