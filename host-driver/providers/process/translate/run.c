@@ -182,14 +182,24 @@ static void single_step(struct vcpu *v)
 /* One way into the cache and out, or one instruction without it. False: at tr_stop. */
 bool tr_turn(struct vcpu *v)
 {
+	enum code code_is;
 	void *code;
 
 	if (tr_stop && v->regs.rip == tr_stop)
 		return false;
 	if (__atomic_load_n(&tr.flush, __ATOMIC_RELAXED))
 		mmu_flush_self(v);
+	code_is = tr_code(v);
+	if (code_is == CODE_BAD) {
+		failsafe_deliver(v);
+		return true;
+	}
 	if (v->regs.rflags & FLAG_TF) {
 		single_step(v);
+		return true;
+	}
+	if (code_is != CODE_64) {
+		tr_step(v);
 		return true;
 	}
 	switch (code_find(v, &code)) {
@@ -276,6 +286,7 @@ static void load_segments(struct vcpu *v)
 static void toggle(struct vcpu *v)
 {
 	tr.context = &tr.contexts[!v->kernel_mode];
+	tr.selectors = 0; /* what the descriptors say may have changed meanwhile */
 }
 
 /* CR0.TS is in a block's key. */

@@ -112,13 +112,24 @@ static unsigned emit_prefixes(const struct step *s, uint8_t **out)
 			*(*out)++ = b[k];
 	if (s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
 	    s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW) {
-		if ((b[k] & 0xf0) == 0x40)
+		if (!s->code32 && (b[k] & 0xf0) == 0x40)
 			*(*out)++ = memory ? b[k++] & ~3 : b[k++]; /* REX.X and B */
-	} else if (b[k] != 0xc5) {
+	} else if (b[k] != 0xc5) { /* in 32-bit code these bits are the same, for all are set */
 		*(*out)++ = b[k++];
 		*(*out)++ = memory ? b[k++] | 0x60 : b[k++]; /* the same, inverted */
 	}
 	return k;
+}
+
+static bool has_sib(const ZydisDecodedInstruction *i)
+{
+	return i->raw.modrm.rm == RSP && i->address_width != 16;
+}
+
+/* 82 is 80, in 32-bit code. */
+static uint8_t opcode_of(const struct step *s, uint8_t b)
+{
+	return s->i->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && b == 0x82 ? 0x80 : b;
 }
 
 static void emit(struct step *s)
@@ -133,11 +144,15 @@ static void emit(struct step *s)
 	unsigned k;
 
 	k = emit_prefixes(s, &out);
+	if (s->code32 && k < i->length) {
+		*out++ = opcode_of(s, b[k]);
+		k++;
+	}
 	if (slot->memory) {
 		while (k < i->raw.modrm.offset)
 			*out++ = b[k++];
 		*out++ = modrm_of(s, b[k++]);
-		k += (i->raw.modrm.rm == RSP) + i->raw.disp.size / 8;
+		k += has_sib(i) + i->raw.disp.size / 8;
 	}
 	while (k < i->length)
 		*out++ = b[k++];
@@ -167,7 +182,7 @@ static bool prepare(struct step *s)
  * A bit string in memory: the register says which byte too, as a signed number. What is left in
  * the register is a bit of the operand.
  */
-static void bit_offset(struct step *s, struct native *n, struct where *at)
+static int64_t bit_offset(struct step *s, struct native *n)
 {
 	const unsigned bits = s->op[0].size;
 	int64_t offset;
@@ -178,16 +193,14 @@ static void bit_offset(struct step *s, struct native *n, struct where *at)
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
 	case ZYDIS_MNEMONIC_BTC: break;
-	default: return;
+	default: return 0;
 	}
 	if (s->op[1].type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return;
+		return 0;
 	reg = &n->r[step_number(s->op[1].reg.value)];
 	offset = (int64_t)(*reg << (64 - bits)) >> (64 - bits);
-	at->va += (offset >> __builtin_ctz(bits)) * (bits / 8);
-	if (s->i->address_width == 32)
-		at->va = (uint32_t)at->va;
 	*reg &= bits - 1;
+	return (offset >> __builtin_ctz(bits)) * (bits / 8);
 }
 
 struct operand {
@@ -203,7 +216,8 @@ struct operand {
 static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 {
 	const ZydisDecodedOperand *op = s->slot->memory;
-	struct where at = step_address(s, op);
+	const struct where at = step_at(
+		s, op->mem.segment, (step_offset(s, op) + bit_offset(s, n)) & step_address_mask(s));
 	uint64_t mask;
 
 	o->bytes = op->size / 8;
@@ -214,7 +228,6 @@ static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 		n->r[RAX] = (uint32_t)mask;
 		n->r[RDX] = mask >> 32;
 	}
-	bit_offset(s, n, &at);
 	if (!o->bytes)
 		o->bytes = 1;
 	if (!step_reach(s, at, o->bytes, o->writes ? ACCESS_WRITE : ACCESS_READ, &o->sp))

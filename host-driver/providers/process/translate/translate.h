@@ -11,6 +11,7 @@
  *   block.c    blocks: found, made, chained, forgotten
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   step.c     one instruction, without translating it
+ *   segments.c what width the code has that the guest's selectors lead to
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
  */
@@ -83,6 +84,8 @@ struct tr {
 	struct tr_context *contexts; /* [0]: user mode, [1]: kernel mode */
 	bool ts;		     /* what the blocks in the IBTCs were looked for with */
 	struct block *cut;	     /* its way on was cut, for it to end (signal.c) */
+	uint64_t selectors;	     /* cs, ss, ds, es that `code` is about (segments.c); 0: none */
+	uint8_t code;		     /* enum code */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
@@ -107,6 +110,14 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
 uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how);
 /* Delivers the page fault of that access to the guest (or carries out a store to a page table). */
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
+
+/* ---- segments.c ---- */
+/*
+ * By cs, and in 32-bit code by the data segments: flat ones, so that an offset is a linear address,
+ * or others, which only step.c knows. BAD: no CPU would be there with such a cs or ss.
+ */
+enum code { CODE_64, CODE_32_FLAT, CODE_32, CODE_BAD };
+enum code tr_code(struct vcpu *v);
 
 /* ---- step.c ---- */
 /* Once per vCPU thread, before the sandbox closes. 0 or -errno. */
