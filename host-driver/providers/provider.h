@@ -44,6 +44,11 @@ struct provider {
 	 */
 	void (*invalidate)(struct domain *d, uint64_t va);
 	/*
+	 * Entry `index` of a page table, which was present as `old`, changed. d->lock held. NULL: a
+	 * flush will follow where it matters.
+	 */
+	void (*entry_changed)(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
+	/*
 	 * Of providers whose CPU reads the guest's own tables: when this returns, none of `vcpus`
 	 * (a bit each) runs with what it had cached of the page va, or of any (FLUSH_ALL). Any
 	 * thread, d->lock held. NULL: nothing is cached.

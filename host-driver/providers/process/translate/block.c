@@ -9,7 +9,8 @@
  * which is the same in all of its address spaces; others go by the IBTC, which a flush empties.
  *
  * One cache for all vCPUs, filled in sequence and emptied as a whole when it is full. `lock` is
- * for whoever changes something. The code is mapped twice: written at one place, run at the other.
+ * for whoever changes something, taken after d->lock where both are. The code is mapped twice:
+ * written at one place, run at the other.
  */
 #include <stdio.h>
 #include <sys/mman.h>
@@ -86,11 +87,19 @@ static unsigned mode_of(const struct vcpu *v)
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0);
 }
 
-static uint32_t lookup(uint64_t rip, uint32_t mfn, unsigned mode)
+/* An instruction there may go on in the next page, which a jump from this one must not rely on. */
+static bool code_near_end(uint64_t rip)
+{
+	return (rip & (PAGE_SIZE - 1)) > PAGE_SIZE - INSN_MAX;
+}
+
+/* mfn2: of the next page, 0: it is not there, or no matter. */
+static uint32_t lookup(uint64_t rip, uint32_t mfn, uint32_t mfn2, unsigned mode)
 {
 	uint32_t i = __atomic_load_n(&hash[hash_of(rip, mfn, mode)], __ATOMIC_ACQUIRE);
 
-	while (i && (blocks[i].rip != rip || blocks[i].mfn != mfn || blocks[i].mode != mode))
+	while (i && (blocks[i].rip != rip || blocks[i].mfn != mfn || blocks[i].mode != mode ||
+		     (blocks[i].mfn2 && blocks[i].mfn2 != mfn2)))
 		i = blocks[i].same_hash;
 	return i;
 }
@@ -127,20 +136,27 @@ static void remove_incoming(uint32_t link)
 		*p = links[link].next;
 }
 
-static void block_kill(struct domain *d, uint32_t i)
+static void unchain_incoming(struct block *b)
 {
-	struct block *b = &blocks[i];
-	uint32_t *p = &hash[hash_of(b->rip, b->mfn, b->mode)];
-
-	while (*p && *p != i)
-		p = &blocks[*p].same_hash;
-	if (*p)
-		__atomic_store_n(p, b->same_hash, __ATOMIC_RELEASE);
 	for (uint32_t l = b->incoming; l; l = links[l - 1].next) {
 		unchain(&links[l - 1]);
 		links[l - 1].to = 0;
 	}
 	b->incoming = 0;
+}
+
+static void block_kill(struct domain *d, uint32_t i)
+{
+	struct block *b = &blocks[i];
+	uint32_t *p = &hash[hash_of(b->rip, b->mfn, b->mode)];
+
+	if (b->dead)
+		return;
+	while (*p && *p != i)
+		p = &blocks[*p].same_hash;
+	if (*p)
+		__atomic_store_n(p, b->same_hash, __ATOMIC_RELEASE);
+	unchain_incoming(b);
 	for (uint32_t l = b->link; l < b->link + b->links; l++)
 		if (links[l].to) {
 			remove_incoming(l);
@@ -148,7 +164,7 @@ static void block_kill(struct domain *d, uint32_t i)
 		}
 	block_cut(b);
 	b->dead = true;
-	mmu_forget_code(d, code_run + b->code, code_run + b->code + b->size);
+	mmu_forget_code(d, b->rip, code_run + b->code);
 }
 
 void code_written(struct domain *d, const uint8_t *page)
@@ -161,9 +177,19 @@ void code_written(struct domain *d, const uint8_t *page)
 	pthread_mutex_lock(&lock);
 	for (i = frame_blocks[mfn]; i; i = next) {
 		next = blocks[i].same_frame;
-		block_kill(d, i);
+		block_kill(d, blocks[i].stands_for ? blocks[i].stands_for : i);
 	}
 	__atomic_store_n(&frame_blocks[mfn], 0, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&lock);
+}
+
+void code_unmapped(struct domain *d, uint64_t mfn)
+{
+	if (mfn >= d->nr_frames || !__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
+		return;
+	pthread_mutex_lock(&lock);
+	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame)
+		unchain_incoming(&blocks[blocks[i].stands_for ? blocks[i].stands_for : i]);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -171,10 +197,7 @@ void code_written(struct domain *d, const uint8_t *page)
  */
 static void code_empty(struct domain *d)
 {
-	for (uint32_t i = 0; i < d->nr_vcpus; i++)
-		if (d->vcpu[i])
-			mmu_flush(d, 1U << i, FLUSH_ALL);
-	mmu_forget_code(d, code_run, code_run + CODE_SIZE);
+	mmu_forget_all_code(d);
 	memset(hash, 0, (1UL << HASH_BITS) * sizeof(*hash));
 	for (uint32_t i = 1; i < nr_blocks; i++)
 		frame_blocks[blocks[i].mfn] = 0;
@@ -187,11 +210,29 @@ static void code_empty(struct domain *d)
 
 static bool full(void)
 {
-	return code_used + BLOCK_ROOM > CODE_SIZE || nr_blocks + 1 > MAX_BLOCKS ||
+	return code_used + BLOCK_ROOM > CODE_SIZE || nr_blocks + 2 > MAX_BLOCKS ||
 	       nr_links + 4 * BLOCK_INSNS > MAX_LINKS || nr_sites + 16 * BLOCK_INSNS > MAX_SITES;
 }
 
-static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, unsigned mode)
+/* Whoever writes to the second page of block i finds it by another block, which has no code. */
+static void stand_in(struct domain *d, uint32_t i)
+{
+	const uint32_t mfn = blocks[i].mfn2, j = i + 1;
+
+	if (!frame_blocks[mfn])
+		mmu_forget_writes(d, (uint64_t)d->ram + (mfn << PAGE_SHIFT));
+	blocks[j] = (struct block){.stands_for = i,
+				   .mfn = mfn,
+				   .code = code_used,
+				   .site = nr_sites,
+				   .link = nr_links,
+				   .same_frame = frame_blocks[mfn]};
+	__atomic_store_n(&nr_blocks, j + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&frame_blocks[mfn], j, __ATOMIC_RELEASE);
+}
+
+static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, const uint8_t *page2,
+			   unsigned mode)
 {
 	struct domain *d = v->d;
 	const uint32_t mfn = (page - d->ram) >> PAGE_SHIFT, i = nr_blocks;
@@ -209,7 +250,7 @@ static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, un
 	if (!frame_blocks[mfn])
 		mmu_forget_writes(d, (uint64_t)page);
 	fpu_keep(&fpu);
-	made = lower_block(v, b, page, &e);
+	made = lower_block(v, b, page, page2, &e);
 	fpu_back(&fpu);
 	if (!made)
 		return 0;
@@ -220,25 +261,8 @@ static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, un
 	__atomic_store_n(&nr_blocks, i + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&frame_blocks[mfn], i, __ATOMIC_RELEASE);
 	__atomic_store_n(&hash[hash_of(rip, mfn, mode)], i, __ATOMIC_RELEASE);
-	return i;
-}
-
-/* The block for v's rip and page, made if need be; 0: there cannot be one. */
-static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
-{
-	const unsigned mode = mode_of(v);
-	const uint32_t mfn = (page - v->d->ram) >> PAGE_SHIFT;
-	uint32_t i = lookup(rip, mfn, mode);
-
-	if (i)
-		return i;
-	pthread_mutex_lock(&lock);
-	if (full())
-		code_empty(v->d);
-	i = lookup(rip, mfn, mode);
-	if (!i)
-		i = block_make(v, rip, page, mode);
-	pthread_mutex_unlock(&lock);
+	if (b->mfn2)
+		stand_in(d, i);
 	return i;
 }
 
@@ -252,6 +276,30 @@ static const uint8_t *code_page(struct vcpu *v, uint64_t rip)
 	if (!p || p < d->ram || mfn >= d->nr_frames || d->frame[mfn].elsewhere)
 		return NULL;
 	return d->ram + (mfn << PAGE_SHIFT);
+}
+
+/* The block for this rip, which is in `page`, made if need be; 0: there cannot be one. */
+static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
+{
+	const unsigned mode = mode_of(v);
+	const uint32_t mfn = (page - v->d->ram) >> PAGE_SHIFT;
+	const uint8_t *page2 = code_near_end(rip) ? code_page(v, (rip & PAGE_MASK) + PAGE_SIZE)
+						  : NULL;
+	const uint32_t mfn2 = page2 ? (page2 - v->d->ram) >> PAGE_SHIFT : 0;
+	uint32_t i = lookup(rip, mfn, mfn2, mode);
+
+	if (i)
+		return i;
+	pthread_mutex_lock(&v->d->lock);
+	pthread_mutex_lock(&lock);
+	if (full())
+		code_empty(v->d);
+	i = lookup(rip, mfn, mfn2, mode);
+	if (!i)
+		i = block_make(v, rip, page, page2, mode);
+	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&v->d->lock);
+	return i;
 }
 
 enum found code_find(struct vcpu *v, void **code)
@@ -270,7 +318,7 @@ enum found code_find(struct vcpu *v, void **code)
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	mmu_ibtc_add(tr.context, rip, *code);
+	mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
 	return FOUND;
 }
 
@@ -278,6 +326,8 @@ enum found code_find(struct vcpu *v, void **code)
 
 bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target)
 {
+	if (code_near_end(target))
+		return false;
 	if (target >> PAGE_SHIFT == b->rip >> PAGE_SHIFT)
 		return target != tr_stop || !tr_stop;
 	return v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END;

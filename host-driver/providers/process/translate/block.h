@@ -10,16 +10,19 @@
 #define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
 #define MODE_TS	    2 /* CR0.TS is set */
 
-#define CODE_SIZE   (64UL << 20) /* of the cache, bytes */
-#define MAX_BLOCKS  (1U << 20)
-#define MAX_LINKS   (1U << 21)
-#define MAX_SITES   (1U << 22)
+#define CODE_SIZE   (256UL << 20) /* of the cache, bytes */
+#define MAX_BLOCKS  (1U << 22)
+#define MAX_LINKS   (1U << 23)
+#define MAX_SITES   (1U << 25)
 #define BLOCK_INSNS 32 /* guest instructions in one, at most */
 
-/* One entry, several exits: guest instructions of one page that follow each other. */
+/*
+ * One entry, several exits: guest instructions of one page that follow each other; or a single one
+ * that goes on in the next page.
+ */
 struct block {
 	uint64_t rip;
-	uint32_t mfn;
+	uint32_t mfn, mfn2; /* of its pages; 0: there is no second one */
 	uint8_t mode, insns;
 	uint16_t bytes;	     /* of guest code */
 	uint32_t code, size; /* offset in the cache, bytes */
@@ -28,6 +31,7 @@ struct block {
 	bool dead;
 	uint16_t sites;
 	uint32_t same_hash, same_frame; /* next ones, 0: none; block 0 is never used */
+	uint32_t stands_for;		/* in the list of mfn2: the block that is to be forgotten */
 	uint32_t incoming;		/* the first link that leads here, + 1 */
 };
 
@@ -62,8 +66,9 @@ extern uint8_t *code_write, *code_run; /* two views of the cache */
 /* ---- block.c ---- */
 int code_init(struct domain *d); /* before the sandbox; 0 or -errno */
 /*
- * Where the translation for v's state starts, NULL: there is none to be had (the instruction
- * crosses a page, or its page is another domain's): a step then; or v took a page fault.
+ * Where the translation for v's state starts; or there is none to be had (a page of it is another
+ * domain's, it cannot be decoded, or the next page is not there): a step then; or v took a page
+ * fault.
  */
 enum found { FOUND, FOUND_STEP, FOUND_FAULT };
 enum found code_find(struct vcpu *v, void **code);
@@ -76,6 +81,8 @@ extern volatile uint32_t code_generation; /* how often the cache was emptied */
 bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
 /* The page (in d->ram) is about to be written: what was translated from it is forgotten. */
 void code_written(struct domain *d, const uint8_t *page);
+/* A mapping of this frame went: jumps from other pages find out for themselves. d->lock held. */
+void code_unmapped(struct domain *d, uint64_t mfn);
 /* The block that this host address is in, NULL: none. From a signal handler as well. */
 struct block *code_block(const void *host);
 void block_cut(struct block *b);  /* its next exit leaves the cache; from a signal handler */
@@ -85,8 +92,13 @@ uint64_t block_rip(const struct block *b, const void *host);
 
 /* ---- lower.c ---- */
 struct emit;
-/* Translates what is at v's rip, in `page`, to e; false: not even one instruction. */
-bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, struct emit *e);
+/*
+ * Translates what is at b's rip, in `page`, to e; false: not even one instruction. `next` is the
+ * page behind it, or NULL; b->mfn2 says whether it has been used.
+ */
+bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uint8_t *next,
+		 struct emit *e);
+#define INSN_MAX 15 /* bytes */
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
 uint32_t link_add(struct block *b, uint64_t target, bool direct);
 
@@ -96,8 +108,11 @@ void mmu_flush_self(struct vcpu *v);
 void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va);
 void mmu_root_changed(struct vcpu *v);
 void mmu_forget_writes(struct domain *d, uint64_t page);
-void mmu_forget_code(struct domain *d, const void *code, const void *end);
-void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code);
+void mmu_forget_code(struct domain *d, uint64_t rip, const void *code);
+void mmu_forget_all_code(struct domain *d);
+void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
+/* two: its instruction goes on in the next page. */
+void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
 
 /* ---- run.c, signal.c, glue.S ---- */
 bool tr_turn(struct vcpu *v);

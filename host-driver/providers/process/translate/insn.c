@@ -139,22 +139,21 @@ static void temps(struct tr_insn *n)
 }
 
 /* A count of zero leaves all flags alone; a rotation, and a count that is not known, some. */
-static bool may_keep_flags(const struct tr_insn *n)
+static bool may_keep_flags(const ZydisDecodedInstruction *i)
 {
-	return n->i.meta.category == ZYDIS_CATEGORY_SHIFT ||
-	       n->i.meta.category == ZYDIS_CATEGORY_ROTATE || n->i.mnemonic == ZYDIS_MNEMONIC_BSF ||
-	       n->i.mnemonic == ZYDIS_MNEMONIC_BSR;
+	return i->meta.category == ZYDIS_CATEGORY_SHIFT ||
+	       i->meta.category == ZYDIS_CATEGORY_ROTATE || i->mnemonic == ZYDIS_MNEMONIC_BSF ||
+	       i->mnemonic == ZYDIS_MNEMONIC_BSR;
 }
 
-static void flags(struct tr_insn *n)
+static void flags(const ZydisDecodedInstruction *i, uint32_t *read, uint32_t *killed)
 {
-	const ZydisAccessedFlags *f = n->i.cpu_flags;
+	const ZydisAccessedFlags *f = i->cpu_flags;
 
-	if (!f)
-		return;
-	n->flags_read = f->tested & FLAGS_ARITH;
-	if (!may_keep_flags(n))
-		n->flags_killed = (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH;
+	*read = f ? f->tested & FLAGS_ARITH : 0;
+	*killed = f && !may_keep_flags(i)
+			  ? (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH
+			  : 0;
 }
 
 /* The one memory operand that ModRM names, if the instruction has no other. */
@@ -164,6 +163,9 @@ static bool one_memory(struct tr_insn *n)
 		const ZydisDecodedOperand *op = &n->op[k];
 
 		if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
+			continue;
+		if (n->i.meta.category == ZYDIS_CATEGORY_CALL &&
+		    op->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN) /* the stack */
 			continue;
 		if (n->mem || op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM ||
 		    (op->mem.type != ZYDIS_MEMOP_TYPE_MEM && op->mem.type != ZYDIS_MEMOP_TYPE_AGEN))
@@ -282,15 +284,37 @@ static enum insn_kind kind(struct tr_insn *n)
 	return INSN_MEMORY;
 }
 
+static const ZydisDecoder *decoder(void)
+{
+	static ZydisDecoder d;
+
+	if (!d.stack_width)
+		ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	return &d;
+}
+
+bool insn_glance(struct insn_glance *g, uint64_t rip, const uint8_t *bytes, unsigned room)
+{
+	ZydisDecodedInstruction i;
+
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder(), NULL, bytes, room, &i)))
+		return false;
+	flags(&i, &g->flags_read, &g->flags_killed);
+	g->length = i.length;
+	g->target = 0;
+	g->ends = i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || !ordinary(&i);
+	if (i.mnemonic == ZYDIS_MNEMONIC_JMP && i.raw.imm[0].is_relative)
+		g->target = rip + i.length + i.raw.imm[0].value.s;
+	if (i.meta.category == ZYDIS_CATEGORY_NOP || i.meta.category == ZYDIS_CATEGORY_WIDENOP ||
+	    i.meta.category == ZYDIS_CATEGORY_PUSH || i.meta.category == ZYDIS_CATEGORY_POP ||
+	    i.mnemonic == ZYDIS_MNEMONIC_ENDBR64)
+		g->ends = false;
+	return true;
+}
+
 bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned room)
 {
-	static ZydisDecoder decoder;
-
-	if (!decoder.stack_width &&
-	    !ZYAN_SUCCESS(
-		    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)))
-		return false;
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, room, &n->i, n->op)))
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder(), bytes, room, &n->i, n->op)))
 		return false;
 	n->rip = rip;
 	n->bytes = bytes;
@@ -299,9 +323,8 @@ bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned r
 	n->size = 0;
 	n->writes = false;
 	n->temps_read = n->temps_written = 0;
-	n->flags_read = n->flags_killed = 0;
 	temps(n);
-	flags(n);
+	flags(&n->i, &n->flags_read, &n->flags_killed);
 	n->kind = kind(n);
 	return true;
 }

@@ -48,4 +48,13 @@ struct tr_insn {
 /* Decodes the instruction at `bytes`, `room` of them; false: it is none, or cut off. */
 bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned room);
 
+/* What is needed to know where flags matter: much cheaper than all of it. */
+struct insn_glance {
+	uint8_t length;
+	bool ends; /* nothing is known of what comes after it */
+	uint32_t flags_read, flags_killed;
+	uint64_t target; /* a direct jump's, else 0 */
+};
+bool insn_glance(struct insn_glance *g, uint64_t rip, const uint8_t *bytes, unsigned room);
+
 #endif

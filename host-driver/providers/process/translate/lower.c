@@ -42,7 +42,8 @@ static struct {
 	struct vcpu *v;
 	struct block *b;
 	struct emit e;
-	const uint8_t *page;
+	const uint8_t *page, *next;
+	uint8_t both[INSN_MAX]; /* an instruction's bytes that are in two pages */
 	struct tr_insn insn[BLOCK_INSNS];
 	unsigned insns;
 	struct slow slow[MAX_SLOW];
@@ -537,22 +538,19 @@ static void emit_slow(const struct slow *s)
 static uint32_t flags_at(uint64_t rip)
 {
 	uint32_t unknown = FLAGS_ARITH, needed = 0;
-	static struct tr_insn n;
+	struct insn_glance g;
 
 	for (unsigned k = 0; k < PEEK && unknown; k++) {
 		const uint64_t offset = rip - (now.b->rip & PAGE_MASK);
 
 		if (offset >= PAGE_SIZE ||
-		    !insn_read(&n, rip, now.page + offset, PAGE_SIZE - offset))
+		    !insn_glance(&g, rip, now.page + offset, PAGE_SIZE - offset))
 			break;
-		needed |= n.flags_read & unknown;
-		unknown &= ~(n.flags_read | n.flags_killed);
-		if (n.kind == INSN_JUMP)
-			rip = n.target;
-		else if (n.kind >= INSN_CALL)
+		needed |= g.flags_read & unknown;
+		unknown &= ~(g.flags_read | g.flags_killed);
+		if (g.ends && !g.target)
 			break;
-		else
-			rip += n.i.length;
+		rip = g.target ? g.target : rip + g.length;
 	}
 	return needed | unknown;
 }
@@ -580,12 +578,30 @@ static void flags_live(void)
 
 /* ---- blocks ---- */
 
+/* The first instruction goes on in the next page: it is a block of its own. */
+static bool gather_across(void)
+{
+	const uint64_t rip = now.b->rip, room = PAGE_SIZE - (rip & (PAGE_SIZE - 1));
+
+	if (!now.next || room >= INSN_MAX)
+		return false;
+	for (unsigned k = 0; k < INSN_MAX; k++)
+		now.both[k] = k < room ? now.page[PAGE_SIZE - room + k] : now.next[k - room];
+	if (!insn_read(&now.insn[0], rip, now.both, INSN_MAX) || now.insn[0].i.length <= room)
+		return false;
+	now.insns = 1;
+	now.b->mfn2 = (now.next - now.v->d->ram) >> PAGE_SHIFT;
+	return true;
+}
+
 static void gather(void)
 {
 	const uint64_t base = now.b->rip & PAGE_MASK;
 	uint64_t rip = now.b->rip;
 
 	now.insns = 0;
+	if (gather_across())
+		return;
 	while (now.insns < BLOCK_INSNS) {
 		struct tr_insn *n = &now.insn[now.insns];
 		const uint64_t offset = rip - base;
@@ -604,7 +620,8 @@ static void gather(void)
 	}
 }
 
-bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, struct emit *e)
+bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uint8_t *next,
+		 struct emit *e)
 {
 	const struct tr_insn *last;
 	bool open = true;
@@ -612,6 +629,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, struct em
 	now.v = v;
 	now.b = b;
 	now.page = page;
+	now.next = next;
 	now.e = *e;
 	now.slows = 0;
 	gather();

@@ -239,7 +239,6 @@ static _Noreturn void vcpu_run(struct vcpu *v)
 {
 	tr_signals_init(); /* the direct provider's were there first, perhaps */
 	fpu_clean();
-	tr.context = &tr.contexts[v->kernel_mode];
 	tr.kicked = 1;
 	for (;;) {
 		while (tr.kicked || vcpu_must_park(v))
@@ -285,7 +284,7 @@ static void load_segments(struct vcpu *v)
 
 static void toggle(struct vcpu *v)
 {
-	tr.context = &tr.contexts[!v->kernel_mode];
+	tr.context = tr.now[!v->kernel_mode];
 	tr.selectors = 0; /* what the descriptors say may have changed meanwhile */
 }
 
@@ -294,10 +293,8 @@ static void load_tables(struct vcpu *v)
 {
 	struct tr *t = v->provider;
 
-	if (t && t->ts != v->fpu_ts) {
-		t->ts = v->fpu_ts;
+	if (t && t->ts != v->fpu_ts)
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
-	}
 }
 
 const struct provider provider_translate = {
@@ -308,6 +305,7 @@ const struct provider provider_translate = {
 	.vcpu_run = vcpu_run,
 	.kick = kick,
 	.root_changed = mmu_root_changed,
+	.entry_changed = mmu_entry_changed,
 	.flush = mmu_flush,
 	.load_segments = load_segments,
 	.toggle = toggle,

@@ -96,8 +96,10 @@ static void on_fault(int sig, greg_t *g, void *ctx)
 	if (!current)
 		goto die;
 	if (frame_moves(g)) {
-		if (b && !pthread_mutex_lock(&the_domain->lock))
-			pthread_mutex_unlock(&the_domain->lock);
+		if (b) { /* whoever moves it may wait for us to leave */
+			regs_from_block(current, g, block_rip(b, (void *)g[REG_RIP]));
+			leave_by(g, tr_abort);
+		}
 		return;
 	}
 	if (tr_step_fault(g[REG_TRAPNO], g[REG_ERR], g[REG_CR2], ctx))

@@ -13,7 +13,9 @@
 #include "host-driver/providers/process/translate/block.h"
 #include "hypercalls/monitor/mm.h"
 
-#define SPINS 200
+#define SPINS	   200
+#define L1_ENTRIES 512
+#define CONTEXTS   16 /* of a vCPU: two for each pair of roots */
 
 #define PF_PRESENT 1 /* Intel SDM vol. 3, 4.7 */
 #define PF_WRITE   2
@@ -35,12 +37,18 @@ static inline uint64_t nothing(unsigned i, unsigned shift)
 	return -((uint64_t)(i ^ 1) << shift);
 }
 
+static void ibtc_clear(struct tr_context *c)
+{
+	for (unsigned i = 0; i < IBTC_SIZE; i++)
+		c->ibtc_neg[i] = nothing(i, IBTC_SHIFT);
+	memset(c->ibtc_pages, 0, sizeof(c->ibtc_pages));
+}
+
 static void context_clear(struct tr_context *c)
 {
 	for (unsigned i = 0; i < TLB_SIZE; i++)
 		c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
-	for (unsigned i = 0; i < IBTC_SIZE; i++)
-		c->ibtc_neg[i] = nothing(i, IBTC_SHIFT);
+	ibtc_clear(c);
 }
 
 /* The leaf entry of va in v's current root, NULL if there is none; *rights of the levels above. */
@@ -156,25 +164,128 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 	fpu_back(&fpu);
 }
 
-/* ---- flushes ---- */
+/* ---- the log of changes ---- */
 
-static void page_clear(struct tr_context *c, uint64_t va)
+/*
+ * What changed in any page table, for every context to catch up with before it is used again: so
+ * that a root that is loaded again finds its TLB as it was, but for what changed. Entry i of an L1
+ * table can be in the few slots of a TLB whose numbers end in i. Written under d->lock.
+ */
+#define LOG_SIZE   1024
+#define LOG_FAR	   256 /* further behind than that: empty it as a whole */
+#define LOG_ALL	   (~0UL)
+#define LOG_WRITES 1UL /* in a page's address in d->ram: no stores to it */
+
+_Static_assert(TLB_SIZE % L1_ENTRIES == 0, "an L1 table's index is the end of a slot's");
+
+static uint64_t log_entry[LOG_SIZE];
+static volatile uint64_t log_end;
+
+static void log_add(uint64_t what)
 {
-	const unsigned i = tlb_index(va);
-
-	c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
-	for (unsigned j = 0; j < IBTC_SIZE; j++)
-		if (-c->ibtc_neg[j] >> PAGE_SHIFT == va >> PAGE_SHIFT)
-			c->ibtc_neg[j] = nothing(j, IBTC_SHIFT);
+	log_entry[log_end % LOG_SIZE] = what;
+	__atomic_store_n(&log_end, log_end + 1, __ATOMIC_RELEASE);
 }
 
+/* `index` of an L1 table changed. */
+static void slots_clear(struct tr_context *c, unsigned index)
+{
+	for (unsigned i = index; i < TLB_SIZE; i += L1_ENTRIES)
+		c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
+	if (c->ibtc_pages[index / 64] >> (index % 64) & 1)
+		ibtc_clear(c);
+}
+
+static void writes_clear(struct tr_context *c, uint64_t page)
+{
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		if (c->write[i] == page)
+			c->write_neg[i] = nothing(i, PAGE_SHIFT);
+}
+
+static void catch_up(struct domain *d, struct tr_context *c)
+{
+	const uint64_t end = __atomic_load_n(&log_end, __ATOMIC_ACQUIRE);
+
+	for (; c->seen < end; c->seen++) {
+		const uint64_t what = log_entry[c->seen % LOG_SIZE];
+
+		if (end - c->seen > LOG_FAR || what == LOG_ALL) {
+			context_clear(c);
+			c->since = d->tlb_clock;
+			c->seen = end;
+			return;
+		}
+		if (what & LOG_WRITES)
+			writes_clear(c, what & ~LOG_WRITES);
+		else
+			slots_clear(c, what >> 1);
+	}
+	/* Overtaken while we read. */
+	if (__atomic_load_n(&log_end, __ATOMIC_ACQUIRE) - end > LOG_SIZE - LOG_FAR)
+		context_clear(c);
+}
+
+void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
+{
+	if (d->frame[table_mfn].type != FT_L1) {
+		log_add(LOG_ALL);
+		return;
+	}
+	log_add((uint64_t)index << 1);
+	code_unmapped(d, pte_mfn(old));
+}
+
+/* ---- contexts ---- */
+
+/* The pool's for this root, or the one that was not used for longest, emptied. */
+static struct tr_context *context_of(struct vcpu *v, uint64_t root, bool kernel)
+{
+	const struct domain *d = v->d;
+	struct tr *t = v->provider;
+	struct tr_context *c = t->pool, *last = NULL;
+
+	for (unsigned i = 0; i < CONTEXTS; i++, c++) {
+		if (c->root == root && c->kernel == kernel)
+			break;
+		if (c != t->now[0] && c != t->now[1] && (!last || c->used < last->used))
+			last = c;
+	}
+	if (c == t->pool + CONTEXTS) {
+		c = last;
+		c->root = INVALID_MFN;
+	}
+	/* A frame that was no table meanwhile is another root. */
+	if (c->root == INVALID_MFN || root >= d->nr_frames || d->frame[root].lost_at > c->since) {
+		context_clear(c);
+		c->seen = log_end;
+		c->since = d->tlb_clock;
+	}
+	c->root = root;
+	c->kernel = kernel;
+	c->used = t->entries;
+	return c;
+}
+
+/* ---- flushes ---- */
+
+/* Whatever the guest asked to be flushed, of whichever root is loaded now. */
 void mmu_flush_self(struct vcpu *v)
 {
 	struct tr *t = v->provider;
 
 	__atomic_store_n(&t->flush, 0, __ATOMIC_SEQ_CST);
-	context_clear(&t->contexts[0]);
-	context_clear(&t->contexts[1]);
+	if (t->now[1]->root != v->cr3_mfn)
+		t->now[1] = context_of(v, v->cr3_mfn, true);
+	if (t->now[0]->root != v->user_cr3_mfn)
+		t->now[0] = context_of(v, v->user_cr3_mfn, false);
+	for (unsigned i = 0; i < 2; i++) {
+		catch_up(v->d, t->now[i]);
+		if (t->ts != v->fpu_ts)
+			ibtc_clear(t->now[i]);
+	}
+	t->ts = v->fpu_ts;
+	t->context = t->now[v->kernel_mode];
 }
 
 static void wait_outside(struct vcpu *v, const struct tr *t)
@@ -199,11 +310,6 @@ void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va)
 
 		if (!(vcpus >> i & 1) || !t)
 			continue;
-		if (v == current && va != FLUSH_ALL) {
-			page_clear(&t->contexts[0], va);
-			page_clear(&t->contexts[1], va);
-			continue;
-		}
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
 		if (v != current)
 			wait_outside(v, t);
@@ -219,59 +325,71 @@ void mmu_root_changed(struct vcpu *v)
 	v->flushed_at = v->d->tlb_clock;
 }
 
-/* Nobody's TLB may let a store go to this frame unseen: code of it is about to be translated. */
+/*
+ * Nobody's TLB may let a store go to this page of d->ram unseen: code of it is about to be
+ * translated, by the calling vCPU. d->lock held.
+ */
 void mmu_forget_writes(struct domain *d, uint64_t page)
 {
-	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
-		struct vcpu *v = d->vcpu[i];
-		struct tr *t = v ? v->provider : NULL;
-
-		for (unsigned c = 0; t && v == current && c < 2; c++)
-			for (unsigned j = 0; j < TLB_SIZE; j++)
-				if (t->contexts[c].write[j] == page)
-					t->contexts[c].write_neg[j] = nothing(j, PAGE_SHIFT);
-		if (t && v != current) {
-			__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
-			wait_outside(v, t);
-		}
-	}
+	log_add(page | LOG_WRITES);
+	mmu_flush(d, ALL_VCPUS & ~(1U << current->id), FLUSH_ALL);
+	writes_clear(tr.now[0], page);
+	writes_clear(tr.now[1], page);
 }
 
-/* No vCPU's IBTC leads to [code, end) any longer. Another vCPU may have just jumped there. */
-void mmu_forget_code(struct domain *d, const void *code, const void *end)
+/* No vCPU's IBTC leads from rip to `code` any longer. Another one may have just jumped there. */
+void mmu_forget_code(struct domain *d, uint64_t rip, const void *code)
 {
+	const unsigned j = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+
 	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
 		struct tr *t = d->vcpu[i] ? d->vcpu[i]->provider : NULL;
 
-		for (unsigned c = 0; t && c < 2; c++)
-			for (unsigned j = 0; j < IBTC_SIZE; j++)
-				if (t->contexts[c].ibtc[j] >= code && t->contexts[c].ibtc[j] < end)
-					__atomic_store_n(&t->contexts[c].ibtc_neg[j],
-							 nothing(j, IBTC_SHIFT), __ATOMIC_RELAXED);
+		for (unsigned c = 0; t && c < CONTEXTS; c++)
+			if (t->pool[c].ibtc[j] == code)
+				__atomic_store_n(&t->pool[c].ibtc_neg[j], nothing(j, IBTC_SHIFT),
+						 __ATOMIC_RELAXED);
 	}
 }
 
-void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code)
+void mmu_forget_all_code(struct domain *d)
+{
+	log_add(LOG_ALL);
+	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
+}
+
+void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1),
+		       next = (index + 1) % L1_ENTRIES;
 
+	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
+	if (two)
+		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
 	c->ibtc[i] = code;
 	c->ibtc_neg[i] = -rip;
 }
 
 int mmu_init(struct vcpu *v)
 {
-	struct tr_context *c = mmap(NULL, 2 * sizeof(*c), PROT_READ | PROT_WRITE,
+	struct tr_context *c = mmap(NULL, CONTEXTS * sizeof(*c), PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (c == MAP_FAILED)
 		return -ENOMEM;
-	tr.contexts = tr.context = c;
+	tr.pool = tr.context = tr.now[0] = c;
+	tr.now[1] = c + 1;
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		c[i].root = INVALID_MFN;
+		c[i].kernel = i;
+	}
+	context_clear(&c[0]);
+	context_clear(&c[1]);
 	tr.page_mask = PAGE_MASK;
 	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
-	context_clear(&c[0]);
-	context_clear(&c[1]);
+	tr.flush = 1;
 	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);
 	return 0;
 }

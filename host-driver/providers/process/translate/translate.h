@@ -45,9 +45,9 @@
 #define EXIT_SYSCALL  6 /* that instruction: tr.arg is the site */
 
 /* The TLB's and the IBTC's arrays in struct tr_context; 8 bytes an entry. */
-#define TLB_BITS    9
+#define TLB_BITS    11
 #define TLB_SIZE    (1 << TLB_BITS)
-#define IBTC_BITS   10
+#define IBTC_BITS   14
 #define IBTC_SHIFT  1
 #define IBTC_SIZE   (1 << IBTC_BITS)
 #define C_READ_NEG  0
@@ -80,12 +80,13 @@ struct tr {
 	uint64_t error, cr2;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
-	struct tr_context *context;  /* in GS: of the mode the guest runs in */
-	struct tr_context *contexts; /* [0]: user mode, [1]: kernel mode */
-	bool ts;		     /* what the blocks in the IBTCs were looked for with */
-	struct block *cut;	     /* its way on was cut, for it to end (signal.c) */
-	uint64_t selectors;	     /* cs, ss, ds, es that `code` is about (segments.c); 0: none */
-	uint8_t code;		     /* enum code */
+	struct tr_context *context; /* in GS: of the mode the guest runs in */
+	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
+	struct tr_context *pool;
+	bool ts;	   /* what the blocks in the IBTCs were looked for with */
+	struct block *cut; /* its way on was cut, for it to end (signal.c) */
+	uint64_t selectors; /* cs, ss, ds, es that `code` is about (segments.c); 0: none */
+	uint8_t code;	    /* enum code */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
@@ -99,6 +100,14 @@ struct tr_context {
 	uint64_t write_neg[TLB_SIZE], write[TLB_SIZE];
 	uint64_t ibtc_neg[IBTC_SIZE]; /* minus a guest address */
 	void *ibtc[IBTC_SIZE];	      /* and where its translation is */
+
+	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
+	uint64_t root; /* machine frame, INVALID_MFN: free */
+	bool kernel;
+	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
+	uint64_t used;
+	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
+				   into */
 };
 
 /* ---- softmmu.c ---- */
