@@ -154,6 +154,17 @@ static void jump(uint8_t *p, uint64_t from, uint64_t to)
 	put32(p + 1, to - (from + JMP_LEN));
 }
 
+/* jmp *0(%rip), and where to: the end, which is the CPU's alone to run. */
+static void leave(uint8_t *p)
+{
+	const uint64_t to = LEAVE_VA;
+
+	p[0] = 0xff;
+	p[1] = 0x25;
+	put32(p + 2, 0);
+	memcpy(p + 6, &to, 8);
+}
+
 bool case_layout(struct testcase *c)
 {
 	uint8_t *code = c->first->mem[0];
@@ -161,7 +172,7 @@ bool case_layout(struct testcase *c)
 
 	memset(code, INT3, 2 * PAGE);
 	for (unsigned i = 0; i < c->n; i++) {
-		if (at + c->item[i].len + 2 * JMP_LEN > CODE_VA + 2 * PAGE)
+		if (at + c->item[i].len + JMP_LEN + END_LEN > CODE_VA + 2 * PAGE)
 			return false;
 		c->at[i] = at;
 		at += c->item[i].len;
@@ -171,10 +182,10 @@ bool case_layout(struct testcase *c)
 			jump(code + (hop - CODE_VA), hop, at);
 		}
 	}
-	if (at + JMP_LEN > CODE_VA + 2 * PAGE)
+	if (at + END_LEN > CODE_VA + 2 * PAGE)
 		return false;
 	c->at[c->n] = c->end = at;
-	jump(code + (at - CODE_VA), at, LEAVE_VA);
+	leave(code + (at - CODE_VA));
 	for (unsigned i = 0; i < c->n; i++) {
 		uint8_t *p = code + (c->at[i] - CODE_VA);
 

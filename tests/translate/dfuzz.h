@@ -20,8 +20,9 @@
 #define CODE_VA	       0x40000000UL /* 0, 1: RWX; 2: read-only; 3: not executable */
 #define DATA_VA	       0x50000000UL /* 0-2, 5: RW; 3: read-only; 4: none; 6: is 0; 7: is code 1 */
 #define STACK_VA       0x60000000UL /* 1, 2 */
-#define LEAVE_VA       0x70000000UL /* native only: the end of a case jumps here */
-#define NR_FRAMES_USED 12	    /* with memory that a case can change */
+#define LEAVE_VA       0x123456789000UL /* native only: the end of a case jumps here */
+#define END_LEN	       14
+#define NR_FRAMES_USED 12 /* with memory that a case can change */
 #define XSTATE_SIZE    832
 #define XSTATE_MASK    7 /* x87, SSE, AVX: what a guest is told of (cpuid.c) */
 

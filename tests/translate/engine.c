@@ -23,7 +23,7 @@ int guest_engine_init(struct vcpu *v)
 	if (!rc)
 		rc = tr_step_init();
 	if (!rc)
-		tr.context = &tr.contexts[1];
+		mmu_flush_self(v);
 	return rc;
 }
 
@@ -34,6 +34,7 @@ void guest_engine_written(struct vcpu *v, const uint8_t *page)
 
 void guest_engine_flush(struct vcpu *v)
 {
+	mmu_forget_all_code(v->d);
 	mmu_flush_self(v);
 }
 

@@ -11,23 +11,28 @@
 #define FLAG_AC	   0x40000UL
 
 static const ZydisMnemonic machine[] = {
-	ZYDIS_MNEMONIC_CPUID,	 ZYDIS_MNEMONIC_RDTSC,	  ZYDIS_MNEMONIC_RDTSCP,
-	ZYDIS_MNEMONIC_RDRAND,	 ZYDIS_MNEMONIC_RDSEED,	  ZYDIS_MNEMONIC_RDPID,
-	ZYDIS_MNEMONIC_RDPMC,	 ZYDIS_MNEMONIC_RDPRU,	  ZYDIS_MNEMONIC_XGETBV,
-	ZYDIS_MNEMONIC_XSETBV,	 ZYDIS_MNEMONIC_IN,	  ZYDIS_MNEMONIC_OUT,
-	ZYDIS_MNEMONIC_SGDT,	 ZYDIS_MNEMONIC_SIDT,	  ZYDIS_MNEMONIC_SLDT,
-	ZYDIS_MNEMONIC_STR,	 ZYDIS_MNEMONIC_SMSW,	  ZYDIS_MNEMONIC_LAR,
-	ZYDIS_MNEMONIC_LSL,	 ZYDIS_MNEMONIC_VERR,	  ZYDIS_MNEMONIC_VERW,
-	ZYDIS_MNEMONIC_CLI,	 ZYDIS_MNEMONIC_STI,	  ZYDIS_MNEMONIC_LSS,
-	ZYDIS_MNEMONIC_LFS,	 ZYDIS_MNEMONIC_LGS,	  ZYDIS_MNEMONIC_MONITOR,
-	ZYDIS_MNEMONIC_MWAIT,	 ZYDIS_MNEMONIC_MONITORX, ZYDIS_MNEMONIC_MWAITX,
-	ZYDIS_MNEMONIC_VMCALL,	 ZYDIS_MNEMONIC_VMMCALL,  ZYDIS_MNEMONIC_XBEGIN,
-	ZYDIS_MNEMONIC_INVLPGB,	 ZYDIS_MNEMONIC_TLBSYNC,  ZYDIS_MNEMONIC_CLAC,
-	ZYDIS_MNEMONIC_STAC,	 ZYDIS_MNEMONIC_RDPKRU,	  ZYDIS_MNEMONIC_WRPKRU,
-	ZYDIS_MNEMONIC_MCOMMIT,	 ZYDIS_MNEMONIC_INT,	  ZYDIS_MNEMONIC_IRET,
-	ZYDIS_MNEMONIC_IRETD,	 ZYDIS_MNEMONIC_IRETQ,	  ZYDIS_MNEMONIC_INT1,
-	ZYDIS_MNEMONIC_SYSENTER, ZYDIS_MNEMONIC_SYSEXIT,  ZYDIS_MNEMONIC_MOVDIR64B,
-	ZYDIS_MNEMONIC_XRSTORS,	 ZYDIS_MNEMONIC_SWAPGS,
+	ZYDIS_MNEMONIC_CPUID,	   ZYDIS_MNEMONIC_RDTSC,    ZYDIS_MNEMONIC_RDTSCP,
+	ZYDIS_MNEMONIC_RDRAND,	   ZYDIS_MNEMONIC_RDSEED,   ZYDIS_MNEMONIC_RDPID,
+	ZYDIS_MNEMONIC_RDPMC,	   ZYDIS_MNEMONIC_RDPRU,    ZYDIS_MNEMONIC_XGETBV,
+	ZYDIS_MNEMONIC_XSETBV,	   ZYDIS_MNEMONIC_IN,	    ZYDIS_MNEMONIC_OUT,
+	ZYDIS_MNEMONIC_SGDT,	   ZYDIS_MNEMONIC_SIDT,	    ZYDIS_MNEMONIC_SLDT,
+	ZYDIS_MNEMONIC_STR,	   ZYDIS_MNEMONIC_SMSW,	    ZYDIS_MNEMONIC_LAR,
+	ZYDIS_MNEMONIC_LSL,	   ZYDIS_MNEMONIC_VERR,	    ZYDIS_MNEMONIC_VERW,
+	ZYDIS_MNEMONIC_CLI,	   ZYDIS_MNEMONIC_STI,	    ZYDIS_MNEMONIC_LSS,
+	ZYDIS_MNEMONIC_LFS,	   ZYDIS_MNEMONIC_LGS,	    ZYDIS_MNEMONIC_MONITOR,
+	ZYDIS_MNEMONIC_MWAIT,	   ZYDIS_MNEMONIC_MONITORX, ZYDIS_MNEMONIC_MWAITX,
+	ZYDIS_MNEMONIC_VMCALL,	   ZYDIS_MNEMONIC_VMMCALL,  ZYDIS_MNEMONIC_XBEGIN,
+	ZYDIS_MNEMONIC_INVLPGB,	   ZYDIS_MNEMONIC_TLBSYNC,  ZYDIS_MNEMONIC_CLAC,
+	ZYDIS_MNEMONIC_STAC,	   ZYDIS_MNEMONIC_RDPKRU,   ZYDIS_MNEMONIC_WRPKRU,
+	ZYDIS_MNEMONIC_MCOMMIT,	   ZYDIS_MNEMONIC_INT,	    ZYDIS_MNEMONIC_IRET,
+	ZYDIS_MNEMONIC_IRETD,	   ZYDIS_MNEMONIC_IRETQ,    ZYDIS_MNEMONIC_INT1,
+	ZYDIS_MNEMONIC_SYSENTER,   ZYDIS_MNEMONIC_SYSEXIT,  ZYDIS_MNEMONIC_MOVDIR64B,
+	ZYDIS_MNEMONIC_XEND,	   ZYDIS_MNEMONIC_XTEST,    ZYDIS_MNEMONIC_XABORT,
+	ZYDIS_MNEMONIC_STGI,	   ZYDIS_MNEMONIC_CLGI,	    ZYDIS_MNEMONIC_SKINIT,
+	ZYDIS_MNEMONIC_LGDT,	   ZYDIS_MNEMONIC_LIDT,	    ZYDIS_MNEMONIC_LLDT,
+	ZYDIS_MNEMONIC_LTR,	   ZYDIS_MNEMONIC_LMSW,	    ZYDIS_MNEMONIC_CLFLUSH,
+	ZYDIS_MNEMONIC_CLFLUSHOPT, ZYDIS_MNEMONIC_CLWB,	    ZYDIS_MNEMONIC_CLDEMOTE,
+	ZYDIS_MNEMONIC_XRSTORS,	   ZYDIS_MNEMONIC_SWAPGS,
 };
 
 /* They store where the last x87 instruction was, which is another place in translated code. */
@@ -73,6 +78,14 @@ const char *filter_kind(const ZydisDecodedInstruction *i, const ZydisDecodedOper
 	    i->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX ||
 	    i->meta.category == ZYDIS_CATEGORY_KMASK)
 		return "not a guest's";
+	if (i->meta.isa_ext == ZYDIS_ISA_EXT_AVX_VNNI)
+		return "not a guest's";
+	/* Does it fault for what its mask leaves out, and is the stack a set of MMX then? */
+	if (i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ)
+		return "the maker's";
+	/* A hint for a register: #UD on AMD's, nothing on Intel's. */
+	if (i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x0d && i->raw.modrm.mod == 3)
+		return "the maker's";
 	if (AMONG(i->mnemonic, machine))
 		return "the machine's";
 	if (AMONG(i->mnemonic, x87_places))
@@ -113,6 +126,19 @@ static bool flags_of(const ZydisDecodedInstruction *i, struct trace *t)
 	return true;
 }
 
+/*
+ * From one name of a page to another: a fast string instruction compares linear addresses, and does
+ * not see that it overtakes itself.
+ */
+static bool moves_by_alias(const struct vcpu *v, const ZydisDecodedInstruction *i)
+{
+	const uint64_t from = v->regs.rsi - DATA_VA, to = v->regs.rdi - DATA_VA;
+
+	return i->meta.category == ZYDIS_CATEGORY_STRINGOP && (i->opcode & ~1) == 0xa4 &&
+	       (i->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPNE)) &&
+	       from < 8 * PAGE && to < 8 * PAGE && (from >= 5 * PAGE || to >= 5 * PAGE);
+}
+
 bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *t)
 {
 	ZydisDecodedInstruction i;
@@ -132,6 +158,10 @@ bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *
 			t->why = "popf of TF, NT or AC";
 			return false;
 		}
+	}
+	if (moves_by_alias(v, &i)) {
+		t->why = "rep movs by an alias";
+		return false;
 	}
 	if (!flags_of(&i, t))
 		t->why = "reads an undefined flag";

@@ -111,6 +111,11 @@ void syscall_deliver(struct vcpu *v)
 	note(v, 256, 0);
 }
 
+void syscall32_deliver(struct vcpu *v)
+{
+	note(v, 256, 0);
+}
+
 void sysenter_deliver(struct vcpu *v)
 {
 	note(v, 256, 0);
@@ -351,7 +356,7 @@ static bool end_written(const struct testcase *c, const struct state *out)
 {
 	const uint64_t at = c->end - CODE_VA;
 
-	for (unsigned k = 0; k < 5; k++)
+	for (unsigned k = 0; k < END_LEN; k++)
 		if (out->mem[0][at + k] != c->first->mem[0][at + k])
 			return true;
 	return false;
@@ -366,8 +371,16 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t)
 	t->why = NULL;
 	begin(c, true);
 	load_vectors(c->first);
-	while (vcpu.regs.rip != c->end && trap.vector == NO_VECTOR && (ok = admit(t)))
+	while (vcpu.regs.rip != c->end && trap.vector == NO_VECTOR) {
+		const uint32_t undefined = t->undefined;
+
+		ok = admit(t);
+		if (!ok)
+			break;
 		tr_step(&vcpu);
+		if (trap.vector != NO_VECTOR) /* it has not been carried out */
+			t->undefined = undefined;
+	}
 	end(out);
 	if (ok && end_written(c, out)) {
 		t->why = "writes to its own end";

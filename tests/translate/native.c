@@ -19,7 +19,6 @@
 #include "tests/translate/dfuzz.h"
 
 #define SIGNAL_STACK 65536
-#define CASES_END    0x80000000UL /* everything of a case's lies below */
 #define TICK_US	     10000
 #define FLAG_RF	     0x10000
 
@@ -81,7 +80,7 @@ static void on_tick(int sig, siginfo_t *si, void *ctx)
 		last = runs;
 		return;
 	}
-	if ((uint64_t)g[REG_RIP] < CASES_END) {
+	if ((uint64_t)g[REG_RIP] <= LEAVE_VA) {
 		endless = true;
 		leave(g);
 	}
@@ -112,7 +111,7 @@ void native_prepare(void)
 	sa.sa_sigaction = on_tick;
 	sa.sa_flags |= SA_RESTART;
 	sigaction(SIGALRM, &sa, NULL);
-	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, CASES_END, (1UL << 47) - CASES_END,
+	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, LEAVE_VA, (1UL << 47) - LEAVE_VA,
 	      NULL);
 	setitimer(ITIMER_REAL, &tick, NULL);
 }

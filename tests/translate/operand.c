@@ -200,6 +200,27 @@ bool gen_add(struct gen *g, const uint8_t *insn, unsigned len)
 	return true;
 }
 
+/* With a prefix more, as assemblers do not write them; if that still is an instruction for us. */
+static bool add_odd(struct gen *g, const uint8_t *insn, unsigned len)
+{
+	static const uint8_t prefix[] = {0x66, 0x67, 0x2e, 0x3e, 0x26, 0x36, 0x64, 0x65,
+					 0xf2, 0xf3, 0xf0, 0x40, 0x48, 0x41, 0x4f, 0x44};
+	uint8_t odd[16], longer[16];
+	ZydisDecodedInstruction i;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+
+	while (len < 15 && chance(&g->r, 6)) {
+		odd[0] = prefix[below(&g->r, sizeof(prefix))];
+		memcpy(odd + 1, insn, len);
+		if (!filter_decode(odd, len + 1, &i, op) || i.length != len + 1 ||
+		    filter_kind(&i, op) || i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
+			break;
+		memcpy(longer, odd, ++len);
+		insn = longer;
+	}
+	return gen_add(g, insn, len);
+}
+
 static bool lockable(const ZydisEncoderRequest *q)
 {
 	switch (q->mnemonic) {
@@ -243,7 +264,7 @@ bool gen_encode(struct gen *g, const struct gen_template *t)
 		operand(g, &q, *p, size, p == t->ops);
 	if (lockable(&q) && chance(&g->r, 30))
 		q.prefixes |= ZYDIS_ATTRIB_HAS_LOCK;
-	return ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&q, insn, &len)) && gen_add(g, insn, len);
+	return ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&q, insn, &len)) && add_odd(g, insn, len);
 }
 
 /* Another register of the same kind, for a general one that may be any. */
@@ -297,5 +318,5 @@ bool gen_harvested(struct gen *g, unsigned form)
 		return false;
 	for (unsigned k = 0; k < q.operand_count; k++)
 		change(g, &q.operands[k]);
-	return ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&q, insn, &len)) && gen_add(g, insn, len);
+	return ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&q, insn, &len)) && add_odd(g, insn, len);
 }

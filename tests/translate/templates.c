@@ -57,7 +57,7 @@ const struct gen_template gen_templates[] = {
 	{M(BLSR), 12, "re", 1}, {M(BZHI), 12, "rer", 1}, {M(PDEP), 12, "rre", 1},
 	{M(PEXT), 12, "rre", 1}, {M(SHLX), 12, "rer", 1}, {M(SARX), 12, "rer", 1},
 	{M(RORX), 12, "reb", 1}, {M(MULX), 12, "rre", 1},
-	{M(NOP), 14, "e", 1}, {M(PREFETCHT0), 1, "m", 1}, {M(CLFLUSH), 1, "m", 1},
+	{M(NOP), 14, "e", 1}, {M(PREFETCHT0), 1, "m", 1},
 	/* vectors */
 	{M(MOVAPS), 1, "xX", 3}, {M(MOVAPS), 1, "Xx", 3}, {M(MOVUPS), 1, "xX", 3},
 	{M(MOVUPS), 1, "Xx", 3}, {M(MOVDQA), 1, "xX", 2}, {M(MOVDQU), 1, "Xx", 2},

@@ -132,17 +132,19 @@ static void temps(struct tr_insn *n)
 
 		if (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
 			n->temps_written |= t;
-		/* What is written in part, or perhaps, stays in the rest. */
-		if (op->actions != ZYDIS_OPERAND_ACTION_WRITE || op->size < 32)
+		/* What is written in part, or perhaps (bsf of 0), stays in the rest. */
+		if (op->actions != ZYDIS_OPERAND_ACTION_WRITE || op->size < 32 ||
+		    n->i.mnemonic == ZYDIS_MNEMONIC_BSF || n->i.mnemonic == ZYDIS_MNEMONIC_BSR)
 			n->temps_read |= t;
 	}
 }
 
-/* A count of zero leaves all flags alone; a rotation, and a count that is not known, some. */
+/* A count of zero leaves all flags alone (rep cmps as well); a rotation leaves some. */
 static bool may_keep_flags(const ZydisDecodedInstruction *i)
 {
 	return i->meta.category == ZYDIS_CATEGORY_SHIFT ||
-	       i->meta.category == ZYDIS_CATEGORY_ROTATE || i->mnemonic == ZYDIS_MNEMONIC_BSF ||
+	       i->meta.category == ZYDIS_CATEGORY_ROTATE ||
+	       i->meta.category == ZYDIS_CATEGORY_STRINGOP || i->mnemonic == ZYDIS_MNEMONIC_BSF ||
 	       i->mnemonic == ZYDIS_MNEMONIC_BSR;
 }
 

@@ -31,10 +31,13 @@ static inline unsigned tlb_index(uint64_t va)
 	return va >> PAGE_SHIFT & (TLB_SIZE - 1);
 }
 
-/* No address that looks at entry i finds itself in the page whose number ends in i ^ 1. */
+/*
+ * No address that looks at entry i finds itself in the page whose number ends in i ^ 2; nor, as it
+ * would with i ^ 1, its last byte in there.
+ */
 static inline uint64_t nothing(unsigned i, unsigned shift)
 {
-	return -((uint64_t)(i ^ 1) << shift);
+	return -((uint64_t)(i ^ 2) << shift);
 }
 
 static void ibtc_clear(struct tr_context *c)

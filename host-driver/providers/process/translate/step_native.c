@@ -100,21 +100,27 @@ static uint8_t modrm_of(const struct step *s, uint8_t modrm)
 	return (modrm & 0x38) | s->slot->pointer;
 }
 
-/* The prefixes, without those that are about the address. Returns where the opcode is. */
+/*
+ * The prefixes, without those that are about the address; a REX that another prefix follows is
+ * none. Returns where the opcode is.
+ */
 static unsigned emit_prefixes(const struct step *s, uint8_t **out)
 {
 	const uint8_t *b = s->slot->bytes;
-	const bool memory = s->slot->memory;
+	const bool memory = s->slot->memory, rex = s->i->attributes & ZYDIS_ATTRIB_HAS_REX;
 	unsigned k = 0;
 
-	for (; is_prefix(b[k]); k++)
-		if (!memory || !(is_segment(b[k]) || b[k] == 0x67))
+	for (; k + rex < s->i->raw.prefix_count; k++)
+		if (is_prefix(b[k]) && !(memory && (is_segment(b[k]) || b[k] == 0x67)))
 			*(*out)++ = b[k];
+	if (rex) {
+		*(*out)++ = memory ? b[k] & ~3 : b[k]; /* X and B */
+		k++;
+	}
 	if (s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
-	    s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW) {
-		if (!s->code32 && (b[k] & 0xf0) == 0x40)
-			*(*out)++ = memory ? b[k++] & ~3 : b[k++]; /* REX.X and B */
-	} else if (b[k] != 0xc5) { /* in 32-bit code these bits are the same, for all are set */
+	    s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW)
+		return k;
+	if (b[k] != 0xc5) { /* in 32-bit code these bits are the same, for all are set */
 		*(*out)++ = b[k++];
 		*(*out)++ = memory ? b[k++] | 0x60 : b[k++]; /* the same, inverted */
 	}

@@ -99,6 +99,7 @@ static enum outcome enter(struct step *s)
 	const uint64_t frame = s->v->regs.rsp - n;
 	int64_t down = -n;
 	uint64_t val;
+	struct span end;
 
 	if (!step_store(s, step_stack_at(s, down), &s->v->regs.rbp, n))
 		return THERE;
@@ -113,7 +114,11 @@ static enum outcome enter(struct step *s)
 		if (!step_store(s, step_stack_at(s, down), &frame, n))
 			return THERE;
 	}
-	step_stack_move(s, down - (int64_t)s->op[0].imm.value.u);
+	/* The CPU looks whether there is a stack where it ends. */
+	down -= (int64_t)s->op[0].imm.value.u;
+	if (!step_reach(s, step_stack_at(s, down), n, ACCESS_WRITE, &end))
+		return THERE;
+	step_stack_move(s, down);
 	frame_set(s, frame);
 	return NEXT;
 }

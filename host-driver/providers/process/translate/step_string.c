@@ -60,19 +60,29 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* Elements until a register of fewer than 64 bits goes round. */
+static uint64_t until_round(const struct string *t, uint64_t reg)
+{
+	reg &= t->mask;
+	return t->step == t->size ? (t->mask - reg) / t->size + 1 : reg / t->size + 1;
+}
+
 /*
- * Elements from here on that lie within the page and the segment; 0: this one does not. Where
- * addresses of 16 bits go round is not looked at: those go one by one.
+ * Elements from here on that lie within the page and the segment; 0: this one does not. `reg`
+ * points to it.
  */
-static uint64_t room(const struct string *t, struct where at)
+static uint64_t room(const struct string *t, struct where at, uint64_t reg)
 {
 	const unsigned off = at.va & ~PAGE_MASK;
+	uint64_t n;
 
-	if (off + t->size > PAGE_SIZE || t->mask == 0xffff)
+	if (off + t->size > PAGE_SIZE)
 		return 0;
-	if (t->step != t->size)
-		return at.room == ~0UL ? off / t->size + 1 : 0;
-	return least(PAGE_SIZE - off, at.room) / t->size;
+	if (t->step == t->size)
+		n = least(PAGE_SIZE - off, at.room) / t->size;
+	else
+		n = at.room == ~0UL ? off / t->size + 1 : 0;
+	return least(n, until_round(t, reg));
 }
 
 static void put(uint64_t *reg, const struct string *t, uint64_t val)
@@ -87,7 +97,7 @@ static void advance(uint64_t *reg, const struct string *t, uint64_t n)
 
 static void counted(struct step *s, const struct string *t, uint64_t n)
 {
-	if (t->rep)
+	if (t->rep && n)
 		put(&s->v->regs.rcx, t, s->v->regs.rcx - n);
 }
 
@@ -130,7 +140,7 @@ static uint64_t movs(struct step *s, const struct string *t, uint64_t n)
 	struct span src, dst;
 	uint64_t val;
 
-	n = least(n, least(room(t, from), room(t, to)));
+	n = least(n, least(room(t, from, s->v->regs.rsi), room(t, to, s->v->regs.rdi)));
 	if (!step_reach(s, from, t->size, ACCESS_READ, &src) ||
 	    !step_reach(s, to, t->size, ACCESS_WRITE, &dst))
 		return 0;
@@ -151,7 +161,7 @@ static uint64_t stos(struct step *s, const struct string *t, uint64_t n)
 	const struct where to = destination(s, t);
 	struct span dst;
 
-	n = least(n, room(t, to));
+	n = least(n, room(t, to, s->v->regs.rdi));
 	if (!step_reach(s, to, t->size, ACCESS_WRITE, &dst))
 		return 0;
 	if (n) {
@@ -174,16 +184,16 @@ static const ZydisRegister accumulator[] = {
 /* All are read, the last one stays. */
 static uint64_t lods(struct step *s, const struct string *t, uint64_t n)
 {
-	uint64_t val = 0, skip;
+	uint64_t val = 0;
+	struct span src;
 
-	n = least(n, room(t, source(s, t)));
+	n = least(n, room(t, source(s, t), s->v->regs.rsi));
 	n = n ? n : 1;
-	skip = n - 1;
-	advance(&s->v->regs.rsi, t, skip);
-	if (!step_load(s, source(s, t), &val, t->size)) {
-		advance(&s->v->regs.rsi, t, -skip);
+	if (!step_reach(s, source(s, t), t->size, ACCESS_READ, &src))
 		return 0;
-	}
+	advance(&s->v->regs.rsi, t, n - 1);
+	if (!step_load(s, source(s, t), &val, t->size))
+		return 0; /* never: it is the same page */
 	step_set(s, accumulator[t->size], val);
 	advance(&s->v->regs.rsi, t, 1);
 	return n;
@@ -215,9 +225,9 @@ static uint64_t compare_some(struct step *s, const struct string *t, uint64_t n,
 	uint64_t done, a = 0, b = 0, flags = 0;
 	regs_t *r = &s->v->regs;
 
-	n = least(n, room(t, destination(s, t)));
+	n = least(n, room(t, destination(s, t), s->v->regs.rdi));
 	if (two)
-		n = least(n, room(t, source(s, t)));
+		n = least(n, room(t, source(s, t), s->v->regs.rsi));
 	n = n ? n : 1;
 	if ((two && !step_reach(s, source(s, t), t->size, ACCESS_READ, &src)) ||
 	    !step_reach(s, destination(s, t), t->size, ACCESS_READ, &dst))

@@ -177,6 +177,23 @@ static enum outcome masked_move(struct step *s, uint8_t *area, unsigned size)
 			    size);
 }
 
+/*
+ * The area's registers are those of the x87 stack, from its top; MMX numbers them from 0, and has
+ * the top there afterwards.
+ */
+static void stack_to_mmx(uint8_t *area)
+{
+	const unsigned top = area[AREA_FSW + 1] >> 3 & 7;
+	uint8_t st[8][16];
+
+	step_bytes(st, area + AREA_MM, sizeof(st));
+	for (unsigned k = 0; k < 8; k++)
+		step_bytes(area + AREA_MM + 16 * k, st[(k - top) & 7], 16);
+	area[AREA_FSW + 1] &= ~FSW_TOP_BYTE;
+	area[AREA_FTW] = 0xff;
+	area[AREA_BV] |= BV_X87;
+}
+
 /* To where rdi says; the MMX form makes the x87 stack a set of MMX registers. */
 static enum outcome masked_bytes(struct step *s, uint8_t *area)
 {
@@ -184,8 +201,8 @@ static enum outcome masked_bytes(struct step *s, uint8_t *area)
 	ZydisRegister segment = ZYDIS_REGISTER_DS;
 	const ZydisDecodedOperand *reg[2];
 	struct vector mask, value;
+	struct where at;
 	unsigned n = 0;
-	enum outcome o;
 
 	for (unsigned k = 0; k < s->i->operand_count; k++) {
 		if (s->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
@@ -193,17 +210,14 @@ static enum outcome masked_bytes(struct step *s, uint8_t *area)
 		else if (s->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER && n < 2)
 			reg[n++] = &s->op[k];
 	}
+	at = step_at(s, segment, s->v->regs.rdi & step_address_mask(s));
+	if (!step_canonical(at.va))
+		return step_trap(s, VECTOR_GP, 0);
+	if (mmx)
+		stack_to_mmx(area);
 	get_vector(area, reg[0]->reg.value, &value);
 	get_vector(area, reg[1]->reg.value, &mask);
-	o = masked_store(s, &mask, &value,
-			 step_at(s, segment, s->v->regs.rdi & step_address_mask(s)), mmx ? 8 : 16,
-			 1);
-	if (o == NEXT && mmx) {
-		area[AREA_FSW + 1] &= ~FSW_TOP_BYTE;
-		area[AREA_FTW] = 0xff;
-		area[AREA_BV] |= BV_X87;
-	}
-	return o;
+	return masked_store(s, &mask, &value, at, mmx ? 8 : 16, 1);
 }
 
 enum family { NONE, GATHER, MASK_4, MASK_8, BYTES };

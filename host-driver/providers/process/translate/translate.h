@@ -83,8 +83,8 @@ struct tr {
 	struct tr_context *context; /* in GS: of the mode the guest runs in */
 	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
 	struct tr_context *pool;
-	bool ts;	   /* what the blocks in the IBTCs were looked for with */
-	struct block *cut; /* its way on was cut, for it to end (signal.c) */
+	bool ts;	    /* what the blocks in the IBTCs were looked for with */
+	struct block *cut;  /* its way on was cut, for it to end (signal.c) */
 	uint64_t selectors; /* cs, ss, ds, es that `code` is about (segments.c); 0: none */
 	uint8_t code;	    /* enum code */
 };
