@@ -9,6 +9,7 @@
 
 #define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
 #define MODE_TS	    2 /* CR0.TS is set */
+#define MODE_32	    4 /* 32-bit code, its segments flat */
 
 #define CODE_SIZE   (256UL << 20) /* of the cache, bytes */
 #define MAX_BLOCKS  (1U << 22)
@@ -112,6 +113,8 @@ void mmu_forget_code(struct domain *d, uint64_t rip, const void *code);
 void mmu_forget_all_code(struct domain *d);
 void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
 /* two: its instruction goes on in the next page. */
+/* The IBTC has code of that width alone: emptied if it has the other. */
+void mmu_ibtc_for(struct tr_context *c, bool code32);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
 
 /* ---- run.c, signal.c, glue.S ---- */

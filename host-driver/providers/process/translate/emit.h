@@ -90,6 +90,18 @@ static inline void emit_gs_index(struct emit *e, unsigned op, unsigned reg, unsi
 	e32(e, disp);
 }
 
+/* `op reg, [base + disp]`, 32 bits: a lea's sum is cut off there. */
+static inline void emit_base32(struct emit *e, unsigned op, unsigned reg, unsigned base,
+			       int32_t disp)
+{
+	e8(e, 0x40 | (reg >> 3) << 2 | base >> 3);
+	e8(e, op);
+	e8(e, 0x80 | (reg & 7) << 3 | (base & 7));
+	if ((base & 7) == RSP)
+		e8(e, 0x24);
+	e32(e, disp);
+}
+
 #define OP_LOAD	 0x8b
 #define OP_STORE 0x89
 #define OP_LEA	 0x8d
@@ -110,6 +122,14 @@ static inline void emit_store_slot(struct emit *e, int offset, unsigned reg)
 static inline void emit_mov(struct emit *e, unsigned dst, unsigned src)
 {
 	emit_rex(e, dst, src);
+	e8(e, OP_LOAD);
+	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
+}
+
+/* mov dst, src, 32 bits: the upper half is cleared */
+static inline void emit_mov32(struct emit *e, unsigned dst, unsigned src)
+{
+	e8(e, 0x40 | (dst >> 3) << 2 | src >> 3);
 	e8(e, OP_LOAD);
 	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
 }

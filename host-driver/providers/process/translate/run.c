@@ -198,10 +198,11 @@ bool tr_turn(struct vcpu *v)
 		single_step(v);
 		return true;
 	}
-	if (code_is != CODE_64) {
+	if (code_is == CODE_32 || (code_is == CODE_32_FLAT && v->regs.rip >> 32)) {
 		tr_step(v);
 		return true;
 	}
+	mmu_ibtc_for(tr.context, code_is == CODE_32_FLAT);
 	switch (code_find(v, &code)) {
 	case FOUND: run(v, code); break;
 	case FOUND_STEP: tr_step(v); break;

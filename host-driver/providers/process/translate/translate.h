@@ -104,6 +104,7 @@ struct tr_context {
 	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
 	uint64_t root; /* machine frame, INVALID_MFN: free */
 	bool kernel;
+	bool code32;	      /* what the IBTC leads to */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
 	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
