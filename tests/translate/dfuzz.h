@@ -97,6 +97,9 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t);
  * after a cold one.
  */
 bool guest_translate(const struct testcase *c, struct state *out, bool cold);
+/* The vector that ended it, or NO_VECTOR. */
+int guest_trapped(uint32_t *error, uint64_t *cr2);
+void guest_trap_clear(void);
 /* The host's CPU raised something while a case ran in the guest; a tick of the clock. */
 void guest_signal(int sig, void *info, void *ctx);
 void guest_tick(void *info, void *ctx);

@@ -104,7 +104,7 @@ static unsigned temps_in_address(const ZydisDecodedOperand *m)
  *
  * Its encodings mean the same in 64-bit code but for some that step.c carries out. Addresses are
  * sums that end up in 32 bits, whatever the upper halves of registers are; what is pushed is half
- * as wide.
+ * as wide. FS and GS are their bases: nothing looks at their limits, nor whether they are null.
  */
 
 static bool code32(void)
