@@ -34,12 +34,21 @@ UNIT_step32_FLAGS := -mfsgsbase
 UNIT_NOT_SAN     := step32
 # A guest's headers, and code that calls without the compiler's knowledge.
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone
+# As in pvdom: no vector register is the compiler's.
+T := host-driver/providers/process/translate
+STEP_SRCS := $(wildcard $T/step*.c) $T/step.S
+UNIT_step_SRCS := $(STEP_SRCS) tests/unit/step_forms.S
+UNIT_step_FLAGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns
+UNIT_step_LIBS := -lZydis
+UNIT_step_guest_SRCS := $(STEP_SRCS)
+UNIT_step_guest_FLAGS := $(UNIT_step_FLAGS)
+UNIT_step_guest_LIBS := -lZydis
 
 UNITS := $(filter-out $(if $(SAN),$(UNIT_NOT_SAN)),$(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c)))
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)
 
 $(UNIT_BINS): $(B)/tests/unit/test_%: tests/unit/test_%.c $(wildcard $M/*.[ch] tests/unit/*.h toolstack/pvctl/*.[ch] \
-	toolstack/backends/*/*.[ch] hypercalls/abi/pavane/*.h pv-guest/kernel/netfront.c pv-guest/include/pv/*.h)
+	toolstack/backends/*/*.[ch] $T/*.[chS] tests/unit/*.S hypercalls/abi/pavane/*.h pv-guest/kernel/netfront.c pv-guest/include/pv/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(HOSTCFLAGS)) $(UNIT_$*_FLAGS) -o $@ $< $(UNIT_$*_SRCS) $(UNIT_$*_LIBS) \
 		-lcmocka -lpthread

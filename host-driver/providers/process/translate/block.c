@@ -20,7 +20,7 @@
 #include "host-driver/providers/process/translate/emit.h"
 #include "hypercalls/monitor/mm.h"
 
-#define HASH_BITS  16
+#define HASH_BITS  20
 #define BLOCK_ROOM 16384 /* bytes that one may need, at most */
 
 struct block *blocks;
@@ -30,7 +30,7 @@ uint32_t nr_blocks = 1;
 uint8_t *code_write, *code_run;
 volatile uint32_t code_generation;
 
-static uint32_t nr_links = 1, nr_sites = 1, code_used;
+static uint32_t nr_links = 1, nr_sites = 1, code_used, cold_used = CODE_COLD;
 static uint32_t *hash, *frame_blocks; /* the first block of each */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -107,7 +107,7 @@ static uint32_t lookup(uint64_t rip, uint32_t mfn, uint32_t mfn2, unsigned mode)
 
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access)
 {
-	sites[nr_sites] = (struct site){b - blocks, code, offset, size, access};
+	sites[nr_sites] = (struct site){b - blocks, code, offset, size, access, false};
 	b->sites++;
 	return nr_sites++;
 }
@@ -204,6 +204,7 @@ static void code_empty(struct domain *d)
 		frame_blocks[blocks[i].mfn] = 0;
 	nr_blocks = nr_links = nr_sites = 1;
 	code_used = 0;
+	cold_used = CODE_COLD;
 	code_generation++;
 }
 
@@ -211,8 +212,9 @@ static void code_empty(struct domain *d)
 
 static bool full(void)
 {
-	return code_used + BLOCK_ROOM > CODE_SIZE || nr_blocks + 2 > MAX_BLOCKS ||
-	       nr_links + 4 * BLOCK_INSNS > MAX_LINKS || nr_sites + 16 * BLOCK_INSNS > MAX_SITES;
+	return code_used + BLOCK_ROOM > CODE_COLD || cold_used + BLOCK_ROOM > CODE_SIZE ||
+	       nr_blocks + 2 > MAX_BLOCKS || nr_links + 4 * BLOCK_INSNS > MAX_LINKS ||
+	       nr_sites + 16 * BLOCK_INSNS > MAX_SITES;
 }
 
 /* Whoever writes to the second page of block i finds it by another block, which has no code. */
@@ -239,6 +241,7 @@ static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, co
 	const uint32_t mfn = (page - d->ram) >> PAGE_SHIFT, i = nr_blocks;
 	struct block *b = &blocks[i];
 	struct emit e = {code_write + code_used, code_run - code_write};
+	struct emit cold = {code_write + cold_used, code_run - code_write};
 	struct fpu_area fpu;
 	bool made;
 
@@ -251,12 +254,13 @@ static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, co
 	if (!frame_blocks[mfn])
 		mmu_forget_writes(d, (uint64_t)page);
 	fpu_keep(&fpu);
-	made = lower_block(v, b, page, page2, &e);
+	made = lower_block(v, b, page, page2, &e, &cold);
 	fpu_back(&fpu);
 	if (!made)
 		return 0;
 	b->size = e.p - (code_write + b->code);
 	code_used += (b->size + 15) & -16U;
+	cold_used = cold.p - code_write;
 	b->same_frame = frame_blocks[mfn];
 	b->same_hash = hash[hash_of(rip, mfn, mode)];
 	__atomic_store_n(&nr_blocks, i + 1, __ATOMIC_RELEASE);
@@ -306,9 +310,13 @@ static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
 enum found code_find(struct vcpu *v, void **code)
 {
 	const uint64_t rip = v->regs.rip;
-	const uint8_t *page = code_page(v, rip);
+	const uint8_t *page;
 	uint32_t i;
 
+	*code = mmu_ibtc_find(tr.context, rip);
+	if (*code)
+		return FOUND;
+	page = code_page(v, rip);
 	if (!page) {
 		if (tr_memory(v, rip, ACCESS_FETCH))
 			return FOUND_STEP;
@@ -366,7 +374,7 @@ struct block *code_block(const void *host)
 	const uint32_t offset = (const uint8_t *)host - code_run;
 	uint32_t lo = 1, hi = __atomic_load_n(&nr_blocks, __ATOMIC_ACQUIRE);
 
-	if ((const uint8_t *)host < code_run || (const uint8_t *)host >= code_run + CODE_SIZE)
+	if ((const uint8_t *)host < code_run || (const uint8_t *)host >= code_run + CODE_COLD)
 		return NULL;
 	while (hi - lo > 1) {
 		const uint32_t mid = lo + (hi - lo) / 2;

@@ -12,6 +12,7 @@
 #define MODE_32	    4 /* 32-bit code, its segments flat */
 
 #define CODE_SIZE   (256UL << 20) /* of the cache, bytes */
+#define CODE_COLD   (144UL << 20) /* where the part begins that leaves it */
 #define MAX_BLOCKS  (1U << 22)
 #define MAX_LINKS   (1U << 23)
 #define MAX_SITES   (1U << 25)
@@ -56,6 +57,7 @@ struct site {
 	uint16_t offset; /* of the guest instruction, from the block's rip */
 	uint16_t size;	 /* of the access, bytes */
 	uint8_t access;	 /* enum access, or SITE_START */
+	bool group;	 /* of several pushes or pops, of which `offset` is the first */
 };
 
 extern struct block *blocks;
@@ -94,11 +96,12 @@ uint64_t block_rip(const struct block *b, const void *host);
 /* ---- lower.c ---- */
 struct emit;
 /*
- * Translates what is at b's rip, in `page`, to e; false: not even one instruction. `next` is the
- * page behind it, or NULL; b->mfn2 says whether it has been used.
+ * Translates what is at b's rip, in `page`, to e, and to `cold` what is seldom run of it; false:
+ * not even one instruction. `next` is the page behind it, or NULL; b->mfn2 says whether it has been
+ * used.
  */
 bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uint8_t *next,
-		 struct emit *e);
+		 struct emit *e, struct emit *cold);
 #define INSN_MAX 15 /* bytes */
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
 uint32_t link_add(struct block *b, uint64_t target, bool direct);
@@ -112,6 +115,7 @@ void mmu_forget_writes(struct domain *d, uint64_t page);
 void mmu_forget_code(struct domain *d, uint64_t rip, const void *code);
 void mmu_forget_all_code(struct domain *d);
 void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
+void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip);
 /* two: its instruction goes on in the next page. */
 /* The IBTC has code of that width alone: emptied if it has the other. */
 void mmu_ibtc_for(struct tr_context *c, bool code32);

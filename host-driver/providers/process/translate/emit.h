@@ -68,26 +68,19 @@ static inline void emit_abs(struct emit *e, unsigned seg, unsigned op, unsigned 
 static inline void emit_base(struct emit *e, unsigned seg, unsigned op, unsigned reg, unsigned base,
 			     int32_t disp)
 {
+	const unsigned mod = !disp && (base & 7) != RBP ? 0 : disp == (int8_t)disp ? 1 : 2;
+
 	if (seg)
 		e8(e, seg);
 	emit_rex(e, reg, base);
 	e8(e, op);
-	e8(e, 0x80 | (reg & 7) << 3 | (base & 7));
+	e8(e, mod << 6 | (reg & 7) << 3 | (base & 7));
 	if ((base & 7) == RSP)
 		e8(e, 0x24);
-	e32(e, disp);
-}
-
-/* `op reg, gs:[index * 8 + disp]`, 64 bits. */
-static inline void emit_gs_index(struct emit *e, unsigned op, unsigned reg, unsigned index,
-				 int32_t disp)
-{
-	e8(e, SEG_GS);
-	e8(e, 0x48 | (reg >> 3) << 2 | (index >> 3) << 1);
-	e8(e, op);
-	e8(e, (reg & 7) << 3 | 4);
-	e8(e, 0xc5 | (index & 7) << 3);
-	e32(e, disp);
+	if (mod == 1)
+		e8(e, disp);
+	else if (mod == 2)
+		e32(e, disp);
 }
 
 /* `op reg, [base + disp]`, 32 bits: a lea's sum is cut off there. */
@@ -175,6 +168,17 @@ static inline void emit_pext(struct emit *e, unsigned dst, unsigned src, int off
 	e8(e, (dst & 7) << 3 | 4);
 	e8(e, 0x25);
 	e32(e, emit_slot(offset));
+}
+
+/* rorx reg, reg, by: flags stay. Of r8 to r15. */
+static inline void emit_rotate(struct emit *e, unsigned reg, unsigned by)
+{
+	e8(e, 0xc4);
+	e8(e, 0x43);
+	e8(e, 0xfb);
+	e8(e, 0xf0);
+	e8(e, 0xc0 | (reg & 7) << 3 | (reg & 7));
+	e8(e, by);
 }
 
 /* jmp target */

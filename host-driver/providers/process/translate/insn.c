@@ -148,11 +148,18 @@ static bool may_keep_flags(const ZydisDecodedInstruction *i)
 	       i->mnemonic == ZYDIS_MNEMONIC_BSR;
 }
 
+/* It hands the flags to the guest's kernel, in r11 or in a frame, before it changes any. */
+static bool shows_flags(const ZydisDecodedInstruction *i)
+{
+	return i->meta.category == ZYDIS_CATEGORY_SYSCALL ||
+	       i->meta.category == ZYDIS_CATEGORY_INTERRUPT;
+}
+
 static void flags(const ZydisDecodedInstruction *i, uint32_t *read, uint32_t *killed)
 {
 	const ZydisAccessedFlags *f = i->cpu_flags;
 
-	*read = f ? f->tested & FLAGS_ARITH : 0;
+	*read = shows_flags(i) ? FLAGS_ARITH : f ? f->tested & FLAGS_ARITH : 0;
 	*killed = f && !may_keep_flags(i)
 			  ? (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH
 			  : 0;

@@ -14,8 +14,10 @@
  *	op    [t0]
  *
  * Where the flags are needed afterwards the same is done by pext, lea and jrcxz, which leave them
- * alone. What is slow lies behind the block: it leaves the cache, and C comes back behind the look
- * with the place in both temporaries.
+ * alone. Where they are not, a page fault's frame shows other arithmetic flags than a CPU's would:
+ * of no consequence to the code that is gone back to, which replaces them. What is slow lies in
+ * another part of the cache: it leaves the cache, and C comes back behind the look with the place
+ *in both temporaries.
  */
 #include "host-driver/providers/process/translate/block.h"
 #include "host-driver/providers/process/translate/emit.h"
@@ -33,6 +35,7 @@ struct slow {
 	uint8_t t0;
 	bool keeps_rcx;	 /* rcx is in its slot */
 	uint8_t address; /* enum address */
+	uint8_t words;	 /* of ADDRESS_PUSH */
 };
 
 enum address { ADDRESS_OPERAND, ADDRESS_PUSH, ADDRESS_POP, ADDRESS_FRAME };
@@ -41,7 +44,7 @@ enum address { ADDRESS_OPERAND, ADDRESS_PUSH, ADDRESS_POP, ADDRESS_FRAME };
 static struct {
 	struct vcpu *v;
 	struct block *b;
-	struct emit e;
+	struct emit e, cold; /* what is run again and again, and the rest */
 	const uint8_t *page, *next;
 	uint8_t both[INSN_MAX]; /* an instruction's bytes that are in two pages */
 	struct tr_insn insn[BLOCK_INSNS];
@@ -178,13 +181,13 @@ static void emit_effective(const struct tr_insn *n, unsigned reg)
 	emit_lea_operand(n, reg);
 }
 
-/* t0 = the linear address of the access; t1 may be lost. */
-static void emit_address(const struct tr_insn *n, enum address what, unsigned t0)
+/* t0 = the linear address of the access; t1 may be lost. `words` are pushed. */
+static void emit_address(const struct tr_insn *n, enum address what, unsigned words, unsigned t0)
 {
 	const unsigned t1 = t0 ^ R14 ^ R15;
 
 	switch (what) {
-	case ADDRESS_PUSH: emit_word(OP_LEA, t0, RSP, -word()); return;
+	case ADDRESS_PUSH: emit_word(OP_LEA, t0, RSP, -word() * (int)words); return;
 	case ADDRESS_POP: emit_mov_word(t0, RSP); return;
 	case ADDRESS_FRAME: emit_mov_word(t0, RBP); return;
 	default: break;
@@ -235,15 +238,15 @@ static uint8_t *emit_look(unsigned t0, unsigned size, bool write)
 	e8(e, 0x45); /* mov t1d, t0d */
 	e8(e, 0x89);
 	e8(e, 0xc0 | (t0 & 7) << 3 | (t1 & 7));
-	e8(e, 0x41); /* shr t1d, 9: eight bytes an entry */
+	e8(e, 0x41); /* shr t1d, imm8 */
 	e8(e, 0xc1);
 	e8(e, 0xe8 | (t1 & 7));
-	e8(e, PAGE_SHIFT - 3);
+	e8(e, PAGE_SHIFT - TLB_SHIFT);
 	e8(e, 0x41); /* and t1d, imm32 */
 	e8(e, 0x81);
 	e8(e, 0xe0 | (t1 & 7));
-	e32(e, (TLB_SIZE - 1) << 3);
-	emit_base(e, SEG_GS, OP_ADD, t0, t1, write ? C_WRITE_NEG : C_READ_NEG);
+	e32(e, (TLB_SIZE - 1) << TLB_SHIFT);
+	emit_base(e, SEG_GS, OP_ADD, t0, t1, write ? E_WRITE_NEG : E_READ_NEG);
 	emit_rex(e, 0, t0); /* cmp t0, imm32 */
 	e8(e, 0x81);
 	e8(e, 0xf8 | (t0 & 7));
@@ -260,8 +263,9 @@ static uint8_t *emit_look_flags(unsigned t0, unsigned size, bool write)
 
 	emit_pext(e, t1, t0, T_TLB_MASK);
 	emit_store_slot(e, T_RCX, RCX);
-	emit_gs_index(e, OP_LOAD, RCX, t1, write ? C_WRITE_NEG : C_READ_NEG);
-	emit_gs_index(e, OP_LOAD, t1, t1, write ? C_WRITE : C_READ);
+	emit_rotate(e, t1, 64 - TLB_SHIFT);
+	emit_base(e, SEG_GS, OP_LOAD, RCX, t1, write ? E_WRITE_NEG : E_READ_NEG);
+	emit_base(e, SEG_GS, OP_LOAD, t1, t1, write ? E_WRITE : E_READ);
 	emit_lea2(e, t0, t0, RCX);
 	emit_base(e, 0, OP_LEA, RCX, t0, size - 1);
 	emit_pext(e, RCX, RCX, T_PAGE_MASK);
@@ -275,27 +279,36 @@ static uint8_t *emit_look_flags(unsigned t0, unsigned size, bool write)
 	return jump;
 }
 
-/* t0 = the host's address of the access. */
-static void emit_place(const struct tr_insn *n, enum address what, unsigned t0, unsigned size,
-		       bool write, bool flags)
+/* t0 = the host's address of the access, which is to the stack for `words` or to n's operand. */
+static void emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
+			  unsigned size, bool write, bool flags)
 {
 	const unsigned t1 = t0 ^ R14 ^ R15;
 	struct slow *s;
 	uint8_t *jump;
+	uint32_t site;
 
-	emit_address(n, what, t0);
+	emit_address(n, what, words, t0);
 	if (flags) {
 		jump = emit_look_flags(t0, size, write);
 	} else {
 		jump = emit_look(t0, size, write);
-		emit_base(&now.e, SEG_GS, OP_ADD, t0, t1, write ? C_WRITE : C_READ);
+		emit_base(&now.e, SEG_GS, OP_ADD, t0, t1, write ? E_WRITE : E_READ);
 	}
-	s = slow_add(n, SLOW_MEMORY, jump,
-		     site_add(now.b, offset_of(now.e.p), guest_offset(n), size,
-			      write ? ACCESS_WRITE : ACCESS_READ));
+	site = site_add(now.b, offset_of(now.e.p), guest_offset(n), size,
+			write ? ACCESS_WRITE : ACCESS_READ);
+	sites[site].group = words > 1;
+	s = slow_add(n, SLOW_MEMORY, jump, site);
 	s->t0 = t0;
 	s->keeps_rcx = flags;
 	s->address = what;
+	s->words = words;
+}
+
+static void emit_place(const struct tr_insn *n, enum address what, unsigned t0, unsigned size,
+		       bool write, bool flags)
+{
+	emit_place_of(n, what, 1, t0, size, write, flags);
 }
 
 /* ---- instructions ---- */
@@ -412,53 +425,28 @@ static void lower_lea(const struct tr_insn *n)
 	temps_store(dst == R14 ? 1 : dst == R15 ? 2 : 0);
 }
 
-/* mov [t0], constant; t1 is lost. */
-static void emit_store_const(unsigned t0, uint64_t val)
+/* mov [t0 + at], constant; t1 is lost. */
+static void emit_store_const(unsigned t0, int32_t at, uint64_t val)
 {
 	const unsigned t1 = t0 ^ R14 ^ R15;
 
-	if ((int64_t)val == (int32_t)val || code32()) {
-		e8(&now.e, (code32() ? 0x40 : 0x48) | t0 >> 3);
-		e8(&now.e, 0xc7);
-		e8(&now.e, t0 & 7);
+	if (code32()) {
+		emit_base32(&now.e, 0xc7, 0, t0, at);
+		e32(&now.e, val);
+		return;
+	}
+	if ((int64_t)val == (int32_t)val) {
+		emit_base(&now.e, 0, 0xc7, 0, t0, at);
 		e32(&now.e, val);
 		return;
 	}
 	emit_const(&now.e, t1, val);
-	emit_base(&now.e, 0, OP_STORE, t1, t0, 0);
+	emit_base(&now.e, 0, OP_STORE, t1, t0, at);
 }
 
 static void emit_rsp_add(int32_t bytes)
 {
 	emit_word(OP_LEA, RSP, RSP, bytes);
-}
-
-static void lower_push(const struct tr_insn *n)
-{
-	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
-	if (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		emit_store_const(R15, n->op[0].imm.value.s);
-	else
-		emit_word(OP_STORE, value_in(number(n->op[0].reg.value), R14), R15, 0);
-	emit_rsp_add(-word());
-}
-
-static void lower_pop(const struct tr_insn *n)
-{
-	const unsigned reg = number(n->op[0].reg.value);
-
-	emit_place(n, ADDRESS_POP, R15, word(), false, n->flags_live);
-	if (reg != RSP)
-		emit_rsp_add(word());
-	emit_word(OP_LOAD, reg, R15, 0);
-	temps_store(reg == R14 ? 1 : reg == R15 ? 2 : 0);
-}
-
-static void lower_leave(const struct tr_insn *n)
-{
-	emit_place(n, ADDRESS_FRAME, R15, word(), false, n->flags_live);
-	emit_word(OP_LEA, RSP, RBP, word());
-	emit_word(OP_LOAD, RBP, R15, 0);
 }
 
 /* To the guest address in r14, by the IBTC. */
@@ -467,6 +455,59 @@ static void emit_indirect(void)
 	const uint32_t l = link_add(now.b, 0, false);
 
 	links[l].at = offset_of(emit_link(&now.e, -1, tr_indirect));
+}
+
+/* `count` pushes one after the other: all in one page, or the slow way. */
+static void lower_pushes(const struct tr_insn *n, unsigned count)
+{
+	emit_place_of(n, ADDRESS_PUSH, count, R15, word() * count, true, n->flags_live);
+	for (unsigned k = 0; k < count; k++, n++) {
+		const int32_t at = word() * (count - 1 - k);
+
+		if (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+			emit_store_const(R15, at, n->op[0].imm.value.s);
+		else
+			emit_word(OP_STORE, value_in(number(n->op[0].reg.value), R14), R15, at);
+	}
+	emit_rsp_add(-word() * (int)count);
+}
+
+static void emit_popped(const struct tr_insn *n, int32_t at)
+{
+	const unsigned reg = number(n->op[0].reg.value), in = reg == R15 ? R14 : reg;
+
+	emit_word(OP_LOAD, in, R15, at);
+	if (reg == R14 || reg == R15)
+		emit_store_slot(&now.e, reg == R14 ? T_R14 : T_R15, in);
+}
+
+/* `count` pops, the last of which may be a ret. */
+static void lower_pops(const struct tr_insn *n, unsigned count)
+{
+	const struct tr_insn *last = n + count - 1;
+	int32_t bytes = word() * count;
+
+	emit_place_of(n, ADDRESS_POP, count, R15, bytes, false, last->flags_live);
+	for (unsigned k = 0; k < count; k++)
+		if (n[k].kind == INSN_POP)
+			emit_popped(&n[k], word() * k);
+	if (last->kind == INSN_POP) {
+		if (number(last->op[0].reg.value) != RSP)
+			emit_rsp_add(bytes);
+		return;
+	}
+	emit_word(OP_LOAD, R14, R15, bytes - word());
+	if (last->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		bytes += (uint16_t)last->op[0].imm.value.u;
+	emit_rsp_add(bytes);
+	emit_indirect();
+}
+
+static void lower_leave(const struct tr_insn *n)
+{
+	emit_place(n, ADDRESS_FRAME, R15, word(), false, n->flags_live);
+	emit_word(OP_LEA, RSP, RBP, word());
+	emit_word(OP_LOAD, RBP, R15, 0);
 }
 
 /* To a guest address known now: chained later, or by the IBTC. cc as in emit_link. */
@@ -492,7 +533,7 @@ static void emit_direct(const struct tr_insn *n, uint64_t target, int cc)
 static void emit_push_return(const struct tr_insn *n)
 {
 	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
-	emit_store_const(R15, n->rip + n->i.length);
+	emit_store_const(R15, 0, n->rip + n->i.length);
 	emit_rsp_add(-word());
 }
 
@@ -527,39 +568,65 @@ static void lower_transfer(const struct tr_insn *n)
 		emit_load_slot(&now.e, R14, T_SCRATCH);
 		emit_indirect();
 		break;
-	case INSN_RET:
-		emit_place(n, ADDRESS_POP, R15, word(), false, n->flags_live);
-		emit_word(OP_LOAD, R14, R15, 0);
-		emit_rsp_add(word() + (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE
-					       ? (int32_t)(uint16_t)n->op[0].imm.value.u
-					       : 0));
-		emit_indirect();
-		break;
 	default: emit_target(n); emit_indirect();
 	}
 }
 
-static bool lower_insn(const struct tr_insn *n)
+static bool pushes(const struct tr_insn *n)
 {
-	uint32_t site;
+	return n->kind == INSN_PUSH &&
+	       (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE || number(n->op[0].reg.value) != RSP);
+}
 
-	site = site_add(now.b, offset_of(now.e.p), guest_offset(n), 0, SITE_START);
+/* How many instructions from n on are one access to the stack: pushes, or pops and a ret. */
+static unsigned group(const struct tr_insn *n, const struct tr_insn *end)
+{
+	const struct tr_insn *m = n;
+
+	if (pushes(n)) {
+		while (m < end && pushes(m))
+			m++;
+		return m - n;
+	}
+	while (m < end && m->kind == INSN_POP && number(m->op[0].reg.value) != RSP)
+		m++;
+	if (m < end && m->kind == INSN_RET)
+		m++;
+	return m > n ? m - n : 1;
+}
+
+/* n and what goes with it; returns how many that are. *open: the block goes on. */
+static unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *open)
+{
+	const uint32_t site = site_add(now.b, offset_of(now.e.p), guest_offset(n), 0, SITE_START);
+	unsigned count = 1;
+
+	*open = n->kind < INSN_CALL || n->kind == INSN_BRANCH;
 	switch (n->kind) {
-	case INSN_NOTHING: return true;
-	case INSN_PLAIN: lower_plain(n); return true;
-	case INSN_MEMORY: lower_memory(n); return true;
-	case INSN_LEA: lower_lea(n); return true;
-	case INSN_PUSH: lower_push(n); return true;
-	case INSN_POP: lower_pop(n); return true;
-	case INSN_LEAVE: lower_leave(n); return true;
+	case INSN_NOTHING: break;
+	case INSN_PLAIN: lower_plain(n); break;
+	case INSN_MEMORY: lower_memory(n); break;
+	case INSN_LEA: lower_lea(n); break;
+	case INSN_PUSH:
+		count = group(n, end);
+		lower_pushes(n, count);
+		break;
+	case INSN_POP:
+	case INSN_RET:
+		count = group(n, end);
+		*open = n[count - 1].kind != INSN_RET;
+		lower_pops(n, count);
+		break;
+	case INSN_LEAVE: lower_leave(n); break;
 	case INSN_STEP:
 		emit_const(&now.e, R15, site);
 		emit_jump(&now.e, n->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL && !code32()
 					  ? tr_exit_syscall
 					  : tr_exit_step);
-		return false;
-	default: lower_transfer(n); return n->kind == INSN_BRANCH;
+		break;
+	default: lower_transfer(n);
 	}
+	return count;
 }
 
 /* ---- what lies behind ---- */
@@ -571,16 +638,19 @@ static void patch(uint8_t *at, const uint8_t *target)
 	__builtin_memcpy(at, &distance, 4);
 }
 
+/* It stays near the block, for it is part of a way that does not leave the cache. */
+static void emit_far(const struct slow *s)
+{
+	patch(s->jump, now.e.p);
+	emit_const(&now.e, R14, s->n->target);
+	emit_indirect();
+}
+
 static void emit_slow(const struct slow *s)
 {
 	struct emit *e = &now.e;
 
 	patch(s->jump, e->p);
-	if (s->what == SLOW_FAR) {
-		emit_const(e, R14, s->n->target);
-		emit_indirect();
-		return;
-	}
 	if (s->what == SLOW_LINK) {
 		links[s->index].stub = offset_of(e->p);
 		emit_const(e, R15, s->index);
@@ -589,10 +659,26 @@ static void emit_slow(const struct slow *s)
 	}
 	if (s->keeps_rcx)
 		emit_load_slot(e, RCX, T_RCX);
-	emit_address(s->n, s->address, s->t0);
+	emit_address(s->n, s->address, s->words, s->t0);
 	emit_store_slot(e, T_EA, s->t0);
 	emit_const(e, R15, s->index);
 	emit_jump(e, tr_exit_memory);
+}
+
+static void emit_behind(void)
+{
+	struct emit near;
+
+	for (unsigned k = 0; k < now.slows; k++)
+		if (now.slow[k].what == SLOW_FAR)
+			emit_far(&now.slow[k]);
+	near = now.e;
+	now.e = now.cold;
+	for (unsigned k = 0; k < now.slows; k++)
+		if (now.slow[k].what != SLOW_FAR)
+			emit_slow(&now.slow[k]);
+	now.cold = now.e;
+	now.e = near;
 }
 
 /* ---- flags ---- */
@@ -685,7 +771,7 @@ static void gather(void)
 }
 
 bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uint8_t *next,
-		 struct emit *e)
+		 struct emit *e, struct emit *cold)
 {
 	const struct tr_insn *last;
 	bool open = true;
@@ -695,20 +781,21 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 	now.page = page;
 	now.next = next;
 	now.e = *e;
+	now.cold = *cold;
 	now.slows = 0;
 	gather();
 	if (!now.insns)
 		return false;
 	flags_live();
-	for (unsigned k = 0; k < now.insns && open; k++)
-		open = lower_insn(&now.insn[k]);
+	for (unsigned k = 0; k < now.insns && open;)
+		k += lower_insn(&now.insn[k], &now.insn[now.insns], &open);
 	last = &now.insn[now.insns - 1];
 	if (open)
 		emit_direct(last, last->rip + last->i.length, -1);
-	for (unsigned k = 0; k < now.slows; k++)
-		emit_slow(&now.slow[k]);
+	emit_behind();
 	b->insns = now.insns;
 	b->bytes = last->rip + last->i.length - b->rip;
 	*e = now.e;
+	*cold = now.cold;
 	return true;
 }

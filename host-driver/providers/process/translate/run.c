@@ -42,12 +42,13 @@ ASSERT_T(T_SCRATCH, scratch);
 ASSERT_T(T_KICKED, kicked);
 #define ASSERT_C(offset, member) \
 	_Static_assert(offsetof(struct tr_context, member) == (offset), "translate.h: " #member)
-ASSERT_C(C_READ_NEG, read_neg);
-ASSERT_C(C_READ, read);
-ASSERT_C(C_WRITE_NEG, write_neg);
-ASSERT_C(C_WRITE, write);
+ASSERT_C(0, tlb);
 ASSERT_C(C_IBTC_NEG, ibtc_neg);
 ASSERT_C(C_IBTC, ibtc);
+_Static_assert(sizeof(struct tlb_entry) == 1 << TLB_SHIFT, "translate.h: tlb_entry");
+_Static_assert(offsetof(struct tlb_entry, read) == E_READ, "translate.h: tlb_entry");
+_Static_assert(offsetof(struct tlb_entry, write_neg) == E_WRITE_NEG, "translate.h: tlb_entry");
+_Static_assert(offsetof(struct tlb_entry, write) == E_WRITE, "translate.h: tlb_entry");
 
 __thread struct tr tr;
 uint64_t tr_stop;
@@ -84,7 +85,7 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	}
 	p = tr_memory(v, tr.ea, s->access);
 	/* A store to its own page ends a block; and tr_step knows #SS from #GP. */
-	if (p ? blocks[s->block].dead : !canonical(tr.ea)) {
+	if (p ? blocks[s->block].dead : s->group || !canonical(tr.ea)) {
 		tr_step(v);
 		return NULL;
 	}
@@ -172,8 +173,7 @@ static void run(struct vcpu *v, void *code)
 /* The trap of a single step comes after the instruction, unless that took another. */
 static void single_step(struct vcpu *v)
 {
-	tr_step(v);
-	if (v->regs.rflags & FLAG_TF) {
+	if (tr_step(v) && v->regs.rflags & FLAG_TF) {
 		v->debugreg[6] |= DR6_BS;
 		trap_deliver(v, VECTOR_DB, -1);
 	}

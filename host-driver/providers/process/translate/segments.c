@@ -15,8 +15,8 @@ static bool flat(struct vcpu *v, uint64_t selector, bool code)
 {
 	uint64_t e;
 
-	if (selector_null(selector) || !descriptor_get(v, selector, &e) || descriptor_start(e) ||
-	    descriptor_limit(e) != FLAT_LIMIT || !(e & DESC_RW))
+	if (selector_null(selector) || descriptor_get(v, selector, &e) != LOOKUP_ONE ||
+	    descriptor_start(e) || descriptor_limit(e) != FLAT_LIMIT || !(e & DESC_RW))
 		return false;
 	return code || (!(e & DESC_CODE) && !(e & DESC_DOWN) && e & DESC_D);
 }

@@ -50,7 +50,7 @@ static void ibtc_clear(struct tr_context *c)
 static void context_clear(struct tr_context *c)
 {
 	for (unsigned i = 0; i < TLB_SIZE; i++)
-		c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
+		c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
 	ibtc_clear(c);
 }
 
@@ -124,10 +124,10 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	bool writable;
 	uint8_t *page;
 
-	if (how == ACCESS_WRITE && va + c->write_neg[i] == offset)
-		return (uint8_t *)c->write[i] + offset;
-	if (how == ACCESS_READ && va + c->read_neg[i] == offset)
-		return (uint8_t *)c->read[i] + offset;
+	if (how == ACCESS_WRITE && va + c->tlb[i].write_neg == offset)
+		return (uint8_t *)c->tlb[i].write + offset;
+	if (how == ACCESS_READ && va + c->tlb[i].read_neg == offset)
+		return (uint8_t *)c->tlb[i].read + offset;
 	page = page_of(v, va, how, &writable);
 	if (!page)
 		return NULL;
@@ -135,11 +135,11 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 		return page + offset;
 	if (writable) {
 		code_written(v->d, page);
-		c->write[i] = (uint64_t)page;
-		c->write_neg[i] = -(va & PAGE_MASK);
+		c->tlb[i].write = (uint64_t)page;
+		c->tlb[i].write_neg = -(va & PAGE_MASK);
 	}
-	c->read[i] = (uint64_t)page;
-	c->read_neg[i] = -(va & PAGE_MASK);
+	c->tlb[i].read = (uint64_t)page;
+	c->tlb[i].read_neg = -(va & PAGE_MASK);
 	return page + offset;
 }
 
@@ -190,26 +190,54 @@ static void log_add(uint64_t what)
 	__atomic_store_n(&log_end, log_end + 1, __ATOMIC_RELEASE);
 }
 
-/* `index` of an L1 table changed. */
+/* Of L1 tables' indices. */
+struct index_set {
+	uint64_t bits[L1_ENTRIES / 64];
+};
+
+static bool in_set(const uint64_t *bits, unsigned index)
+{
+	return bits[index / 64] >> (index % 64) & 1;
+}
+
 static void slots_clear(struct tr_context *c, unsigned index)
 {
 	for (unsigned i = index; i < TLB_SIZE; i += L1_ENTRIES)
-		c->read_neg[i] = c->write_neg[i] = nothing(i, PAGE_SHIFT);
-	if (c->ibtc_pages[index / 64] >> (index % 64) & 1)
-		ibtc_clear(c);
+		c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
+}
+
+/* What leads to a page of these indices, or to an instruction that goes on there, goes. */
+static void targets_clear(struct tr_context *c, const struct index_set *changed)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
+		any |= c->ibtc_pages[i] & changed->bits[i];
+	for (unsigned i = 0; any && i < IBTC_SIZE; i++) {
+		const uint64_t rip = -c->ibtc_neg[i];
+
+		if (in_set(changed->bits, rip >> PAGE_SHIFT & (L1_ENTRIES - 1)) ||
+		    in_set(changed->bits, (rip + INSN_MAX - 1) >> PAGE_SHIFT & (L1_ENTRIES - 1)))
+			c->ibtc_neg[i] = nothing(i, IBTC_SHIFT);
+	}
+	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
+		c->ibtc_pages[i] &= ~changed->bits[i];
 }
 
 static void writes_clear(struct tr_context *c, uint64_t page)
 {
 	for (unsigned i = 0; i < TLB_SIZE; i++)
-		if (c->write[i] == page)
-			c->write_neg[i] = nothing(i, PAGE_SHIFT);
+		if (c->tlb[i].write == page)
+			c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
 }
 
 static void catch_up(struct domain *d, struct tr_context *c)
 {
 	const uint64_t end = __atomic_load_n(&log_end, __ATOMIC_ACQUIRE);
+	struct index_set changed = {0};
 
+	if (c->seen == end)
+		return;
 	for (; c->seen < end; c->seen++) {
 		const uint64_t what = log_entry[c->seen % LOG_SIZE];
 
@@ -221,9 +249,14 @@ static void catch_up(struct domain *d, struct tr_context *c)
 		}
 		if (what & LOG_WRITES)
 			writes_clear(c, what & ~LOG_WRITES);
-		else
-			slots_clear(c, what >> 1);
+		else {
+			const unsigned index = what >> 1;
+
+			slots_clear(c, index);
+			changed.bits[index / 64] |= 1UL << (index % 64);
+		}
 	}
+	targets_clear(c, &changed);
 	/* Overtaken while we read. */
 	if (__atomic_load_n(&log_end, __ATOMIC_ACQUIRE) - end > LOG_SIZE - LOG_FAR)
 		context_clear(c);
@@ -367,6 +400,13 @@ void mmu_ibtc_for(struct tr_context *c, bool code32)
 		return;
 	ibtc_clear(c);
 	c->code32 = code32;
+}
+
+void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
+{
+	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
+
+	return c->ibtc_neg[i] == -rip ? c->ibtc[i] : NULL;
 }
 
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)

@@ -171,6 +171,8 @@ static enum outcome carry_out(struct step *s)
 {
 	enum outcome o;
 
+	if (!step_known(s))
+		return step_trap(s, VECTOR_UD, 0);
 	if (step_flow(s, &o) || step_stack(s, &o) || step_string(s, &o) || step_segment(s, &o) ||
 	    step_legacy(s, &o) || step_simple(s, &o) || step_system(s, &o))
 		return o;
@@ -195,13 +197,13 @@ static void code_segment(struct step *s)
 	s->cs_limit = descriptor_limit(e);
 }
 
-void tr_step(struct vcpu *v)
+bool tr_step(struct vcpu *v)
 {
 	struct step s = {.v = v};
 
 	code_segment(&s);
 	if (!fetch(&s))
-		return;
+		return true;
 	s.i = &s.slot->i;
 	s.op = s.slot->op;
 	s.next = v->regs.rip + s.i->length;
@@ -211,6 +213,7 @@ void tr_step(struct vcpu *v)
 		v->regs.rip = s.next;
 		v->regs.rflags &= ~FLAG_RF;
 	}
+	return !s.no_trap;
 }
 
 int tr_step_init(void)

@@ -8,6 +8,7 @@
 #define N_RFLAGS   128
 #define N_CODE	   136
 #define N_HOST_RSP 144
+#define N_FRESH	   152
 
 #ifndef __ASSEMBLER__
 #include <Zydis/Zydis.h>
@@ -54,6 +55,7 @@ enum outcome { NEXT, THERE };
 struct slot {
 	uint8_t bytes[15];
 	bool decoded, emitted;
+	bool fresh;	 /* the code was written since it last ran */
 	bool fpu;	 /* #NM when CR0.TS is set */
 	bool code32;	 /* what it was decoded as */
 	uint8_t pointer; /* the register that has the host's address in the native form */
@@ -71,6 +73,7 @@ struct step {
 	/* Compatibility mode: its code segment. 0, ~0 in 64-bit code, where it has no effect. */
 	bool code32;
 	uint64_t cs_base, cs_limit;
+	bool no_trap; /* of a single step */
 };
 
 /* A linear address; `stack`: its #GP is a #SS. */
@@ -124,6 +127,8 @@ unsigned step_stack_width(const struct step *s);
 struct where step_stack_at(const struct step *s, int64_t delta);
 void step_stack_set(struct step *s, uint64_t sp);
 void step_stack_move(struct step *s, int64_t delta);
+/* The same of what lies `more` bytes further. */
+struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more);
 /*
  * n bytes of guest memory, at most two pages, all of which allow the access. False: the fault was
  * delivered and nothing has changed; likewise of all below.
@@ -146,6 +151,10 @@ bool step_legacy(struct step *s, enum outcome *o);  /* what 64-bit mode has no m
 bool step_system(struct step *s, enum outcome *o);  /* what the monitor answers */
 bool step_vector(struct step *s, enum outcome *o);  /* gathers, masked moves */
 bool step_simple(struct step *s, enum outcome *o);  /* small ones that cannot run natively */
+
+/* ---- step_system.c ---- */
+/* Is there such an instruction, on the CPU that the guest is shown? Else it is a #UD. */
+bool step_known(const struct step *s);
 
 /* ---- step_segment.c ---- */
 uint64_t step_selector(const regs_t *r, ZydisRegister segment);
@@ -174,8 +183,9 @@ static inline bool selector_null(uint64_t selector)
 {
 	return !(selector & 0xfffc);
 }
-/* The guest's, or Xen's flat ones of ring 3; false: there is none. */
-bool descriptor_get(struct vcpu *v, uint64_t selector, uint64_t *e);
+/* The guest's, or Xen's flat ones of ring 3. FAULT: its page of the LDT is not there. */
+enum lookup { LOOKUP_NONE, LOOKUP_ONE, LOOKUP_FAULT };
+enum lookup descriptor_get(struct vcpu *v, uint64_t selector, uint64_t *e);
 uint32_t descriptor_start(uint64_t e); /* its base */
 uint64_t descriptor_limit(uint64_t e); /* the last byte's offset */
 /* 0, or the vector of what loading it into CS or SS raises. */
@@ -193,6 +203,7 @@ struct native {
 	uint64_t rflags; /* into the CPU and out of it */
 	uint64_t code;
 	uint64_t host_rsp;
+	bool fresh;		/* the code was written since it ran last */
 	uint64_t vector, error; /* when it faulted */
 };
 /* Makes this vCPU thread's slots and their code; 0 or -errno. */

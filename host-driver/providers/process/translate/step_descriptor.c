@@ -7,13 +7,13 @@
 #define FLAT_DATA   0x00cff3000000ffffUL
 #define FLAT_CODE64 0x00affb000000ffffUL
 
-static bool of_ldt(struct vcpu *v, unsigned n, uint64_t *e)
+static enum lookup of_ldt(struct vcpu *v, unsigned n, uint64_t *e)
 {
 	const unsigned page = n / 512;
 	const uint64_t *table;
 
 	if (n >= v->ldt_entries)
-		return false;
+		return LOOKUP_NONE;
 	if (!v->ldt_mfn[page]) {
 		pthread_mutex_lock(&v->d->lock);
 		ldt_map(v, page);
@@ -21,30 +21,29 @@ static bool of_ldt(struct vcpu *v, unsigned n, uint64_t *e)
 	}
 	table = v->ldt_mfn[page] ? frame_ptr(v->d, v->ldt_mfn[page]) : NULL;
 	if (!table)
-		return false;
+		return LOOKUP_FAULT;
 	*e = table[n % 512];
-	return true;
+	return LOOKUP_ONE;
 }
 
-static bool of_gdt(struct vcpu *v, unsigned n, uint64_t *e)
+static enum lookup of_gdt(struct vcpu *v, unsigned n, uint64_t *e)
 {
-	const uint64_t *table;
+	const uint64_t *table = NULL;
 
 	switch (n) {
-	case SEL_USER_CS32 >> 3: *e = FLAT_CODE32; return true;
-	case SEL_KERNEL_SS >> 3: *e = FLAT_DATA; return true;
-	case SEL_KERNEL_CS >> 3: *e = FLAT_CODE64; return true;
+	case SEL_USER_CS32 >> 3: *e = FLAT_CODE32; return LOOKUP_ONE;
+	case SEL_KERNEL_SS >> 3: *e = FLAT_DATA; return LOOKUP_ONE;
+	case SEL_KERNEL_CS >> 3: *e = FLAT_CODE64; return LOOKUP_ONE;
 	}
-	if (n >= v->gdt_entries)
-		return false;
-	table = frame_ptr(v->d, v->gdt_mfn[n / 512]);
+	if (n < v->gdt_entries)
+		table = frame_ptr(v->d, v->gdt_mfn[n / 512]);
 	if (!table)
-		return false;
+		return LOOKUP_NONE;
 	*e = table[n % 512];
-	return true;
+	return LOOKUP_ONE;
 }
 
-bool descriptor_get(struct vcpu *v, uint64_t selector, uint64_t *e)
+enum lookup descriptor_get(struct vcpu *v, uint64_t selector, uint64_t *e)
 {
 	const unsigned n = (selector & 0xffff) >> 3;
 
@@ -63,11 +62,23 @@ uint64_t descriptor_limit(uint64_t e)
 	return e & DESC_G ? limit << 12 | 0xfff : limit;
 }
 
+/* 0: there is one. */
+static unsigned get_fault(struct vcpu *v, uint64_t selector, uint64_t *e)
+{
+	switch (selector_null(selector) ? LOOKUP_NONE : descriptor_get(v, selector, e)) {
+	case LOOKUP_ONE: return 0;
+	case LOOKUP_FAULT: return VECTOR_PF;
+	default: return VECTOR_GP;
+	}
+}
+
 /* 64 bits (L) or 32 (D), not both, and not 16. */
 unsigned descriptor_code_fault(struct vcpu *v, uint64_t selector, uint64_t *e)
 {
-	if (selector_null(selector) || !descriptor_get(v, selector, e))
-		return VECTOR_GP;
+	const unsigned vector = get_fault(v, selector, e);
+
+	if (vector)
+		return vector;
 	if (!(*e & DESC_S) || !(*e & DESC_CODE) || !(*e & DESC_L) == !(*e & DESC_D) ||
 	    (desc_dpl(*e) != 3 && !(*e & DESC_CONFORMING)))
 		return VECTOR_GP;
@@ -77,10 +88,12 @@ unsigned descriptor_code_fault(struct vcpu *v, uint64_t selector, uint64_t *e)
 unsigned descriptor_stack_fault(struct vcpu *v, uint64_t selector)
 {
 	uint64_t e;
+	const unsigned vector = get_fault(v, selector, &e);
 
-	if (selector_null(selector) || (selector & 3) != 3 || !descriptor_get(v, selector, &e))
-		return VECTOR_GP;
-	if (!(e & DESC_S) || e & DESC_CODE || !(e & DESC_RW) || desc_dpl(e) != 3)
+	if (vector)
+		return vector;
+	if ((selector & 3) != 3 || !(e & DESC_S) || e & DESC_CODE || !(e & DESC_RW) ||
+	    desc_dpl(e) != 3)
 		return VECTOR_GP;
 	return e & DESC_P ? 0 : VECTOR_SS;
 }

@@ -76,16 +76,19 @@ static enum outcome loop(struct step *s)
 	return jump_if(s, taken);
 }
 
+/* The stack's fault comes before that of the target. */
 static enum outcome call(struct step *s)
 {
 	const unsigned n = near_width(s);
+	const struct where at = step_stack_at(s, -(int64_t)n);
+	struct span sp;
 	uint64_t to;
 
-	if (!target(s, &to))
+	if (!target(s, &to) || !step_reach(s, at, n, ACCESS_WRITE, &sp))
 		return THERE;
 	if (!step_target_ok(s, to))
 		return step_trap(s, VECTOR_GP, 0);
-	if (!step_store(s, step_stack_at(s, -(int64_t)n), &s->next, n))
+	if (!step_store(s, at, &s->next, n))
 		return THERE;
 	step_stack_move(s, -(int64_t)n);
 	return step_jump(s, to);
@@ -242,13 +245,6 @@ static enum outcome interrupt(struct step *s)
 	return THERE;
 }
 
-/* A transaction that aborts at once, and is not worth another try. */
-static enum outcome transaction(struct step *s)
-{
-	s->v->regs.rax = 0;
-	return step_jump(s, relative(s));
-}
-
 static bool is_far(const struct step *s)
 {
 	return s->i->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
@@ -268,7 +264,6 @@ bool step_flow(struct step *s, enum outcome *o)
 		case ZYDIS_MNEMONIC_JRCXZ:
 			*o = jump_if(s, !(r->rcx & step_address_mask(s)));
 			return true;
-		case ZYDIS_MNEMONIC_XBEGIN: *o = transaction(s); return true;
 		default: *o = jump_if(s, condition(r->rflags, s->i->opcode)); return true;
 		}
 	}
@@ -279,7 +274,6 @@ bool step_flow(struct step *s, enum outcome *o)
 	case ZYDIS_MNEMONIC_IRET:
 	case ZYDIS_MNEMONIC_IRETD:
 	case ZYDIS_MNEMONIC_IRETQ: *o = interrupt_return(s); return true;
-	case ZYDIS_MNEMONIC_XBEGIN: *o = transaction(s); return true;
 	case ZYDIS_MNEMONIC_INT: *o = interrupt(s); return true;
 	case ZYDIS_MNEMONIC_INT3: *o = software_trap(s, VECTOR_BP); return true;
 	case ZYDIS_MNEMONIC_INTO:

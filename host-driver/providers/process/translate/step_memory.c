@@ -77,7 +77,7 @@ static struct where in_segment(const struct step *s, ZydisRegister segment, uint
 	struct where at = {offset, 0, segment == ZYDIS_REGISTER_SS, false};
 	uint64_t e, limit;
 
-	if (selector_null(selector) || !descriptor_get(s->v, selector, &e))
+	if (selector_null(selector) || descriptor_get(s->v, selector, &e) != LOOKUP_ONE)
 		return at;
 	at.va = (uint32_t)(offset +
 			   (base_apart ? step_segment_base(s, segment) : descriptor_start(e)));
@@ -122,9 +122,9 @@ uint64_t step_offset(const struct step *s, const ZydisDecodedOperand *op)
 	return ea & step_address_mask(s);
 }
 
-struct where step_address(const struct step *s, const ZydisDecodedOperand *op)
+struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more)
 {
-	return step_at(s, op->mem.segment, step_offset(s, op));
+	return step_at(s, op->mem.segment, (step_offset(s, op) + more) & step_address_mask(s));
 }
 
 unsigned step_stack_width(const struct step *s)
@@ -140,7 +140,9 @@ static uint64_t stack_mask(const struct step *s)
 
 	if (!s->code32)
 		return ~0UL;
-	return descriptor_get(s->v, s->v->regs.ss, &e) && !(e & DESC_D) ? 0xffff : 0xffffffff;
+	if (descriptor_get(s->v, s->v->regs.ss, &e) != LOOKUP_ONE || e & DESC_D)
+		return 0xffffffff;
+	return 0xffff;
 }
 
 struct where step_stack_at(const struct step *s, int64_t delta)
@@ -159,6 +161,11 @@ void step_stack_set(struct step *s, uint64_t sp)
 void step_stack_move(struct step *s, int64_t delta)
 {
 	step_stack_set(s, s->v->regs.rsp + delta);
+}
+
+struct where step_address(const struct step *s, const ZydisDecodedOperand *op)
+{
+	return step_address_plus(s, op, 0);
 }
 
 static uint8_t *page(struct step *s, uint64_t va, enum access how)

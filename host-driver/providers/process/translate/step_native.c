@@ -23,6 +23,7 @@ _Static_assert(offsetof(struct native, r[RSP]) == N_RSP, "step.h");
 _Static_assert(offsetof(struct native, rflags) == N_RFLAGS, "step.h");
 _Static_assert(offsetof(struct native, code) == N_CODE, "step.h");
 _Static_assert(offsetof(struct native, host_rsp) == N_HOST_RSP, "step.h");
+_Static_assert(offsetof(struct native, fresh) == N_FRESH, "step.h");
 
 struct native_thread {
 	uint8_t *rw, *rx;
@@ -180,33 +181,45 @@ static bool prepare(struct step *s)
 	}
 	s->slot->pointer = unused_register(s);
 	emit(s);
-	s->slot->emitted = true;
+	s->slot->emitted = s->slot->fresh = true;
 	return true;
 }
 
-/*
- * A bit string in memory: the register says which byte too, as a signed number. What is left in
- * the register is a bit of the operand.
- */
-static int64_t bit_offset(struct step *s, struct native *n)
+/* Of a bit string in memory, the register that says which bit, and thereby which byte too. */
+static int bit_register(const struct step *s)
 {
-	const unsigned bits = s->op[0].size;
-	int64_t offset;
-	uint64_t *reg;
-
 	switch (s->i->mnemonic) {
 	case ZYDIS_MNEMONIC_BT:
 	case ZYDIS_MNEMONIC_BTS:
 	case ZYDIS_MNEMONIC_BTR:
-	case ZYDIS_MNEMONIC_BTC: break;
-	default: return 0;
+	case ZYDIS_MNEMONIC_BTC:
+		if (s->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
+			return step_number(s->op[1].reg.value);
+		return -1;
+	default: return -1;
 	}
-	if (s->op[1].type != ZYDIS_OPERAND_TYPE_REGISTER)
+}
+
+/* Bytes to add to the address, by a signed number of bits; in the register stay those of them
+ * that are within the operand. */
+static uint64_t bit_offset(const struct step *s, struct native *n)
+{
+	const unsigned bits = s->op[0].size;
+	const int reg = bit_register(s);
+	int64_t offset;
+
+	if (reg < 0)
 		return 0;
-	reg = &n->r[step_number(s->op[1].reg.value)];
-	offset = (int64_t)(*reg << (64 - bits)) >> (64 - bits);
-	*reg &= bits - 1;
+	offset = (int64_t)(n->r[reg] << (64 - bits)) >> (64 - bits);
+	n->r[reg] &= bits - 1;
 	return (offset >> __builtin_ctz(bits)) * (bits / 8);
+}
+
+/* Any byte of a cache line stands for it. */
+static bool is_flush(ZydisMnemonic m)
+{
+	return m == ZYDIS_MNEMONIC_CLFLUSH || m == ZYDIS_MNEMONIC_CLFLUSHOPT ||
+	       m == ZYDIS_MNEMONIC_CLWB;
 }
 
 struct operand {
@@ -222,8 +235,7 @@ struct operand {
 static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 {
 	const ZydisDecodedOperand *op = s->slot->memory;
-	const struct where at = step_at(
-		s, op->mem.segment, (step_offset(s, op) + bit_offset(s, n)) & step_address_mask(s));
+	const struct where at = step_address_plus(s, op, bit_offset(s, n));
 	uint64_t mask;
 
 	o->bytes = op->size / 8;
@@ -234,7 +246,7 @@ static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 		n->r[RAX] = (uint32_t)mask;
 		n->r[RDX] = mask >> 32;
 	}
-	if (!o->bytes)
+	if (is_flush(s->i->mnemonic))
 		o->bytes = 1;
 	if (!step_reach(s, at, o->bytes, o->writes ? ACCESS_WRITE : ACCESS_READ, &o->sp))
 		return false;
@@ -259,10 +271,8 @@ static void registers_back(struct step *s, const struct native *n)
 		keep = 1U << s->slot->pointer;
 		if (xsave_is(s))
 			keep |= 1U << RAX | 1U << RDX;
-		else if (s->i->mnemonic >= ZYDIS_MNEMONIC_BT &&
-			 s->i->mnemonic <= ZYDIS_MNEMONIC_BTS &&
-			 s->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-			keep |= 1U << step_number(s->op[1].reg.value);
+		else if (bit_register(s) >= 0)
+			keep |= 1U << bit_register(s);
 	}
 	for (unsigned k = 0; k < 16; k++)
 		if (!(keep >> k & 1))
@@ -280,9 +290,11 @@ enum outcome step_native(struct step *s)
 	for (unsigned k = 0; k < 16; k++)
 		n.r[k] = *step_gpr(&s->v->regs, k);
 	n.rflags = (s->v->regs.rflags & FLAGS_ALU) | FLAG_IF | 2;
+	n.fresh = s->slot->fresh;
 	n.code = (uint64_t)mine->rx + (s->slot - mine->slot) * SLOT_CODE;
 	if (s->slot->memory && !operand_begin(s, &n, &o))
 		return THERE;
+	s->slot->fresh = false;
 	if (!step_enter(&n))
 		return step_trap(s, n.vector, n.error);
 	if (o.copied && o.writes)

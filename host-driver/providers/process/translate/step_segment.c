@@ -36,10 +36,24 @@ uint64_t step_segment_base(const struct step *s, ZydisRegister segment)
 	return 0;
 }
 
+/* A #PF is about the descriptor: its page of the LDT is not there, or cannot be one of an LDT. */
 static bool refuse(struct step *s, unsigned vector, uint64_t selector)
 {
-	step_trap(s, vector, selector & 0xfffc);
+	if (vector == VECTOR_PF)
+		guest_page_fault(s->v, s->v->ldt_base + (selector & 0xfff8), 0);
+	else
+		step_trap(s, vector, selector & 0xfffc);
 	return false;
+}
+
+/* False: there is none, and what the CPU raises then was delivered. */
+static bool required(struct step *s, uint64_t selector, uint64_t *e)
+{
+	switch (selector_null(selector) ? LOOKUP_NONE : descriptor_get(s->v, selector, e)) {
+	case LOOKUP_ONE: return true;
+	case LOOKUP_FAULT: return refuse(s, VECTOR_PF, selector);
+	default: return refuse(s, VECTOR_GP, selector);
+	}
 }
 
 bool step_code_selector(struct step *s, uint64_t selector, uint64_t target)
@@ -68,9 +82,9 @@ static bool data_selector(struct step *s, uint64_t selector, uint64_t *base)
 	*base = 0;
 	if (selector_null(selector))
 		return true;
-	if (!descriptor_get(s->v, selector, &e) || !(e & DESC_S))
-		return refuse(s, VECTOR_GP, selector);
-	if ((e & DESC_CODE && !(e & DESC_RW)) ||
+	if (!required(s, selector, &e))
+		return false;
+	if (!(e & DESC_S) || (e & DESC_CODE && !(e & DESC_RW)) ||
 	    (!(e & DESC_CODE && e & DESC_CONFORMING) && desc_dpl(e) != 3))
 		return refuse(s, VECTOR_GP, selector);
 	*base = descriptor_start(e);
@@ -99,6 +113,7 @@ static bool load_selector(struct step *s, ZydisRegister segment, uint64_t select
 		if (!step_stack_selector(s, selector))
 			return false;
 		r->ss = selector;
+		s->no_trap = true;
 		return true;
 	}
 	if (!data_selector(s, selector, &base))
@@ -166,16 +181,18 @@ static enum outcome load_far(struct step *s, ZydisRegister segment)
 	return NEXT;
 }
 
-/* Does ring 3 see the descriptor at all? */
-static bool visible(uint64_t e, uint64_t selector)
+/* One that ring 3 may know of; FAULT: it was delivered. */
+static enum lookup examine(struct step *s, uint64_t selector, uint64_t *e)
 {
-	return e & DESC_CODE && e & DESC_S && e & DESC_CONFORMING ? true : desc_dpl(e) == 3;
-}
+	const enum lookup found = selector_null(selector) ? LOOKUP_NONE
+							  : descriptor_get(s->v, selector, e);
+	const uint64_t conforming = DESC_S | DESC_CODE | DESC_CONFORMING;
 
-static bool examine(struct step *s, uint64_t selector, uint64_t *e)
-{
-	return !selector_null(selector) && descriptor_get(s->v, selector, e) &&
-	       visible(*e, selector);
+	if (found == LOOKUP_FAULT)
+		refuse(s, VECTOR_PF, selector);
+	if (found == LOOKUP_ONE && (*e & conforming) != conforming && desc_dpl(*e) != 3)
+		return LOOKUP_NONE;
+	return found;
 }
 
 static enum outcome say(struct step *s, bool ok)
@@ -189,15 +206,18 @@ static enum outcome say(struct step *s, bool ok)
 static enum outcome lar_lsl(struct step *s)
 {
 	const bool lar = s->i->mnemonic == ZYDIS_MNEMONIC_LAR;
-	uint64_t selector, e = 0;
+	uint64_t selector = 0, e = 0;
+	enum lookup found;
 	bool ok;
 
 	if (s->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
 		selector = step_get(s, s->op[1].reg.value) & 0xffff;
 	else if (!step_load(s, step_address(s, &s->op[1]), &selector, 2))
 		return THERE;
-	selector &= 0xffff;
-	ok = examine(s, selector, &e);
+	found = examine(s, selector, &e);
+	if (found == LOOKUP_FAULT)
+		return THERE;
+	ok = found == LOOKUP_ONE;
 	if (ok && !(e & DESC_S))
 		ok = SYSTEM_OK >> desc_type(e) & 1 || (lar && desc_type(e) == TYPE_CALL_GATE);
 	if (ok)
@@ -208,11 +228,15 @@ static enum outcome lar_lsl(struct step *s)
 static enum outcome verify(struct step *s)
 {
 	uint64_t selector, e = 0;
+	enum lookup found;
 	bool ok;
 
 	if (!step_read(s, &s->op[0], &selector))
 		return THERE;
-	ok = examine(s, selector & 0xffff, &e) && e & DESC_S;
+	found = examine(s, selector & 0xffff, &e);
+	if (found == LOOKUP_FAULT)
+		return THERE;
+	ok = found == LOOKUP_ONE && e & DESC_S;
 	if (s->i->mnemonic == ZYDIS_MNEMONIC_VERR)
 		ok = ok && (!(e & DESC_CODE) || e & DESC_RW);
 	else

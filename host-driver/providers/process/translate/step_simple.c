@@ -52,6 +52,8 @@ static bool is_absolute(const ZydisDecodedInstruction *i)
 /* Hints, and what a CPU without MPX, or with CET off, takes for one. */
 static bool is_hint(const ZydisDecodedInstruction *i)
 {
+	if (i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x0d && i->raw.modrm.mod == 3)
+		return false; /* a prefetch of a register: the CPU knows what it thinks of that */
 	switch (i->meta.category) {
 	case ZYDIS_CATEGORY_CLDEMOTE:
 	case ZYDIS_CATEGORY_MPX:

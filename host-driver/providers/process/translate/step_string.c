@@ -181,21 +181,22 @@ static const ZydisRegister accumulator[] = {
 	[8] = ZYDIS_REGISTER_RAX,
 };
 
-/* All are read, the last one stays. */
+/* As if all of them were read: the last one stays. */
 static uint64_t lods(struct step *s, const struct string *t, uint64_t n)
 {
-	uint64_t val = 0;
 	struct span src;
+	uint64_t val = 0;
 
 	n = least(n, room(t, source(s, t), s->v->regs.rsi));
-	n = n ? n : 1;
 	if (!step_reach(s, source(s, t), t->size, ACCESS_READ, &src))
 		return 0;
-	advance(&s->v->regs.rsi, t, n - 1);
-	if (!step_load(s, source(s, t), &val, t->size))
-		return 0; /* never: it is the same page */
+	if (n)
+		src.p[0] += (int64_t)(t->step * (n - 1));
+	else
+		n = 1;
+	span_get(&src, &val, t->size);
 	step_set(s, accumulator[t->size], val);
-	advance(&s->v->regs.rsi, t, 1);
+	advance(&s->v->regs.rsi, t, n);
 	return n;
 }
 
@@ -235,18 +236,19 @@ static uint64_t compare_some(struct step *s, const struct string *t, uint64_t n,
 	if (!two)
 		a = step_get(s, accumulator[t->size]);
 	for (done = 0; done < n && !*end; done++) {
-		if (two)
+		if (two) {
 			span_get(&src, &a, t->size);
+			src.p[0] += (int64_t)t->step;
+		}
 		span_get(&dst, &b, t->size);
+		dst.p[0] += (int64_t)t->step;
 		flags = compare(a, b, t->size);
 		*end = !(flags & FLAG_ZF) != t->until_equal;
-		src.p[0] += t->step;
-		dst.p[0] += t->step;
 	}
 	if (two)
 		advance(&r->rsi, t, done);
 	advance(&r->rdi, t, done);
-	if (*end || done == elements(s, t))
+	if (done) /* a fault behind them does not undo it */
 		r->rflags = (r->rflags & ~FLAGS_ALU) | flags;
 	return done;
 }

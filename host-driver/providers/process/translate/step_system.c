@@ -33,17 +33,6 @@ static enum outcome system_call32(struct step *s)
 	return THERE;
 }
 
-/* As in 64-bit code on Intel's; on AMD's there is none in long mode. */
-static enum outcome system_enter(struct step *s)
-{
-	if (s->code32 && step_syscall32)
-		return step_trap(s, VECTOR_UD, 0);
-	if (s->v->kernel_mode)
-		return step_trap(s, VECTOR_GP, 0);
-	sysenter_deliver(s->v);
-	return THERE;
-}
-
 static enum outcome system_call(struct step *s)
 {
 	struct vcpu *v = s->v;
@@ -51,6 +40,7 @@ static enum outcome system_call(struct step *s)
 	const uint64_t nr = r->rax;
 	long ret;
 
+	s->no_trap = true;
 	r->rip = s->next;
 	r->rflags &= ~FLAG_RF;
 	r->rcx = r->rip;
@@ -97,8 +87,6 @@ static enum outcome read_xcr(struct step *s)
 {
 	uint32_t lo = s->v->xcr0, hi = s->v->xcr0 >> 32;
 
-	if (!(s->v->cr4 & CR4_OSXSAVE))
-		return step_trap(s, VECTOR_UD, 0);
 	if ((uint32_t)s->v->regs.rcx > 1)
 		return step_trap(s, VECTOR_GP, 0);
 	if ((uint32_t)s->v->regs.rcx) {
@@ -112,7 +100,7 @@ static enum outcome read_xcr(struct step *s)
 }
 
 /* What CPUID does not show a guest (cpuid.c) is not there for it; nor what is not in this list. */
-static bool known(const ZydisDecodedInstruction *i)
+static bool in_list(const ZydisDecodedInstruction *i)
 {
 	if (i->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
 	    i->encoding == ZYDIS_INSTRUCTION_ENCODING_MVEX)
@@ -137,7 +125,6 @@ static bool known(const ZydisDecodedInstruction *i)
 	case ZYDIS_ISA_EXT_CLZERO:
 	case ZYDIS_ISA_EXT_F16C:
 	case ZYDIS_ISA_EXT_FMA:
-	case ZYDIS_ISA_EXT_FMA4:
 	case ZYDIS_ISA_EXT_GFNI:
 	case ZYDIS_ISA_EXT_LONGMODE:
 	case ZYDIS_ISA_EXT_LZCNT:
@@ -150,7 +137,6 @@ static bool known(const ZydisDecodedInstruction *i)
 	case ZYDIS_ISA_EXT_RDRAND:
 	case ZYDIS_ISA_EXT_RDSEED:
 	case ZYDIS_ISA_EXT_RDWRFSGS:
-	case ZYDIS_ISA_EXT_RTM:
 	case ZYDIS_ISA_EXT_SERIALIZE:
 	case ZYDIS_ISA_EXT_SHA:
 	case ZYDIS_ISA_EXT_SSE:
@@ -159,16 +145,25 @@ static bool known(const ZydisDecodedInstruction *i)
 	case ZYDIS_ISA_EXT_SSE4:
 	case ZYDIS_ISA_EXT_SSE4A:
 	case ZYDIS_ISA_EXT_SSSE3:
-	case ZYDIS_ISA_EXT_TBM:
 	case ZYDIS_ISA_EXT_VAES:
 	case ZYDIS_ISA_EXT_VPCLMULQDQ:
 	case ZYDIS_ISA_EXT_X87:
-	case ZYDIS_ISA_EXT_XOP:
 	case ZYDIS_ISA_EXT_XSAVE:
 	case ZYDIS_ISA_EXT_XSAVEC:
 	case ZYDIS_ISA_EXT_XSAVEOPT: return true;
 	default: return false;
 	}
+}
+
+static bool is_xsave(const ZydisDecodedInstruction *i)
+{
+	return i->meta.isa_ext == ZYDIS_ISA_EXT_XSAVE || i->meta.isa_ext == ZYDIS_ISA_EXT_XSAVEC ||
+	       i->meta.isa_ext == ZYDIS_ISA_EXT_XSAVEOPT;
+}
+
+bool step_known(const struct step *s)
+{
+	return in_list(s->i) && (!is_xsave(s->i) || s->v->cr4 & CR4_OSXSAVE);
 }
 
 /* Of categories none of whose members is left to run by itself. */
@@ -182,7 +177,6 @@ static bool forbidden(const ZydisDecodedInstruction *i)
 	case ZYDIS_CATEGORY_SEGOP:
 	case ZYDIS_CATEGORY_SYSCALL:
 	case ZYDIS_CATEGORY_SYSRET:
-	case ZYDIS_CATEGORY_SYSTEM:
 	case ZYDIS_CATEGORY_UNCOND_BR: return true;
 	default: return false;
 	}
@@ -191,7 +185,8 @@ static bool forbidden(const ZydisDecodedInstruction *i)
 /* The CPU in ring 3: #GP, and guest_exception() knows which of them the guest's kernel may use. */
 static bool privileged(const ZydisDecodedInstruction *i)
 {
-	if (i->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || i->meta.category == ZYDIS_CATEGORY_IO ||
+	if (i->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
+	    i->meta.category == ZYDIS_CATEGORY_SYSTEM || i->meta.category == ZYDIS_CATEGORY_IO ||
 	    i->meta.category == ZYDIS_CATEGORY_IOSTRINGOP)
 		return true;
 	switch (i->mnemonic) {
@@ -204,15 +199,13 @@ static bool privileged(const ZydisDecodedInstruction *i)
 
 bool step_system(struct step *s, enum outcome *o)
 {
-	if (!known(s->i)) {
-		*o = step_trap(s, VECTOR_UD, 0);
-		return true;
-	}
 	switch (s->i->mnemonic) {
 	case ZYDIS_MNEMONIC_SYSCALL:
 		*o = s->code32 ? system_call32(s) : system_call(s);
 		return true;
-	case ZYDIS_MNEMONIC_SYSENTER: *o = system_enter(s); return true;
+	case ZYDIS_MNEMONIC_SYSENTER: /* guest_exception() knows it; on AMD's there is none */
+		*o = step_trap(s, s->code32 && step_syscall32 ? VECTOR_UD : VECTOR_GP, 0);
+		return true;
 	case ZYDIS_MNEMONIC_CPUID: *o = cpuid(s); return true;
 	case ZYDIS_MNEMONIC_RDTSC: *o = read_tsc(s); return true;
 	case ZYDIS_MNEMONIC_XGETBV: *o = read_xcr(s); return true;

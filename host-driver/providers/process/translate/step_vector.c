@@ -24,6 +24,23 @@ static unsigned vector_number(ZydisRegister reg)
 	return reg >= ZYDIS_REGISTER_YMM0 ? reg - ZYDIS_REGISTER_YMM0 : reg - ZYDIS_REGISTER_XMM0;
 }
 
+/*
+ * The x87 stack as MMX instructions want it: its registers are the MMX registers, MM0 at the top,
+ * and all are in use. XSAVE puts the top first.
+ */
+static void become_mmx(uint8_t *area)
+{
+	const unsigned top = area[AREA_FSW + 1] >> 3 & 7;
+	uint8_t st[8][16];
+
+	for (unsigned k = 0; k < 8; k++)
+		step_bytes(st[(k + top) & 7], area + AREA_MM + 16 * k, 16);
+	step_bytes(area + AREA_MM, st, sizeof(st));
+	area[AREA_FSW + 1] &= ~FSW_TOP_BYTE;
+	area[AREA_FTW] = 0xff;
+	area[AREA_BV] |= BV_X87;
+}
+
 /* All 256 bits, whichever name it goes by; of an MMX register its 64. */
 static void get_vector(const uint8_t *area, ZydisRegister reg, struct vector *x)
 {
@@ -177,24 +194,7 @@ static enum outcome masked_move(struct step *s, uint8_t *area, unsigned size)
 			    size);
 }
 
-/*
- * The area's registers are those of the x87 stack, from its top; MMX numbers them from 0, and has
- * the top there afterwards.
- */
-static void stack_to_mmx(uint8_t *area)
-{
-	const unsigned top = area[AREA_FSW + 1] >> 3 & 7;
-	uint8_t st[8][16];
-
-	step_bytes(st, area + AREA_MM, sizeof(st));
-	for (unsigned k = 0; k < 8; k++)
-		step_bytes(area + AREA_MM + 16 * k, st[(k - top) & 7], 16);
-	area[AREA_FSW + 1] &= ~FSW_TOP_BYTE;
-	area[AREA_FTW] = 0xff;
-	area[AREA_BV] |= BV_X87;
-}
-
-/* To where rdi says; the MMX form makes the x87 stack a set of MMX registers. */
+/* To where rdi says. */
 static enum outcome masked_bytes(struct step *s, uint8_t *area)
 {
 	const bool mmx = s->i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
@@ -211,10 +211,10 @@ static enum outcome masked_bytes(struct step *s, uint8_t *area)
 			reg[n++] = &s->op[k];
 	}
 	at = step_at(s, segment, s->v->regs.rdi & step_address_mask(s));
-	if (!step_canonical(at.va))
-		return step_trap(s, VECTOR_GP, 0);
 	if (mmx)
-		stack_to_mmx(area);
+		become_mmx(area);
+	if (!step_canonical(at.va)) /* also when no byte is to be stored */
+		return step_trap(s, VECTOR_GP, 0);
 	get_vector(area, reg[0]->reg.value, &value);
 	get_vector(area, reg[1]->reg.value, &mask);
 	return masked_store(s, &mask, &value, at, mmx ? 8 : 16, 1);

@@ -70,8 +70,16 @@ bool xsave_is(const struct step *s)
 	}
 }
 
+/* States up to the last one of `wanted`: what follows is not read. */
+static uint64_t up_to_last(uint64_t states, uint64_t wanted)
+{
+	while (wanted & (wanted - 1))
+		wanted &= wanted - 1;
+	return wanted ? states & (wanted | (wanted - 1)) : 0;
+}
+
 /* The header names no state that the guest's XCR0 has not. */
-static bool restore_area(struct step *s, struct where at, unsigned *bytes)
+static bool restore_area(struct step *s, struct where at, uint64_t mask, unsigned *bytes)
 {
 	const uint64_t xcr0 = s->v->xcr0;
 	uint64_t header[2];
@@ -82,8 +90,11 @@ static bool restore_area(struct step *s, struct where at, unsigned *bytes)
 		step_trap(s, VECTOR_GP, 0);
 		return false;
 	}
-	*bytes = header[1] & COMPACTED ? area_bytes(header[1] & xcr0, true)
-				       : area_bytes(header[0], false);
+	mask &= header[0];
+	if (header[1] & COMPACTED)
+		*bytes = area_bytes(up_to_last(header[1] & xcr0, mask), true);
+	else
+		*bytes = area_bytes(mask, false);
 	return true;
 }
 
@@ -97,7 +108,7 @@ bool xsave_area(struct step *s, struct where at, unsigned *bytes, uint64_t *mask
 		return false;
 	}
 	if (is_restore(s->i->mnemonic))
-		return restore_area(s, at, bytes);
+		return restore_area(s, at, *mask, bytes);
 	*bytes = area_bytes(*mask, is_compacting(s->i->mnemonic));
 	return true;
 }

@@ -44,17 +44,18 @@
 #define EXIT_TRAP     5 /* the host's CPU raised tr.vector at v->regs.rip */
 #define EXIT_SYSCALL  6 /* that instruction: tr.arg is the site */
 
-/* The TLB's and the IBTC's arrays in struct tr_context; 8 bytes an entry. */
+/* The TLB's entries and the IBTC's arrays in struct tr_context. */
 #define TLB_BITS    11
 #define TLB_SIZE    (1 << TLB_BITS)
+#define TLB_SHIFT   5 /* bytes of an entry */
+#define E_READ_NEG  0
+#define E_READ	    8
+#define E_WRITE_NEG 16
+#define E_WRITE	    24
 #define IBTC_BITS   14
 #define IBTC_SHIFT  1
 #define IBTC_SIZE   (1 << IBTC_BITS)
-#define C_READ_NEG  0
-#define C_READ	    (C_READ_NEG + 8 * TLB_SIZE)
-#define C_WRITE_NEG (C_READ + 8 * TLB_SIZE)
-#define C_WRITE	    (C_WRITE_NEG + 8 * TLB_SIZE)
-#define C_IBTC_NEG  (C_WRITE + 8 * TLB_SIZE)
+#define C_IBTC_NEG  (TLB_SIZE << TLB_SHIFT)
 #define C_IBTC	    (C_IBTC_NEG + 8 * IBTC_SIZE)
 
 #ifndef __ASSEMBLER__
@@ -91,13 +92,15 @@ struct tr {
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
 /*
- * Entry i of the read array is about pages whose number ends in i: adding read_neg[i] to an
- * address of that page gives its offset in it, and for any other address 4096 or more. read[i] is
- * the host's address of the page.
+ * Entry i of the TLB is about pages whose number ends in i: adding read_neg to an address of that
+ * page gives its offset in it, and for any other address 4096 or more. `read` is the host's address
+ * of the page. The same for stores.
  */
+struct tlb_entry {
+	uint64_t read_neg, read, write_neg, write;
+};
 struct tr_context {
-	uint64_t read_neg[TLB_SIZE], read[TLB_SIZE];
-	uint64_t write_neg[TLB_SIZE], write[TLB_SIZE];
+	struct tlb_entry tlb[TLB_SIZE];
 	uint64_t ibtc_neg[IBTC_SIZE]; /* minus a guest address */
 	void *ibtc[IBTC_SIZE];	      /* and where its translation is */
 
@@ -134,10 +137,11 @@ enum code tr_code(struct vcpu *v);
 int tr_step_init(void);
 /*
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
- * is what the guest has next. Any TF trap is the caller's. A repeated string instruction may stop
+ * is what the guest has next. The trap of a single step is the caller's; false: none comes behind
+ * this one, which was a system call or loaded SS. A repeated string instruction may stop
  * half way (rip stays) when tr.kicked says so. The vector state is the guest's and in the CPU.
  */
-void tr_step(struct vcpu *v);
+bool tr_step(struct vcpu *v);
 /*
  * From the signal handler: the host's CPU raised `vector` at `ctx`. True: it was step.c's doing,
  * and ctx was changed so that tr_step delivers it.
