@@ -51,6 +51,7 @@ help:
 ##  make lab-devices  its own disk and network drivers on our backends
 ##  make lab-bench  speed with VT-x against plain Linux, KVM and real Xen, in instructions
 ##  make bench    speed, as ratios, in a table and as JSON
+##  make bench-linux  Debian's kernel: native, QEMU (TCG), real Xen on it, Pavane
 ##  make lint     format, clang-tidy, cppcheck, sparse
 ##  make loc      lines of the host driver in the kernel
 ##  make install  DESTDIR= PREFIX=/usr/local

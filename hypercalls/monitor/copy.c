@@ -73,6 +73,13 @@ uint64_t walk_kernel(struct vcpu *v, uint64_t va)
 	return walk_root(v, v->cr3_mfn, va);
 }
 
+uint64_t walk_any(struct vcpu *v, uint64_t va)
+{
+	const uint64_t e = walk(v, va), other = v->kernel_mode ? v->user_cr3_mfn : v->cr3_mfn;
+
+	return e & PTE_P || !other ? e : walk_root(v, other, va);
+}
+
 /*
  * The page of va, or NULL. What walk() said lately is remembered for as long as no page table
  * changes: most accesses are to the guest kernel's stack, again and again.

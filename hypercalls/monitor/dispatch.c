@@ -111,6 +111,8 @@ long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a
 	const struct hypercall *h;
 	long rc;
 
+	if (__builtin_expect(v->stepping, 0)) /* now: iret brings flags of its own */
+		debug_stepped(v);
 	if (nr >= NR_HYPERCALLS)
 		return -ENOSYS;
 	h = &hypercall_table[nr];

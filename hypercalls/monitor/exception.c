@@ -6,6 +6,7 @@
 #include "hypercalls/monitor/monitor.h"
 
 #define VECTOR_DB 1
+#define VECTOR_BP 3
 #define VECTOR_UD 6
 #define VECTOR_NM 7
 #define VECTOR_GP 13
@@ -33,8 +34,11 @@ void guest_soft_interrupt(struct vcpu *v, unsigned vector)
 
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 {
-	if (pt_write_wanted(v, error) && pt_write(v, va))
+	if (pt_write_wanted(v, error) && pt_write(v, va)) {
+		if (v->stepping)
+			debug_stepped(v);
 		return;
+	}
 	v->cr2 = va;
 	/* Ring 3 is the guest's kernel mode as well, which the CPU does not know. */
 	trap_deliver(v, VECTOR_PF, (error & ~PF_USER) | (v->kernel_mode ? 0 : PF_USER));
@@ -59,7 +63,12 @@ void guest_exception(struct vcpu *v, unsigned vector, uint64_t error)
 		sysenter_deliver(v);
 		return;
 	}
-	if ((vector == VECTOR_GP || vector == VECTOR_UD) && emulate_privileged(v, vector, error))
+	if ((vector == VECTOR_GP || vector == VECTOR_UD) && emulate_privileged(v, vector, error)) {
+		if (v->stepping)
+			debug_stepped(v);
+		return;
+	}
+	if ((vector == VECTOR_DB || vector == VECTOR_BP) && debug_trap(v, vector, error))
 		return;
 	if (vector == VECTOR_DB)
 		v->debugreg[6] |= error & DR6_BITS;

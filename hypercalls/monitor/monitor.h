@@ -136,9 +136,14 @@ struct vcpu {
 	bool initialised; /* has a context */
 	bool online;
 	volatile bool blocked, polling;
-	volatile bool parked;	/* in vcpu_park */
-	volatile uint32_t wake; /* futex word: bumped by whoever wants the vCPU to look */
-	uint32_t poll_port;	/* SCHEDOP_poll on one port, 0 for many, ~0 for none */
+	volatile bool parked;	       /* in vcpu_park */
+	bool replaced;		       /* its context, while it was blocked */
+	volatile bool held;	       /* by the debugger */
+	bool stepping;		       /* the debugger has it run one instruction */
+	uint64_t step_rip;	       /* where that is */
+	volatile uint32_t debug_event; /* why it stopped, until the debugger has asked */
+	volatile uint32_t wake;	       /* futex word: bumped by whoever wants the vCPU to look */
+	uint32_t poll_port;	       /* SCHEDOP_poll on one port, 0 for many, ~0 for none */
 
 	struct vcpu_info *info; /* in shared_info or registered by the guest */
 	uint64_t info_mfn;	/* registered frame; 0 or INVALID_MFN: none */
@@ -221,8 +226,10 @@ struct domain {
 	volatile int shutdown; /* -1, or the reason */
 	volatile uint32_t shutdown_tell; /* 1: the next vCPU to park sends UP_SHUTDOWN */
 	char shutdown_why[128];
-	uint32_t shutdown_code; /* SCHEDOP_shutdown_code: code + 1, 0: none */
-	uint8_t handle[16];	/* the domain's UUID */
+	bool debugging, debugged;     /* there is a debugger; there was one */
+	volatile uint32_t debug_tell; /* 1: the next vCPU to park sends UP_DEBUG */
+	uint32_t shutdown_code;	      /* SCHEDOP_shutdown_code: code + 1, 0: none */
+	uint8_t handle[16];	      /* the domain's UUID */
 	struct e820entry_raw {
 		uint64_t addr, size;
 		uint32_t type;
@@ -267,6 +274,7 @@ int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n);
  * or 0. Frame number checked against d->nr_frames. */
 uint64_t walk(struct vcpu *v, uint64_t va);
 uint64_t walk_kernel(struct vcpu *v, uint64_t va); /* the same of the kernel's root */
+uint64_t walk_any(struct vcpu *v, uint64_t va);	   /* of v's root, else of its other one */
 /* The monitor's own pointer to a frame, or NULL when mfn is outside the memfd. */
 void *frame_ptr(struct domain *d, uint64_t mfn);
 void *memcpy(void *dst, const void *src, size_t n); /* own, general registers only */
@@ -375,7 +383,7 @@ void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out); /* any thread
 void runstate_publish(struct vcpu *v);
 static inline bool vcpu_must_park(const struct vcpu *v)
 {
-	return v->d->pause || v->d->shutdown != -1 || !v->online;
+	return v->d->pause || v->d->shutdown != -1 || !v->online || v->held;
 }
 void domain_shutdown(struct domain *d, int reason, const char *why); /* tells the broker */
 /* From a vCPU's thread: the broker is told when that vCPU parks; from ctl: it is not told. */
@@ -440,6 +448,22 @@ void guest_exception(struct vcpu *v, unsigned vector, uint64_t error);
 /* A page fault that is the guest's. `error` (Intel SDM vol. 3, 4.7) by the guest's own tables. */
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error);
 void guest_soft_interrupt(struct vcpu *v, unsigned vector); /* `int n` at rip */
+
+/* ---- debug.c, and sched.c for who stops: the toolstack's debugger ---- */
+#define DEBUG_BREAKPOINTS 256
+#define DEBUG_CRASHED	  256 /* an event beside the vectors: the domain is about to end */
+size_t debug_read(struct vcpu *v, uint64_t va, uint8_t *buf, size_t n);
+size_t debug_write(struct vcpu *v, uint64_t va, const uint8_t *buf, size_t n);
+int debug_breakpoint(struct vcpu *v, uint64_t va, bool set);
+int debug_step(struct vcpu *v, bool on);
+void debug_stepped(struct vcpu *v);
+bool debug_trap(struct vcpu *v, unsigned vector, uint64_t error);
+void debug_attach(struct domain *d, bool on);
+bool debug_report(struct domain *d, uint32_t *vcpu, uint32_t *event);
+/* v stands still from its next look at its flags on, or no longer. Any thread. */
+void debug_hold(struct vcpu *v, bool hold);
+/* The domain stops for the debugger, if there is one: `event` is a vector, or DEBUG_CRASHED. */
+void debug_stop(struct vcpu *v, uint32_t event);
 
 /* ---- pt_write.c: stores to page tables (Zydis) ---- */
 /* May a page fault with this error code be one? Then pt_write() has to have vector registers. */

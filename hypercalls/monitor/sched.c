@@ -75,28 +75,69 @@ static void tell_shutdown(struct domain *d)
 	up_call(d, UP_SHUTDOWN, arg, d->shutdown_why, len, NULL, 0, NULL);
 }
 
-void vcpu_park(struct vcpu *v)
+/* Likewise the first to stop for the debugger. */
+static void tell_debugger(struct domain *d)
 {
-	struct domain *d = v->d;
+	if (d->debug_tell && __atomic_exchange_n(&d->debug_tell, 0, __ATOMIC_SEQ_CST))
+		up_call(d, UP_DEBUG, (uint64_t[4]){0}, NULL, 0, NULL, 0, NULL);
+}
+
+/* Until it may run. A crash is told when the debugger has let go of what is left. */
+static void wait_parked(struct vcpu *v)
+{
 	uint32_t seen;
 
-	if (!vcpu_must_park(v)) {
-		if (!v->time_tsc)
-			time_publish(v);
-		return;
-	}
-	runstate_set(v, v->online ? RUNSTATE_runnable : RUNSTATE_offline);
 	__atomic_store_n(&v->parked, true, __ATOMIC_SEQ_CST);
 	for (;;) {
 		seen = __atomic_load_n(&v->wake, __ATOMIC_SEQ_CST);
-		tell_shutdown(d);
+		tell_debugger(v->d);
+		if (!v->held)
+			tell_shutdown(v->d);
 		if (!vcpu_must_park(v))
 			break;
 		futex_wait(&v->wake, seen, FOREVER);
 	}
 	__atomic_store_n(&v->parked, false, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * A guest that reads its clock or runstate by steps would never find them unchanged, so a step
+ * changes neither.
+ */
+void vcpu_park(struct vcpu *v)
+{
+	if (!vcpu_must_park(v)) {
+		if (!v->time_tsc)
+			time_publish(v);
+		return;
+	}
+	if (!v->held)
+		runstate_set(v, v->online ? RUNSTATE_runnable : RUNSTATE_offline);
+	do /* who stopped it just now saw it parked, and did not kick it */
+		wait_parked(v);
+	while (vcpu_must_park(v));
+	if (v->stepping)
+		return;
 	runstate_set(v, RUNSTATE_running);
 	time_publish(v);
+}
+
+void debug_hold(struct vcpu *v, bool hold)
+{
+	__atomic_store_n(&v->held, hold, __ATOMIC_SEQ_CST);
+	vcpu_wake(v);
+}
+
+void debug_stop(struct vcpu *v, uint32_t event)
+{
+	struct domain *d = v->d;
+
+	if (!d->debugging)
+		return;
+	__atomic_store_n(&v->debug_event, event, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&d->debug_tell, 1, __ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < d->nr_vcpus; i++)
+		debug_hold(d->vcpu[i], true);
 }
 
 static void shutdown_mark(struct domain *d, int reason, const char *why, bool tell)
@@ -112,6 +153,8 @@ static void shutdown_mark(struct domain *d, int reason, const char *why, bool te
 	for (; why && why[i] && i < sizeof(d->shutdown_why) - 1; i++)
 		d->shutdown_why[i] = why[i];
 	d->shutdown_why[i] = 0;
+	if (tell && reason == SHUTDOWN_crash)
+		debug_stop(current ? current : d->vcpu[0], DEBUG_CRASHED);
 	__atomic_store_n(&d->shutdown_tell, tell, __ATOMIC_SEQ_CST);
 	wake_all(d);
 }
@@ -147,6 +190,16 @@ static uint64_t sleep_for(const struct vcpu *v, uint64_t until)
 	return next > now ? next - now : 0;
 }
 
+/* While it is stopped the toolstack may read and change what the provider has in the CPU. */
+static void sleeper_park(struct vcpu *v)
+{
+	if (v->d->provider->save_segments)
+		v->d->provider->save_segments(v);
+	vcpu_park(v);
+	if (v->d->provider->save_segments)
+		v->d->provider->load_segments(v);
+}
+
 /*
  * Sleep till an event may be delivered, one of the ports is pending, or system time `until`.
  * No lock held.
@@ -162,7 +215,9 @@ static void vcpu_sleep(struct vcpu *v, const uint32_t *port, uint32_t nr, uint64
 		uint64_t ns;
 
 		if (vcpu_must_park(v)) {
-			vcpu_park(v);
+			sleeper_park(v);
+			if (v->replaced)
+				break;
 			runstate_set(v, RUNSTATE_blocked);
 			continue;
 		}
@@ -185,12 +240,21 @@ out:
 	runstate_set(v, RUNSTATE_running);
 }
 
+/* The result of a call that slept; or what a debugger has put in its place. */
+static long slept(struct vcpu *v)
+{
+	if (!v->replaced)
+		return 0;
+	v->replaced = false;
+	return v->regs.rax;
+}
+
 static long sched_block(struct vcpu *v)
 {
 	__atomic_store_n(&v->info->evtchn_upcall_mask, 0, __ATOMIC_SEQ_CST);
 	if (!event_deliverable(v))
 		vcpu_sleep(v, NULL, 0, 0);
-	return 0;
+	return slept(v);
 }
 
 static long sched_poll(struct vcpu *v, uint64_t arg)
@@ -212,7 +276,7 @@ static long sched_poll(struct vcpu *v, uint64_t arg)
 	vcpu_sleep(v, port, poll.nr_ports, poll.timeout);
 	__atomic_store_n(&v->polling, false, __ATOMIC_SEQ_CST);
 	v->poll_port = ~0U;
-	return 0;
+	return slept(v);
 }
 
 /* SCHEDOP_* of public sched.h, for an unprivileged domain. Not locked: some of them sleep. */

@@ -54,6 +54,8 @@ static void bounce(struct vcpu *v, uint64_t handler, bool mask_events, int64_t e
 	uint8_t saved_mask = v->info ? v->info->evtchn_upcall_mask : 1;
 	unsigned n = 0;
 
+	if (v->stepping)
+		debug_stepped(v);
 	if (!handler) {
 		domain_crash(v, "trap or event without a handler");
 		return;
@@ -120,8 +122,11 @@ static void nmi_deliver(struct vcpu *v)
 	trap_deliver(v, VECTOR_NMI, -1);
 }
 
+/* A step is of the code that the debugger looks at: events wait for its end. */
 void event_deliver(struct vcpu *v)
 {
+	if (v->stepping)
+		return;
 	if (nmi_deliverable(v))
 		nmi_deliver(v);
 	if (event_deliverable(v))

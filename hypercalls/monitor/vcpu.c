@@ -127,18 +127,12 @@ static bool context_ok(const struct vcpu *v, const struct vcpu_guest_context *c)
 	return true;
 }
 
-/*
- * Install a whole context (VCPUOP_initialise, XEN_DOMCTL_setvcpucontext). -EINVAL leaves the
- * vCPU without one. Does not bring it online unless VGCF_online says so. FPU contents are not
- * taken: a vCPU starts with the provider's clean state.
- */
-int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
+/* Descriptor tables and roots instead of those of before. -EINVAL: it has none of them now. */
+static int take_tables(struct vcpu *v, const struct vcpu_guest_context *c)
 {
+	const uint64_t user = xen_cr3_to_pfn(c->ctrlreg[1]);
 	struct domain *d = v->d;
-	uint64_t user = xen_cr3_to_pfn(c->ctrlreg[1]);
 
-	if (!context_ok(v, c))
-		return -EINVAL;
 	if (v->initialised) {
 		ldt_drop(v); /* a root that stays does not */
 		drop_gdt(v);
@@ -162,7 +156,37 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	v->user_cr3_mfn = c->ctrlreg[1] ? user : 0;
 	if (v->user_cr3_mfn)
 		m2p_for_user(d, v->user_cr3_mfn);
+	v->xcr0 = 1; /* x87 alone, as from a reset */
+	return 0;
+}
 
+/* A debugger's change of registers: what validating takes long stays, and so does what it makes. */
+static bool same_tables(const struct vcpu *v, const struct vcpu_guest_context *c)
+{
+	if (c->gdt_ents != v->gdt_entries || c->ldt_ents != v->ldt_entries ||
+	    (c->ldt_ents && c->ldt_base != v->ldt_base) ||
+	    xen_cr3_to_pfn(c->ctrlreg[3]) != v->cr3_mfn ||
+	    (c->ctrlreg[1] ? xen_cr3_to_pfn(c->ctrlreg[1]) : 0) != v->user_cr3_mfn ||
+	    !(c->flags & VGCF_in_kernel) == v->kernel_mode)
+		return false;
+	for (uint64_t i = 0; i * 512 < v->gdt_entries; i++)
+		if (c->gdt_frames[i] != v->gdt_mfn[i])
+			return false;
+	return true;
+}
+
+/*
+ * Install a whole context (VCPUOP_initialise, XEN_DOMCTL_setvcpucontext). -EINVAL leaves the
+ * vCPU without one. Does not bring it online unless VGCF_online says so. FPU contents are not
+ * taken: a vCPU starts with the provider's clean state.
+ */
+int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+	struct domain *d = v->d;
+	const bool same = v->initialised && same_tables(v, c);
+
+	if (!context_ok(v, c) || (!same && take_tables(v, c)))
+		return -EINVAL;
 	v->regs = c->user_regs;
 	v->regs.cs |= 3;
 	v->regs.ss |= 3;
@@ -180,7 +204,6 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	/* As on Xen: TS is the guest's, the rest what the machine has; builders leave both zero. */
 	v->cr0 = (c->ctrlreg[0] & CR0_TS) | CR0_PV;
 	v->cr4 = cr4_guest(c->ctrlreg[4]);
-	v->xcr0 = 1; /* x87 alone, as from a reset */
 	/* Debug registers by the same rules as the hypercall; a bad one is dropped. */
 	for (int i = 0; i < 8; i++)
 		if (i != 4 && i != 5)
@@ -197,7 +220,8 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 	if (!v->id)
 		d->vm_assist = c->vm_assist & VM_ASSISTS;
 	v->initialised = true;
-	d->provider->root_changed(v);
+	if (!same)
+		d->provider->root_changed(v);
 	if (d->provider->load_tables)
 		d->provider->load_tables(v);
 	if (c->flags & VGCF_online)

@@ -60,7 +60,7 @@ static void info(struct domain *d, struct pvdom_info *i)
 	memset(i, 0, sizeof(*i));
 	i->tot_pages = d->tot_pages;
 	i->max_pages = d->max_pages;
-	i->blocked = 1;
+	i->blocked = i->held = 1;
 	for (unsigned n = 0; n < d->nr_vcpus; n++) {
 		struct vcpu *v = d->vcpu[n];
 
@@ -68,6 +68,8 @@ static void info(struct domain *d, struct pvdom_info *i)
 		i->online_vcpus += v->online;
 		if (v->online && !v->blocked)
 			i->blocked = 0;
+		if (v->online && !v->held)
+			i->held = 0;
 	}
 	__builtin_strcpy(i->provider, d->provider->name);
 	if (d->provider_why)
@@ -136,6 +138,7 @@ static long vcpu_request(struct domain *d, const struct pvdom_req *q, struct pvd
 		rc = vcpu_set_context(v, (void *)in_buf);
 		if (!rc)
 			v->online = true;
+		v->replaced |= !rc && v->blocked;
 		vcpu_wake(v);
 		return rc;
 	}
@@ -143,6 +146,15 @@ static long vcpu_request(struct domain *d, const struct pvdom_req *q, struct pvd
 		vcpu_get_context(v, (void *)out_buf);
 		rsp->len = sizeof(struct vcpu_guest_context);
 		return 0;
+	case CTL_DEBUG_HOLD: debug_hold(v, q->arg[1]); return 0;
+	case CTL_DEBUG_STEP: return debug_step(v, q->arg[1]);
+	case CTL_DEBUG_READ:
+		if (q->arg[2] > sizeof(out_buf))
+			return -EINVAL;
+		rsp->len = debug_read(v, q->arg[1], out_buf, q->arg[2]);
+		return rsp->len;
+	case CTL_DEBUG_WRITE: return debug_write(v, q->arg[1], in_buf, q->len);
+	case CTL_DEBUG_BREAK: return debug_breakpoint(v, q->arg[1], q->arg[2]);
 	default:
 		memset(vi, 0, sizeof(*vi));
 		vi->online = v->online;
@@ -194,7 +206,12 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 	case CTL_HYPERCALL_PAGE: return hypercall_page(d, q->arg[0]);
 	case CTL_SET_CONTEXT:
 	case CTL_GET_CONTEXT:
-	case CTL_VCPU_INFO: return vcpu_request(d, q, rsp);
+	case CTL_VCPU_INFO:
+	case CTL_DEBUG_HOLD:
+	case CTL_DEBUG_STEP:
+	case CTL_DEBUG_READ:
+	case CTL_DEBUG_WRITE:
+	case CTL_DEBUG_BREAK: return vcpu_request(d, q, rsp);
 	case CTL_PAUSE:
 		d->pause = 1;
 		wake_all(d);
@@ -239,6 +256,15 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 		virq_raise(d->vcpu[q->arg[1]], q->arg[0]);
 		return 0;
 	case CTL_GRANT_FRAMES: return d->grant_frames;
+	case CTL_DEBUG: debug_attach(d, q->arg[0]); return 0;
+	case CTL_DEBUG_STATUS: {
+		struct pvdom_debug *s = (void *)out_buf;
+
+		memset(s, 0, sizeof(*s));
+		s->still = debug_report(d, &s->vcpu, &s->event);
+		rsp->len = sizeof(*s);
+		return 0;
+	}
 	default: return -ENOSYS;
 	}
 }

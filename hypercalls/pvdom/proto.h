@@ -75,7 +75,14 @@ enum pvdom_ctl {
 	/* arg0 = mfn, 1 = n: they stay memory that may be written to, until CTL_DROP; ret = how
 	 * many from the first on do: the next one is a table, or not the guest's */
 	CTL_HOLD,
-	CTL_DROP, /* arg0 = mfn, 1 = n */
+	CTL_DROP,	  /* arg0 = mfn, 1 = n */
+	CTL_DEBUG,	  /* arg0 = 1: a debugger comes; 0: it goes, and nothing of it stays */
+	CTL_DEBUG_HOLD,	  /* arg0 = vcpu, 1 = 1: it is to stand still; 0: no longer */
+	CTL_DEBUG_STEP,	  /* arg0 = vcpu, which stands still, 1 = 1: one instruction; 0: not so */
+	CTL_DEBUG_STATUS, /* -> struct pvdom_debug; takes the event */
+	CTL_DEBUG_READ,	  /* arg0 = vcpu, whose tables, 1 = va, 2 = n; -> bytes; ret = how many */
+	CTL_DEBUG_WRITE,  /* arg0 = vcpu, 1 = va; payload; ret = how many */
+	CTL_DEBUG_BREAK,  /* arg0 = vcpu, 1 = va, 2 = 1: an int3 there; 0: no longer */
 };
 
 enum pvdom_up {
@@ -89,6 +96,7 @@ enum pvdom_up {
 		       * passed twice
 		       */
 	UP_GRANT_UNMAP, /* arg0 = handle */
+	UP_DEBUG,	/* the domain has stopped for its debugger */
 };
 
 /* rx and tx are eventfds: writing 1 to the peer's rx sends the event; reading rx takes it. */
@@ -98,10 +106,16 @@ struct pvdom_info {
 	uint64_t cpu_time_ns;
 	uint32_t online_vcpus;
 	uint8_t blocked; /* every online vCPU waits for an event */
-	uint8_t reserved[3];
+	uint8_t held;	 /* every online vCPU stands still, for a debugger */
+	uint8_t reserved[2];
 	char provider[32];     /* "process (direct)" */
 	char sandbox[64];      /* "seccomp, 18 system calls" */
 	char provider_why[64]; /* not a better one; or empty */
+};
+
+struct pvdom_debug {
+	uint32_t still;	      /* no vCPU runs */
+	uint32_t vcpu, event; /* a vector, DEBUG_CRASHED, 0: none */
 };
 
 struct pvdom_vcpu_info {

@@ -74,7 +74,8 @@ __asm__("entry_run:\n"
 	"	syscall\n"
 	"entry_called: ud2\n"
 	"entry_fault: movq %gs:0, %r12\n"
-	"	movb $0, (%rdi)\n");
+	"	movb $0, (%rdi)\n"
+	"	jc entry_fault\n"); /* flags that nothing reads any more a translator may lose */
 
 #define FAULT_AT (entry_fault + 9)
 

@@ -11,6 +11,8 @@
 #define DATA_FRAME 4 /* guest.c's list: 4 to 8 are data, 9 and 10 the stack */
 #define INT3	   0xcc
 
+uint64_t va_delta;
+
 static uint8_t base_image[NR_FRAMES_USED][PAGE];
 
 uint64_t rnd(struct rng *r) /* splitmix64 */
@@ -25,14 +27,19 @@ uint64_t rnd(struct rng *r) /* splitmix64 */
 /* An address that is, mostly, there and writable; `align`: a power of two that it likes. */
 uint64_t case_pointer(struct rng *r, unsigned align)
 {
-	static const uint64_t likely[] = {DATA_VA, DATA_VA + PAGE, DATA_VA + 2 * PAGE,
-					  DATA_VA + 5 * PAGE, STACK_VA + 2 * PAGE};
+	static const uint64_t likely[] = {DATA_VA,
+					  DATA_VA + PAGE,
+					  DATA_VA + 2 * PAGE,
+					  DATA_VA + 5 * PAGE,
+					  STACK_VA + 2 * PAGE,
+					  FAR_VA};
 	static const uint64_t rare[] = {DATA_VA + 3 * PAGE, DATA_VA + 4 * PAGE, DATA_VA + 6 * PAGE,
 					DATA_VA + 7 * PAGE, CODE_VA + PAGE,	STACK_VA,
 					CODE_VA + 2 * PAGE, CODE_VA + 3 * PAGE};
-	uint64_t page = chance(r, 88) ? likely[below(r, 5)] : rare[below(r, 8)];
+	uint64_t page = chance(r, 88) ? likely[below(r, 6)] : rare[below(r, 8)];
 	unsigned how = below(r, 100);
 
+	page += va_delta;
 	if (how < 72)
 		return page + (below(r, PAGE) & -align);
 	if (how < 82)
@@ -104,7 +111,7 @@ void case_state(struct testcase *c, struct rng *r, uint16_t pointers)
 	for (unsigned i = 0; i < 48; i++) {
 		uint64_t v = value(r);
 
-		memcpy(s->mem[DATA_FRAME + below(r, 7)] + (below(r, PAGE) & -8), &v, 8);
+		memcpy(s->mem[DATA_FRAME + below(r, 8)] + (below(r, PAGE) & -8), &v, 8);
 	}
 	for (unsigned i = 0; i < NR_GPR; i++) {
 		if (pointers >> i & 1)
@@ -114,9 +121,9 @@ void case_state(struct testcase *c, struct rng *r, uint16_t pointers)
 		else
 			s->gpr[i] = value(r);
 	}
-	s->gpr[RSP] = STACK_LOW + 512 + (below(r, 2 * PAGE - 1024) & -8);
+	s->gpr[RSP] = STACK_LOW + va_delta + 512 + (below(r, 2 * PAGE - 1024) & -8);
 	if (chance(r, 12)) /* near an end, or the middle */
-		s->gpr[RSP] = STACK_LOW + below(r, 3) * PAGE + (below(r, 64) & -8) - 24;
+		s->gpr[RSP] = STACK_LOW + va_delta + below(r, 3) * PAGE + (below(r, 64) & -8) - 24;
 	if (chance(r, 5))
 		s->gpr[RSP] += below(r, 8);
 	s->rflags = 0x202 | (rnd(r) & 0x8d5) | (chance(r, 12) ? 0x400 : 0);
@@ -165,29 +172,34 @@ static void leave(uint8_t *p)
 	memcpy(p + 6, &to, 8);
 }
 
+static uint64_t code_va(void)
+{
+	return CODE_VA + va_delta;
+}
+
 bool case_layout(struct testcase *c)
 {
 	uint8_t *code = c->first->mem[0];
-	uint64_t at = CODE_VA + c->start, hop = 0;
+	uint64_t at = code_va() + c->start, hop = 0;
 
 	memset(code, INT3, 2 * PAGE);
 	for (unsigned i = 0; i < c->n; i++) {
-		if (at + c->item[i].len + JMP_LEN + END_LEN > CODE_VA + 2 * PAGE)
+		if (at + c->item[i].len + JMP_LEN + END_LEN > code_va() + 2 * PAGE)
 			return false;
 		c->at[i] = at;
 		at += c->item[i].len;
 		if (c->item[i].hop && !hop) {
 			hop = at;
-			at = CODE_VA + (at < CODE_VA + PAGE ? PAGE : 0) + 16 * i;
-			jump(code + (hop - CODE_VA), hop, at);
+			at = code_va() + (at < code_va() + PAGE ? PAGE : 0) + 16 * i;
+			jump(code + (hop - code_va()), hop, at);
 		}
 	}
-	if (at + END_LEN > CODE_VA + 2 * PAGE)
+	if (at + END_LEN > code_va() + 2 * PAGE)
 		return false;
 	c->at[c->n] = c->end = at;
-	leave(code + (at - CODE_VA));
+	leave(code + (at - code_va()));
 	for (unsigned i = 0; i < c->n; i++) {
-		uint8_t *p = code + (c->at[i] - CODE_VA);
+		uint8_t *p = code + (c->at[i] - code_va());
 
 		memcpy(p, c->item[i].byte, c->item[i].len);
 		fix(c, &c->item[i], c->at[i], p);
@@ -195,7 +207,7 @@ bool case_layout(struct testcase *c)
 	/* Not over each other: a hop backwards may have met its own start. */
 	for (unsigned i = 0; i < c->n; i++)
 		if (c->item[i].fix == FIX_NONE &&
-		    memcmp(code + (c->at[i] - CODE_VA), c->item[i].byte, c->item[i].len))
+		    memcmp(code + (c->at[i] - code_va()), c->item[i].byte, c->item[i].len))
 			return false;
 	return true;
 }
@@ -221,14 +233,14 @@ void case_print(const struct testcase *c)
 			ZydisDisassembledInstruction d;
 
 			if (!ZYAN_SUCCESS(ZydisDisassembleATT(ZYDIS_MACHINE_MODE_LONG_64, at,
-							      code + (at - CODE_VA), end - at,
+							      code + (at - code_va()), end - at,
 							      &d))) {
 				printf("    %llx: .byte ...\n", (unsigned long long)at);
 				break;
 			}
 			printf("    %llx: %-44s #", (unsigned long long)at, d.text);
 			for (unsigned k = 0; k < d.info.length; k++)
-				printf(" %02x", code[at - CODE_VA + k]);
+				printf(" %02x", code[at - code_va() + k]);
 			printf("%s\n", c->item[i].hop ? "  (hop)" : "");
 			at += d.info.length;
 		}

@@ -20,6 +20,7 @@
 #define CODE_VA	       0x40000000UL /* 0, 1: RWX; 2: read-only; 3: not executable */
 #define DATA_VA	       0x50000000UL /* 0-2, 5: RW; 3: read-only; 4: none; 6: is 0; 7: is code 1 */
 #define STACK_VA       0x60000000UL /* 1, 2 */
+#define FAR_VA	       0x50200000UL /* as far from DATA_VA as the TLB is large: RW */
 #define LEAVE_VA       0x123456789000UL /* native only: the end of a case jumps here */
 #define END_LEN	       14
 #define NR_FRAMES_USED 12 /* with memory that a case can change */
@@ -74,6 +75,7 @@ struct testcase {
 	unsigned n, start; /* offset in the code pages */
 	struct item item[MAX_ITEMS];
 	struct state *first;
+	bool user;		    /* in user mode; the CPU sees no difference */
 	uint64_t end;		    /* where it ends, once laid out */
 	uint64_t at[MAX_ITEMS + 1]; /* each item's address */
 };
@@ -100,8 +102,12 @@ bool guest_translate(const struct testcase *c, struct state *out, bool cold);
 /* The vector that ended it, or NO_VECTOR. */
 int guest_trapped(uint32_t *error, uint64_t *cr2);
 void guest_trap_clear(void);
+/* The same, warm, with a kick before host instruction `kick` of translated code, if it gets there.
+ */
+bool guest_kicked(const struct testcase *c, struct state *out, unsigned kick);
 /* The host's CPU raised something while a case ran in the guest; a tick of the clock. */
 void guest_signal(int sig, void *info, void *ctx);
+extern uint64_t kicks; /* that came, of guest_kicked */
 void guest_tick(void *info, void *ctx);
 
 /* ---- native.c ---- */
@@ -109,6 +115,12 @@ void native_prepare(void);
 bool native_run(const struct testcase *c, struct state *out); /* false: it does not end */
 
 /* ---- case.c ---- */
+/*
+ * What is added to all addresses: 0, or TO_UPPER for the guest's upper half. There the translator
+ * chains blocks across pages; there is nobody but tr_step to compare it with.
+ */
+#define TO_UPPER 0xffffffff80000000UL
+extern uint64_t va_delta;
 struct rng {
 	uint64_t s;
 };

@@ -3,9 +3,17 @@
  * The translator as a provider of one vCPU would use it, without its loop: there is no other vCPU,
  * no event, and the memory changes behind its back between two cases.
  */
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
 #include "host-driver/providers/process/translate/block.h"
 #include "tests/translate/filter.h"
 
+#define PUSH_RAX     0x50
+#define POPFQ	     0x9d
+#define INT3	     0xcc
+#define FLAG_TF	     0x100UL
 #define CR4_FSGSBASE 0x10000UL
 #define CR4_OSXSAVE  0x40000UL
 
@@ -38,6 +46,11 @@ void guest_engine_flush(struct vcpu *v)
 	mmu_flush_self(v);
 }
 
+void guest_engine_mode(struct vcpu *v)
+{
+	tr.context = tr.now[v->kernel_mode];
+}
+
 void guest_engine_stop(uint64_t rip)
 {
 	tr_stop = rip;
@@ -53,7 +66,69 @@ void guest_engine_turn(struct vcpu *v)
 	tr_turn(v);
 }
 
+/*
+ * Single steps of translated code. tr_run loads the guest's flags by its one popfq, which is made
+ * a breakpoint: there the trap flag is loaded as well, and the steps end outside.
+ */
+static uint8_t *popfq_at;
+static unsigned kick_in;
+static bool kicked;
+
+static void find_popfq(void)
+{
+	uint8_t *p = (uint8_t *)tr_resume;
+
+	while (p[0] != PUSH_RAX || p[1] != POPFQ)
+		if (++p >= (uint8_t *)tr_resume_end)
+			abort();
+	popfq_at = p + 1;
+	if (mprotect((void *)((uintptr_t)p & PAGE_MASK), 2 * PAGE_SIZE,
+		     PROT_READ | PROT_WRITE | PROT_EXEC))
+		abort();
+}
+
+bool guest_engine_kick(unsigned n)
+{
+	const bool was = kicked;
+
+	if (!popfq_at)
+		find_popfq();
+	kick_in = n;
+	kicked = false;
+	*popfq_at = n ? INT3 : POPFQ;
+	return was;
+}
+
+static bool in_translated(const void *rip)
+{
+	return code_block(rip) || (rip >= (void *)tr_resume && rip < (void *)tr_resume_end) ||
+	       (rip >= (void *)tr_exit_link && rip < (void *)tr_indirect_end);
+}
+
+/* True: the trap was one of these. */
+static bool single_step(siginfo_t *info, ucontext_t *ctx)
+{
+	greg_t *g = ctx->uc_mcontext.gregs;
+
+	if ((uint8_t *)g[REG_RIP] == popfq_at + 1 && *popfq_at == INT3) {
+		g[REG_EFL] = *(uint64_t *)g[REG_RSP] | (kick_in ? FLAG_TF : 0);
+		g[REG_RSP] += 8;
+		return true;
+	}
+	if (info->si_code != TRAP_TRACE)
+		return false;
+	if (kick_in && in_translated((void *)g[REG_RIP])) {
+		if (--kick_in)
+			return true;
+		kicked = true;
+		tr_signal(SIGUSR1, info, ctx);
+	}
+	g[REG_EFL] &= ~FLAG_TF;
+	return true;
+}
+
 void guest_engine_signal(int sig, void *info, void *ctx)
 {
-	tr_signal(sig, info, ctx);
+	if (sig != SIGTRAP || !single_step(info, ctx))
+		tr_signal(sig, info, ctx);
 }

@@ -86,6 +86,10 @@ const char *filter_kind(const ZydisDecodedInstruction *i, const ZydisDecodedOper
 	/* A hint for a register: #UD on AMD's, nothing on Intel's. */
 	if (i->opcode_map == ZYDIS_OPCODE_MAP_0F && i->opcode == 0x0d && i->raw.modrm.mod == 3)
 		return "the maker's";
+	/* With 16 bits of rip on AMD's, 64 on Intel's. */
+	if (i->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
+	    i->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)
+		return "the maker's";
 	if (AMONG(i->mnemonic, machine))
 		return "the machine's";
 	if (AMONG(i->mnemonic, x87_places))
@@ -128,18 +132,25 @@ static bool flags_of(const ZydisDecodedInstruction *i, struct trace *t)
 
 /*
  * From one name of a page to another: a fast string instruction compares linear addresses, and does
- * not see that it overtakes itself.
+ * not see that it overtakes itself. And over the page that it is in: it goes on until an interrupt,
+ * which is any time.
  */
-static bool moves_by_alias(const struct vcpu *v, const ZydisDecodedInstruction *i)
+static bool repeats_oddly(const struct vcpu *v, const ZydisDecodedInstruction *i)
 {
-	const uint64_t from = v->regs.rsi - DATA_VA, to = v->regs.rdi - DATA_VA;
+	const uint64_t from = v->regs.rsi - DATA_VA - va_delta;
+	const uint64_t to = v->regs.rdi - DATA_VA - va_delta;
+	const bool moves = (i->opcode & ~1) == 0xa4, stores = (i->opcode & ~1) == 0xaa;
 
-	return i->meta.category == ZYDIS_CATEGORY_STRINGOP && (i->opcode & ~1) == 0xa4 &&
-	       (i->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPNE)) &&
-	       from < 8 * PAGE && to < 8 * PAGE && (from >= 5 * PAGE || to >= 5 * PAGE);
+	if (i->meta.category != ZYDIS_CATEGORY_STRINGOP ||
+	    !(i->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPNE)))
+		return false;
+	if (moves && from < 8 * PAGE && to < 8 * PAGE && (from >= 5 * PAGE || to >= 5 * PAGE))
+		return true;
+	return (moves || stores) &&
+	       ((to >= 5 * PAGE && to < 8 * PAGE) || v->regs.rdi - CODE_VA - va_delta < 2 * PAGE);
 }
 
-bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *t)
+bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, bool stored, struct trace *t)
 {
 	ZydisDecodedInstruction i;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
@@ -159,8 +170,12 @@ bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *
 			return false;
 		}
 	}
-	if (moves_by_alias(v, &i)) {
-		t->why = "rep movs by an alias";
+	if (repeats_oddly(v, &i)) {
+		t->why = "rep over itself";
+		return false;
+	}
+	if (stored && i.cpu_flags && i.cpu_flags->tested & ARITHMETIC) {
+		t->why = "flags across a store to code";
 		return false;
 	}
 	if (!flags_of(&i, t))

@@ -12,14 +12,20 @@
 const char *filter_kind(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *op);
 bool filter_decode(const uint8_t *insn, size_t n, ZydisDecodedInstruction *i,
 		   ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT]);
-/* May the instruction, about to be carried out, be compared with the CPU's own? */
-bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, struct trace *t);
+/*
+ * May the instruction, about to be carried out, be compared with the CPU's own?
+ * `stored`: it is not what it was when the case began.
+ */
+bool filter_insn(struct vcpu *v, const uint8_t *insn, unsigned n, bool stored, struct trace *t);
 
 /* engine.c: the translator */
 int guest_engine_init(struct vcpu *v);
 void guest_engine_written(struct vcpu *v, const uint8_t *page); /* by somebody else */
 void guest_engine_flush(struct vcpu *v);
+void guest_engine_mode(struct vcpu *v); /* kernel_mode changed */
 void guest_engine_stop(uint64_t rip);
 void guest_engine_turn(struct vcpu *v);
+/* To be kicked before the nth instruction in the cache; 0: not any more. True: it has been. */
+bool guest_engine_kick(unsigned n);
 void guest_engine_signal(int sig, void *info, void *ctx);
 #endif

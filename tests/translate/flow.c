@@ -37,11 +37,17 @@ static void refer(struct gen *g, enum fix fix, unsigned at, int8_t to)
 
 static void mov_imm(struct gen *g, unsigned reg, uint32_t v)
 {
-	uint8_t insn[6], n = 0;
+	uint8_t insn[7], n = 0;
 
-	if (reg >= 8)
-		insn[n++] = 0x41;
-	insn[n++] = 0xb8 | (reg & 7);
+	if (v >> 31) { /* sign-extended */
+		insn[n++] = 0x48 | reg >> 3;
+		insn[n++] = 0xc7;
+		insn[n++] = 0xc0 | (reg & 7);
+	} else {
+		if (reg >= 8)
+			insn[n++] = 0x41;
+		insn[n++] = 0xb8 | (reg & 7);
+	}
 	memcpy(insn + n, &v, 4);
 	gen_add(g, insn, n + 4);
 }
@@ -98,9 +104,8 @@ static void through_register(struct gen *g)
 
 	if (reg == RSP)
 		return;
-	mov_imm(g, reg, 0);
-	if (last(g)->len == 5 + (reg >= 8))
-		refer(g, FIX_ABS32, last(g)->len - 4, target(g) + 1);
+	if (gen_add(g, BYTES(0x48 | reg >> 3, 0xc7, 0xc0 | (reg & 7), 0, 0, 0, 0)))
+		refer(g, FIX_ABS32, 3, target(g) + 1);
 	if (reg >= 8)
 		gen_add(g, BYTES(0x41, 0xff, modrm));
 	else

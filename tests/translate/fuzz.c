@@ -28,7 +28,7 @@ static const char *const verdict_name[] = {
 };
 
 static struct options {
-	bool step_only, native, verbose, forms, print, spoil;
+	bool step_only, native, upper, kicks, verbose, forms, print, spoil;
 	uint64_t seed;
 	bool one;
 	unsigned seconds, keep;
@@ -37,7 +37,7 @@ static struct options {
 /* What children tell their parent. */
 static struct shared {
 	uint64_t at; /* the case that runs, by number */
-	uint64_t done, skipped, steps, faults;
+	uint64_t done, skipped, steps, faults, kicks;
 	char why[64];
 } * shared;
 
@@ -50,12 +50,36 @@ static time_t deadline;
 static void spoil(struct state *s)
 {
 	for (unsigned i = 0; i < trace.n; i++) {
-		const uint64_t at = trace.rip[i] - CODE_VA;
+		const uint64_t at = trace.rip[i] - CODE_VA - va_delta;
 
 		for (unsigned k = 0; k < 4 && at < 2 * PAGE - 8; k++)
 			if (s->mem[0][at + k] == 0x0f && s->mem[0][at + k + 1] == 0xc1)
 				s->gpr[RAX] ^= 1UL << 40;
 	}
+}
+
+/* What the others are compared with. */
+static bool reference(const struct testcase *c)
+{
+	if (!opt.upper)
+		return native_run(c, &native);
+	memcpy(&native, &stepped, sizeof(native));
+	return true;
+}
+
+/* A kick anywhere changes nothing. */
+static enum verdict kicks_differ(const struct testcase *c, bool say)
+{
+	struct rng r = {c->seed};
+
+	for (unsigned n = opt.kicks ? 20 : c->seed % 16 == 0; n; n--) {
+		if (!guest_kicked(c, &translated, 1 + below(&r, below(&r, 2) ? 40 : 300)))
+			return HANGS;
+		shared->kicks = kicks;
+		if (state_differs(c, &trace, &native, &translated, "kicked", say))
+			return DIFFERS;
+	}
+	return SAME;
 }
 
 static enum verdict judge(const struct testcase *c, bool say)
@@ -66,7 +90,7 @@ static enum verdict judge(const struct testcase *c, bool say)
 			return SKIPPED;
 		return state_differs(c, &trace, &native, &native2, "again", say) ? FLAKY : SAME;
 	}
-	if (!guest_step(c, &stepped, &trace) || !native_run(c, &native)) {
+	if (!guest_step(c, &stepped, &trace) || !reference(c)) {
 		snprintf(shared->why, sizeof(shared->why), "%s", trace.why ? trace.why : "endless");
 		return SKIPPED;
 	}
@@ -90,7 +114,7 @@ static enum verdict judge(const struct testcase *c, bool say)
 		if (state_differs(c, &trace, &native, &translated, k ? "warm" : "cold", say))
 			return DIFFERS;
 	}
-	return SAME;
+	return kicks_differ(c, say);
 }
 
 /* Cases by number: seeds, or forms with a few states each. */
@@ -240,6 +264,8 @@ static void usage(FILE *out)
 	      "  --step-only   the CPU and tr_step() only\n"
 	      "  --native      the CPU and itself: what differs is the tests' own fault\n"
 	      "  --print       print case N, and run nothing\n"
+	      "  --upper       in the upper half: tr_step() and the translator only\n"
+	      "  --kicks       20 times each, with a kick before any of the host's instructions\n"
 	      "  --spoil       take every xadd to leave a wrong rax in tr_step()\n"
 	      "  --keep N      end after N differences (10)\n"
 	      "  --verbose     name each case before it runs\n",
@@ -249,10 +275,13 @@ static void usage(FILE *out)
 static void options(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"time", 1, NULL, 't'},	 {"seed", 1, NULL, 's'},  {"step-only", 0, NULL, 'S'},
-		{"forms", 0, NULL, 'f'}, {"keep", 1, NULL, 'k'},  {"verbose", 0, NULL, 'v'},
-		{"help", 0, NULL, 'h'},	 {"one", 0, NULL, 'o'},	  {"native", 0, NULL, 'n'},
-		{"spoil", 0, NULL, 'x'}, {"print", 0, NULL, 'p'}, {},
+		{"time", 1, NULL, 't'},	     {"seed", 1, NULL, 's'},
+		{"step-only", 0, NULL, 'S'}, {"forms", 0, NULL, 'f'},
+		{"keep", 1, NULL, 'k'},	     {"verbose", 0, NULL, 'v'},
+		{"help", 0, NULL, 'h'},	     {"one", 0, NULL, 'o'},
+		{"native", 0, NULL, 'n'},    {"upper", 0, NULL, 'u'},
+		{"kicks", 0, NULL, 'K'},     {"spoil", 0, NULL, 'x'},
+		{"print", 0, NULL, 'p'},     {},
 	};
 	int o;
 
@@ -264,6 +293,11 @@ static void options(int argc, char **argv)
 		case 'f': opt.forms = true; break;
 		case 'k': opt.keep = strtoul(optarg, NULL, 0); break;
 		case 'v': opt.verbose = true; break;
+		case 'K': opt.kicks = true; break;
+		case 'u':
+			opt.upper = true;
+			va_delta = TO_UPPER;
+			break;
 		case 'n': opt.native = true; break;
 		case 'p': opt.print = true; break;
 		case 'x': opt.spoil = true; break;
@@ -315,11 +349,11 @@ int main(int argc, char **argv)
 		failed++;
 		number++;
 	}
-	printf("# %llu cases, %llu instructions, %llu ended by a fault; %llu not comparable (last: "
-	       "%s); %u forms known\n",
+	printf("# %llu cases, %llu instructions, %llu ended by a fault, %llu kicks; %llu not "
+	       "comparable (last: %s); %u forms known\n",
 	       (unsigned long long)shared->done, (unsigned long long)shared->steps,
-	       (unsigned long long)shared->faults, (unsigned long long)shared->skipped, shared->why,
-	       harvest_count());
+	       (unsigned long long)shared->faults, (unsigned long long)shared->kicks,
+	       (unsigned long long)shared->skipped, shared->why, harvest_count());
 	printf("%s, %u differ\n", failed ? "not ok" : "ok", failed);
 	return failed != 0;
 }

@@ -38,6 +38,7 @@ static void begin(struct gen *g, struct testcase *c, struct state *first, uint64
 	memset(c, 0, offsetof(struct testcase, item));
 	c->seed = seed;
 	c->first = first;
+	c->user = !va_delta && seed & 1;
 	g->r.s = seed * 0x2545f4914f6cdd1dUL + 77;
 	g->c = c;
 	for (unsigned i = 0; i < NR_GPR; i++)

@@ -24,7 +24,8 @@
 #define L4	   0
 #define L3	   1
 #define L2	   2
-#define L1_CODE	   3 /* then of the data, of the stack */
+#define L1_CODE	   3 /* then of the data, of the stack, of the page far away */
+#define MAX_TICKS  2000
 #define FLAGS_IF   0x202
 
 struct domain *the_domain;
@@ -35,6 +36,8 @@ static struct vcpu vcpu;
 static struct frame frames[PVDOM_MFN_RAM + NR_FRAMES];
 static uint64_t m2p[PVDOM_MFN_RAM + NR_FRAMES];
 static volatile unsigned ticks;
+static volatile bool stepping;
+uint64_t kicks;
 
 /* The trap that ended the case. */
 static struct {
@@ -59,6 +62,7 @@ static const struct page {
 	{DATA_VA + 5 * PAGE, 8, PROT_READ | PROT_WRITE},
 	{DATA_VA + 6 * PAGE, 4, PROT_READ | PROT_WRITE},
 	{DATA_VA + 7 * PAGE, 1, PROT_READ | PROT_WRITE},
+	{FAR_VA, 11, PROT_READ | PROT_WRITE},
 	{STACK_VA + PAGE, 9, PROT_READ | PROT_WRITE},
 	{STACK_VA + 2 * PAGE, 10, PROT_READ | PROT_WRITE},
 };
@@ -185,15 +189,19 @@ static void entry(unsigned table, unsigned index, uint64_t mfn, uint64_t flags)
 static void tables_init(void)
 {
 	const uint64_t all = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D;
-	static const uint64_t base[] = {CODE_VA, DATA_VA, STACK_VA};
+	static const uint64_t base[] = {CODE_VA, DATA_VA, STACK_VA, FAR_VA};
 
 	entry(L4, 0, PVDOM_MFN_RAM + L3, all);
 	entry(L3, CODE_VA >> 30 & 511, PVDOM_MFN_RAM + L2, all);
-	for (unsigned i = 0; i < 3; i++)
+	if (va_delta) { /* the same pages again */
+		entry(L4, 511, PVDOM_MFN_RAM + L3, all);
+		entry(L3, 511, PVDOM_MFN_RAM + L2, all);
+	}
+	for (unsigned i = 0; i < 4; i++)
 		entry(L2, base[i] >> 21 & 511, PVDOM_MFN_RAM + L1_CODE + i, all);
 	for (unsigned i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
 		const struct page *p = &pages[i];
-		const unsigned area = (p->va - CODE_VA) >> 28;
+		const unsigned area = p->va == FAR_VA ? 3 : (p->va - CODE_VA) >> 28;
 
 		entry(L1_CODE + area, p->va >> 12 & 511, mfn_of(p->frame),
 		      PTE_P | PTE_US | (p->prot & PROT_WRITE ? PTE_RW : 0) |
@@ -203,12 +211,12 @@ static void tables_init(void)
 
 static void frames_init(void)
 {
-	static const enum frame_type type[] = {FT_L4, FT_L3, FT_L2, FT_L1, FT_L1, FT_L1};
+	static const enum frame_type type[] = {FT_L4, FT_L3, FT_L2, FT_L1, FT_L1, FT_L1, FT_L1};
 
 	for (unsigned i = 0; i < NR_FRAMES; i++) {
 		frames[PVDOM_MFN_RAM + i] = (struct frame){
 			.kind = FRAME_RAM,
-			.type = i < 6 ? type[i] : FT_WRITABLE,
+			.type = i < 7 ? type[i] : FT_WRITABLE,
 			.type_count = 1,
 			.ref_count = 1,
 			.va_hint = VA_HINT_NONE,
@@ -259,7 +267,7 @@ void guest_init(void)
 	vcpu.d = &dom;
 	vcpu.kernel_mode = true;
 	vcpu.initialised = vcpu.online = true;
-	vcpu.cr3_mfn = PVDOM_MFN_RAM + L4;
+	vcpu.cr3_mfn = vcpu.user_cr3_mfn = PVDOM_MFN_RAM + L4;
 	vcpu.info_mfn = INVALID_MFN;
 	vcpu.xcr0 = XSTATE_MASK;
 	vcpu.thread = pthread_self();
@@ -306,7 +314,7 @@ static void begin(const struct testcase *c, bool cold)
 			guest_engine_written(&vcpu, guest_frame(i));
 		}
 	}
-	if (cold)
+	if (cold && c->seed % 8 == 0) /* else the TLB is what the case before has left */
 		guest_engine_flush(&vcpu);
 	for (unsigned i = 0; i < NR_GPR; i++)
 		*gpr(i) = s->gpr[i];
@@ -315,7 +323,9 @@ static void begin(const struct testcase *c, bool cold)
 	vcpu.regs.cs = SEL_KERNEL_CS;
 	vcpu.regs.ss = SEL_KERNEL_SS;
 	vcpu.fs_base = s->fs;
-	vcpu.gs_base_kernel = s->gs;
+	vcpu.gs_base_kernel = vcpu.gs_base_user = s->gs;
+	vcpu.kernel_mode = !c->user;
+	guest_engine_mode(&vcpu);
 	vcpu.cr2 = 0;
 	trap.vector = NO_VECTOR;
 }
@@ -334,7 +344,7 @@ static void end(struct state *out)
 	out->rflags = vcpu.regs.rflags;
 	out->rip = vcpu.regs.rip;
 	out->fs = vcpu.fs_base;
-	out->gs = vcpu.gs_base_kernel;
+	out->gs = vcpu.kernel_mode ? vcpu.gs_base_kernel : vcpu.gs_base_user;
 	out->vector = trap.vector;
 	out->error = trap.vector == NO_VECTOR ? 0 : trap.error;
 	out->cr2 = trap.vector == NO_VECTOR ? 0 : trap.cr2;
@@ -343,12 +353,13 @@ static void end(struct state *out)
 }
 
 /* May the instruction at rip be compared at all? Notes it. */
-static bool admit(struct trace *t)
+static bool admit(const struct testcase *c, struct trace *t)
 {
+	const uint64_t at = vcpu.regs.rip - CODE_VA - va_delta;
 	uint8_t insn[15];
 	unsigned n = sizeof(insn);
 	struct fpu_area area;
-	bool ok;
+	bool ok, stored = false;
 
 	while (n && copy_from_guest(&vcpu, insn, vcpu.regs.rip, n))
 		n--;
@@ -356,9 +367,11 @@ static bool admit(struct trace *t)
 		t->why = "too many instructions";
 		return false;
 	}
+	for (unsigned k = 0; k < n && at + k < 2 * PAGE; k++)
+		stored |= insn[k] != c->first->mem[0][at + k];
 	t->rip[t->n++] = vcpu.regs.rip;
 	fpu_keep(&area);
-	ok = filter_insn(&vcpu, insn, n, t);
+	ok = filter_insn(&vcpu, insn, n, stored, t);
 	fpu_back(&area);
 	return ok;
 }
@@ -366,7 +379,7 @@ static bool admit(struct trace *t)
 /* The jump there is the harness's. */
 static bool end_written(const struct testcase *c, const struct state *out)
 {
-	const uint64_t at = c->end - CODE_VA;
+	const uint64_t at = c->end - CODE_VA - va_delta;
 
 	for (unsigned k = 0; k < END_LEN; k++)
 		if (out->mem[0][at + k] != c->first->mem[0][at + k])
@@ -386,7 +399,7 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t)
 	while (vcpu.regs.rip != c->end && trap.vector == NO_VECTOR) {
 		const uint32_t undefined = t->undefined;
 
-		ok = admit(t);
+		ok = admit(c, t);
 		if (!ok)
 			break;
 		tr_step(&vcpu);
@@ -407,10 +420,22 @@ bool guest_translate(const struct testcase *c, struct state *out, bool cold)
 	guest_engine_stop(c->end);
 	load_vectors(c->first);
 	ticks = 0;
-	while (vcpu.regs.rip != c->end && trap.vector == NO_VECTOR && ticks < 20)
+	while (vcpu.regs.rip != c->end && trap.vector == NO_VECTOR && ticks < MAX_TICKS)
 		guest_engine_turn(&vcpu);
 	end(out);
-	return ticks < 20;
+	return ticks < MAX_TICKS;
+}
+
+bool guest_kicked(const struct testcase *c, struct state *out, unsigned kick)
+{
+	bool ended;
+
+	guest_engine_kick(kick);
+	stepping = true;
+	ended = guest_translate(c, out, false);
+	stepping = false;
+	kicks += guest_engine_kick(0);
+	return ended;
 }
 
 void guest_signal(int sig, void *info, void *ctx)
@@ -421,5 +446,6 @@ void guest_signal(int sig, void *info, void *ctx)
 void guest_tick(void *info, void *ctx)
 {
 	ticks++;
-	guest_engine_signal(SIGUSR1, info, ctx);
+	if (!stepping) /* which takes longer than a tick from one look for kicks to the next */
+		guest_engine_signal(SIGUSR1, info, ctx);
 }

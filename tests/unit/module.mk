@@ -2,12 +2,14 @@
 # Each tests/unit/test_NAME.c is a cmocka program; UNIT_NAME_SRCS are the files it tests.
 M := hypercalls/monitor
 UNIT_evtchn_SRCS := $(addprefix $M/,evtchn.c evtchn_op.c sched.c time.c vcpu.c)
+UNIT_debug_SRCS  := $(UNIT_evtchn_SRCS) $M/debug.c
 UNIT_misc_SRCS   := $(UNIT_evtchn_SRCS) $(addprefix $M/,version.c extension.c console.c grant.c grant_map.c lend.c misc.c tlb.c)
 UNIT_context_SRCS := $(addprefix $M/,copy.c frame.c validate.c mmuext.c mmu.c descriptor.c tlb.c vcpu.c memory.c)
 UNIT_mmu_SRCS    := $(addprefix $M/,copy.c frame.c validate.c mmu.c mmuext.c memory.c descriptor.c lend.c tlb.c)
 UNIT_cpuid_SRCS  := $M/cpuid.c
 UNIT_scan_SRCS   := $(addprefix toolstack/pvctl/,elf_image.c scan_insn.c scan_alt.c scan_sweep.c)
 UNIT_scan_LIBS   := -lZydis
+UNIT_rsp_SRCS    := $(addprefix toolstack/pvctl/,rsp.c rsp_command.c rsp_regs.c rsp_text.c)
 # The guest's driver in an ordinary process.
 UNIT_netfront_SRCS := pv-guest/kernel/netfront.c
 UNIT_netfront_FLAGS := -Ipv-guest/include -Ihypercalls/abi

@@ -35,6 +35,7 @@ static const struct command {
 	{"network-detach", cmd_network_detach, "take one away"},
 	{"network-list", cmd_network_list, "a domain's network interfaces"},
 	{"exec", cmd_exec, "run an unmodified Xen tool: pvctl exec -- xl list"},
+	{"gdb", cmd_gdb, "debug a domain with gdb"},
 	{"scan", cmd_scan, "instructions of a kernel or module that cannot stay in a PV guest"},
 	{"reap", cmd_reap, NULL},
 };

@@ -30,7 +30,7 @@ _pvctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]}
 	if [ "$COMP_CWORD" = 1 ]; then
 		mapfile -t COMPREPLY < <(compgen -W "create list console info shutdown reboot destroy pause
-			unpause vcpu-list domid domname uptime dmesg bench exec scan block-attach block-detach
+			unpause vcpu-list domid domname uptime dmesg bench exec gdb scan block-attach block-detach
 			block-list block-resize cd-insert cd-eject network-attach network-detach
 			network-list --help" -- "$cur")
 		return
@@ -66,6 +66,13 @@ _pvctl() {
 		esac
 		mapfile -t COMPREPLY < <(compgen -f -W "--severity --symbol --allow --baseline
 			--print-baseline --summary --quiet --all --verbose --json --help" -- "$cur")
+		;;
+	gdb)
+		if [ "$COMP_CWORD" = 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_pvctl_domains) --help" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -f -W "--port --unix --stdio --" -- "$cur")
+		fi
 		;;
 	exec) mapfile -t COMPREPLY < <(compgen -c -W "xl xentop xenstore-ls xenstore-watch" -- "$cur") ;;
 	esac

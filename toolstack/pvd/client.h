@@ -28,6 +28,12 @@
 #define PVD_CDF_VTX	  (1U << 31)
 #define PVD_CDF_PROVIDERS (PVD_CDF_TRANSLATE | PVD_CDF_PROCESS | PVD_CDF_VTX)
 
+/*
+ * A domctl beside Xen's, with gdbsx_guest_memio's arguments: an int3 of the debugger's at gva, by
+ * the page tables of vCPU pgd3val (gwr = 1), or no longer (0). It is not seen by gdbsx_guestmemio.
+ */
+#define PVD_DOMCTL_breakpoint 1100
+
 struct pvd_req {
 	uint32_t op;
 	uint32_t len; /* bytes of payload behind this header */

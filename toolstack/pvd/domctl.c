@@ -32,12 +32,13 @@ void fill_info(struct dom *d, void *out)
 	ctl_info(d, &i);
 	pthread_mutex_lock(&state_lock);
 	g->domain = d->id;
-	g->flags = (d->dying ? XEN_DOMINF_dying : 0) | (d->pauses ? XEN_DOMINF_paused : 0);
+	g->flags = (d->dying ? XEN_DOMINF_dying : 0) | (d->debugger ? XEN_DOMINF_debugged : 0) |
+		   (d->pauses || (d->debugger && i.held) ? XEN_DOMINF_paused : 0);
 	if (d->shutdown)
 		g->flags |= XEN_DOMINF_shutdown | d->reason << XEN_DOMINF_shutdownshift;
 	else if (i.blocked)
 		g->flags |= XEN_DOMINF_blocked;
-	else if (!d->pauses)
+	else if (!(g->flags & XEN_DOMINF_paused))
 		g->flags |= XEN_DOMINF_running;
 	g->tot_pages = i.tot_pages;
 	g->max_pages = d->max_pages;
@@ -205,6 +206,13 @@ static long on_domain(struct client *c, struct dom *d, struct xen_domctl *u)
 	case XEN_DOMCTL_setdomainhandle:
 		memcpy(d->handle, u->u.setdomainhandle.handle, sizeof(d->handle));
 		return 0;
+	case XEN_DOMCTL_setdebugging:
+	case XEN_DOMCTL_debug_op:
+	case XEN_DOMCTL_gdbsx_guestmemio:
+	case XEN_DOMCTL_gdbsx_pausevcpu:
+	case XEN_DOMCTL_gdbsx_unpausevcpu:
+	case XEN_DOMCTL_gdbsx_domstatus:
+	case PVD_DOMCTL_breakpoint: return do_debug(c, d, u);
 	case XEN_DOMCTL_settimeoffset:
 		return u->u.settimeoffset.time_offset_seconds ? -EOPNOTSUPP : 0;
 	default: return -ENOSYS;

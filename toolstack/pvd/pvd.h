@@ -37,6 +37,7 @@ struct dom {
 	bool ready, dying, shutdown, dead; /* dead: its pvdom is gone */
 	bool has_run;			   /* or may: it was unpaused */
 	uint8_t reason;			   /* SHUTDOWN_* */
+	struct client *debugger;	   /* state_lock */
 	uint32_t pauses;
 	pthread_mutex_t pause_lock; /* while it is told */
 	uint32_t max_vcpus, ssidref;
@@ -70,6 +71,7 @@ struct client {
 	int restrict_to; /* -1: dom0's full rights */
 	struct grant_map *maps;
 	struct hold *holds;
+	bool debugs; /* or has, some domain */
 	uint64_t next_map;
 };
 
@@ -146,6 +148,11 @@ void grant_copy_domain(struct dom *d, struct gnttab_copy *ops, unsigned n);
 long hold_begin(struct client *c, uint32_t domid, uint64_t mfn, uint64_t n, uint64_t *id);
 long hold_end(struct client *c, uint64_t id);
 void holds_of_client(struct client *c);
+
+/* debug.c: what a debugger asks; of domctl's numbers */
+long do_debug(struct client *c, struct dom *d, void *xen_domctl);
+void debug_event(struct dom *d);
+void debug_of_client(struct client *c);
 
 /* lend.c: grants that one domain maps of another's */
 long domain_grant_map(struct dom *d, uint32_t domid, uint32_t ref, uint32_t flags, int fds[2]);

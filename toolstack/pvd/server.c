@@ -279,6 +279,7 @@ static void *client_thread(void *arg)
 	free(a);
 	grants_of_client(c);
 	holds_of_client(c);
+	debug_of_client(c);
 	ports_of_client(c);
 	arena_detach(c);
 	close(c->sock);

@@ -71,6 +71,7 @@ static long serve(struct dom *d, struct packet *p, uint32_t *out_len, int fds[2]
 		return 0;
 	case UP_GRANT_MAP: return domain_grant_map(d, q->arg[0], q->arg[1], q->arg[2], fds);
 	case UP_GRANT_UNMAP: return domain_grant_unmap(d, q->arg[0]);
+	case UP_DEBUG: debug_event(d); return 0;
 	default: return -ENOSYS;
 	}
 }

@@ -65,6 +65,7 @@ struct vcpu *direct_work(struct vcpu *v)
 	direct_kicked = 0;
 	timer_check(v);
 	if (vcpu_must_park(v)) {
+		save_segments(v); /* the toolstack may look */
 		vcpu_park(v);
 		load_segments(v); /* it may have come back with another context */
 	}

@@ -24,6 +24,7 @@
 #define SIGSTACK_SIZE (64 * 1024)
 
 #define VECTOR_DB 1
+#define FLAG_TF	  0x100
 #define VECTOR_PF 14
 
 /* #PF error code bits (Intel SDM vol. 3, 4.7). */
@@ -142,8 +143,26 @@ static void trapped_hypercall(struct vcpu *v, greg_t *g)
 	regs_to_host(v, g);
 }
 
+/*
+ * A guest that has TF set, or a debugger's step, has come to a gate: not further. True: that is
+ * all; else the gate is a trap itself.
+ */
+static bool stepped_into_monitor(struct vcpu *v, greg_t *g)
+{
+	const char *rip = (char *)g[REG_RIP];
+
+	if (g[REG_TRAPNO] != VECTOR_DB || in_guest(g[REG_RIP]))
+		return false;
+	g[REG_EFL] &= ~FLAG_TF;
+	if (v->stepping)
+		debug_stepped(v);
+	return rip != direct_trap && rip != direct_trap_iret;
+}
+
 static void on_fault(struct vcpu *v, int sig, greg_t *g)
 {
+	if (v && stepped_into_monitor(v, g))
+		return;
 	if (v && ((char *)g[REG_RIP] == direct_trap || (char *)g[REG_RIP] == direct_trap_iret)) {
 		trapped_hypercall(v, g);
 		return;

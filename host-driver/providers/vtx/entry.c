@@ -110,7 +110,7 @@ static void tables_load(const struct vcpu *v, struct vtx_state *s)
 {
 	const uint16_t ldt = v->ldt_entries ? SEL_LDT : 0;
 
-	s->dirty = 0;
+	s->dirty = v->stepping; /* fast.S knows nothing of it */
 	asm volatile("lldt %0" : : "r"(ldt));
 	if (s->ts != v->fpu_ts)
 		set_ts(s, v->fpu_ts);

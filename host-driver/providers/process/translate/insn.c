@@ -351,6 +351,8 @@ bool insn_glance(struct insn_glance *g, uint64_t rip, const uint8_t *bytes, unsi
 	g->length = i.length;
 	g->target = 0;
 	g->ends = i.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || !ordinary(&i);
+	if (!ordinary(&i)) /* nor has a system call, which shows them first */
+		g->flags_killed = 0;
 	if (i.mnemonic == ZYDIS_MNEMONIC_JMP && i.raw.imm[0].is_relative)
 		g->target = rip + i.length + i.raw.imm[0].value.s;
 	if (i.meta.category == ZYDIS_CATEGORY_NOP || i.meta.category == ZYDIS_CATEGORY_WIDENOP ||
@@ -375,5 +377,8 @@ bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned r
 	temps(n);
 	flags(&n->i, &n->flags_read, &n->flags_killed);
 	n->kind = kind(n);
+	/* A step may show them to somebody before it replaces them: a system call's frame. */
+	if (n->kind == INSN_STEP)
+		n->flags_killed = 0;
 	return true;
 }

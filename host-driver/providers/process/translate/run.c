@@ -19,9 +19,7 @@
 #include "host-driver/providers/process/translate/block.h"
 #include "host-driver/providers/syscall_page.h"
 
-#define FLAG_TF	  0x100UL
-#define BMI2	  (1U << 8) /* CPUID 7, ebx */
-#define VECTOR_DB 1
+#define BMI2 (1U << 8) /* CPUID 7, ebx */
 
 #define ASSERT_T(offset, member) \
 	_Static_assert(offsetof(struct tr, member) == (offset), "translate.h: " #member)
@@ -170,15 +168,6 @@ static void run(struct vcpu *v, void *code)
 	}
 }
 
-/* The trap of a single step comes after the instruction, unless that took another. */
-static void single_step(struct vcpu *v)
-{
-	if (tr_step(v) && v->regs.rflags & FLAG_TF) {
-		v->debugreg[6] |= DR6_BS;
-		trap_deliver(v, VECTOR_DB, -1);
-	}
-}
-
 /* One way into the cache and out, or one instruction without it. False: at tr_stop. */
 bool tr_turn(struct vcpu *v)
 {
@@ -194,8 +183,8 @@ bool tr_turn(struct vcpu *v)
 		failsafe_deliver(v);
 		return true;
 	}
-	if (v->regs.rflags & FLAG_TF) {
-		single_step(v);
+	if (watched(v)) {
+		watch_step(v);
 		return true;
 	}
 	if (code_is == CODE_32 || (code_is == CODE_32_FLAT && v->regs.rip >> 32)) {
@@ -302,6 +291,7 @@ const struct provider provider_translate = {
 	.name = "process (translated)",
 	.plain_cpu = true,
 	.domain_init = domain_init,
+	.memory_ready = mmu_memory,
 	.vcpu_init = vcpu_init,
 	.vcpu_run = vcpu_run,
 	.kick = kick,

@@ -21,6 +21,8 @@
 #define PF_WRITE   2
 #define PF_FETCH   16
 
+#define M2P_SLOT 256 /* of an L4 table */
+
 static bool canonical(uint64_t va)
 {
 	return (int64_t)(va << 16) >> 16 == (int64_t)va;
@@ -81,12 +83,13 @@ static uint64_t *leaf(struct vcpu *v, uint64_t va, uint64_t *rights)
 	return slot;
 }
 
-/* The machine-to-physical table, which the hypervisor shows to kernels. */
+/* The machine-to-physical table: where its slot of the root says that it is there. */
 static uint8_t *m2p_page(struct vcpu *v, uint64_t va)
 {
 	const uint64_t at = va - HYPERVISOR_START, size = v->d->nr_frames * sizeof(uint64_t);
+	const uint64_t *root = frame_ptr(v->d, v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn);
 
-	if (at >= ((size + PAGE_SIZE - 1) & PAGE_MASK) || (!v->kernel_mode && m2p_strict(v->d)))
+	if (at >= ((size + PAGE_SIZE - 1) & PAGE_MASK) || !root || !(root[M2P_SLOT] & PTE_P))
 		return NULL;
 	return (uint8_t *)v->d->m2p + (at & PAGE_MASK);
 }
@@ -420,6 +423,13 @@ void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
 	c->ibtc[i] = code;
 	c->ibtc_neg[i] = -rip;
+}
+
+/* A table that no guest has, for it to see; its own walks never get that far. */
+int mmu_memory(struct domain *d)
+{
+	d->l4_slot[M2P_SLOT - 256] = d->nr_frames << PAGE_SHIFT | PTE_P | PTE_US | PTE_A;
+	return 0;
 }
 
 int mmu_init(struct vcpu *v)

@@ -10,9 +10,9 @@
  *   step_legacy.c   of 32-bit code    step_descriptor.c
  *   step_native.c   everything else, run by the CPU; step_xsave.c for its areas
  *
- * Not as a CPU does it: alignment checks (AC) are never on; a `lock`ed operand on two pages is not
- * atomic; x87's record of its last instruction says where that really was; FXSAVE, XSAVE and
- * their kin in 32-bit code are about all 16 vector registers.
+ * Not as a CPU does it: a `lock`ed operand on two pages is not
+ * atomic; x87's record of its last instruction says where that really was; FXSAVE, XSAVE
+ * and their kin in 32-bit code are about all 16 vector registers.
  */
 #include "host-driver/providers/process/translate/step.h"
 
@@ -45,7 +45,7 @@ enum outcome step_jump(struct step *s, uint64_t target)
 		return step_trap(s, VECTOR_GP, 0);
 	s->v->regs.rip = target;
 	s->v->regs.rflags &= ~FLAG_RF;
-	return THERE;
+	return WENT;
 }
 
 static bool in(ZydisRegister reg, ZydisRegister first, ZydisRegister last)
@@ -87,6 +87,22 @@ static bool is_fpu(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *
 	return false;
 }
 
+/* Zydis 4.0 takes REX.B for the number of a base where SIB says there is none, by addr32. */
+static void mend_base(struct slot *slot)
+{
+	const ZydisDecodedInstruction *i = &slot->i;
+
+	if (i->address_width != 32 || !(i->attributes & ZYDIS_ATTRIB_HAS_SIB) ||
+	    i->raw.modrm.mod != 0 || i->raw.sib.base != 5)
+		return;
+	for (unsigned k = 0; k < i->operand_count; k++)
+		if (slot->op[k].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM) {
+			slot->op[k].mem.base = ZYDIS_REGISTER_NONE;
+			slot->op[k].mem.disp.has_displacement = true;
+			slot->op[k].mem.disp.value = i->raw.disp.value;
+		}
+}
+
 /* The slot's bytes, of which `n` are there. Zydis may use vector registers. */
 static ZyanStatus decode(struct slot *slot, unsigned n, bool code32)
 {
@@ -104,8 +120,10 @@ static ZyanStatus decode(struct slot *slot, unsigned n, bool code32)
 	slot->decoded = ZYAN_SUCCESS(rc);
 	slot->emitted = false;
 	slot->code32 = code32;
-	if (slot->decoded)
+	if (slot->decoded) {
 		slot->fpu = is_fpu(&slot->i, slot->op);
+		mend_base(slot);
+	}
 	return rc;
 }
 
@@ -200,20 +218,22 @@ static void code_segment(struct step *s)
 bool tr_step(struct vcpu *v)
 {
 	struct step s = {.v = v};
+	enum outcome o;
 
 	code_segment(&s);
 	if (!fetch(&s))
-		return true;
+		return false;
 	s.i = &s.slot->i;
 	s.op = s.slot->op;
 	s.next = v->regs.rip + s.i->length;
 	if (s.code32)
 		s.next = (uint32_t)s.next;
-	if (carry_out(&s) == NEXT) {
+	o = carry_out(&s);
+	if (o == NEXT) {
 		v->regs.rip = s.next;
 		v->regs.rflags &= ~FLAG_RF;
 	}
-	return !s.no_trap;
+	return o != THERE && !s.no_trap;
 }
 
 int tr_step_init(void)

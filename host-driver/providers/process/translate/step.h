@@ -24,6 +24,7 @@
 #define VECTOR_SS 12
 #define VECTOR_GP 13
 #define VECTOR_PF 14
+#define VECTOR_AC 17
 
 #define FLAG_CF	   0x000001UL
 #define FLAG_PF	   0x000004UL
@@ -48,8 +49,11 @@
 /* Registers by the number that instructions name them with. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 
-/* NEXT: on to the instruction behind it. THERE: v->regs.rip is where the guest goes on. */
-enum outcome { NEXT, THERE };
+/*
+ * NEXT: on to the instruction behind it. WENT: it is complete (or an element of a string), and
+ * v->regs.rip is where the guest goes on. THERE: so is that, by an exception or a hypercall.
+ */
+enum outcome { NEXT, WENT, THERE };
 
 /* An instruction, decoded, and its native form once there is one. */
 struct slot {
@@ -195,6 +199,10 @@ unsigned descriptor_stack_fault(struct vcpu *v, uint64_t selector);
 /* ---- step_system.c ---- */
 void system_init(void);
 extern bool step_syscall32; /* 32-bit code has syscall, and no sysenter: as on AMD's CPUs */
+
+/* ---- watch.c ---- */
+/* A data breakpoint of the guest's at [va, va + n)? To be told behind the instruction. */
+void watch_access(struct vcpu *v, uint64_t va, unsigned n, enum access how);
 
 /* ---- step_native.c ---- */
 #define NATIVE_SLOTS 128

@@ -177,6 +177,13 @@ static uint8_t *page(struct step *s, uint64_t va, enum access how)
 	return p;
 }
 
+/* AC is for user mode; what CPUs say of more than 8 bytes differs. */
+static bool misaligned(const struct step *s, uint64_t va, unsigned n)
+{
+	return s->v->regs.rflags & FLAG_AC && !s->v->kernel_mode && n <= 8 && !(n & (n - 1)) &&
+	       va & (n - 1);
+}
+
 bool step_reach(struct step *s, struct where at, unsigned n, enum access how, struct span *sp)
 {
 	const unsigned room = PAGE_SIZE - (at.va & ~PAGE_MASK);
@@ -186,6 +193,12 @@ bool step_reach(struct step *s, struct where at, unsigned n, enum access how, st
 		step_trap(s, at.stack ? VECTOR_SS : VECTOR_GP, 0);
 		return false;
 	}
+	if (misaligned(s, at.va, n)) {
+		step_trap(s, VECTOR_AC, 0);
+		return false;
+	}
+	if (s->v->debugreg[7] & WATCH_ENABLED)
+		watch_access(s->v, at.va, n, how);
 	sp->first = n < room ? n : room;
 	sp->p[0] = page(s, at.va, how);
 	if (!sp->p[0])

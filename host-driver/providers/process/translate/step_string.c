@@ -255,6 +255,7 @@ static uint64_t compare_some(struct step *s, const struct string *t, uint64_t n,
 
 bool step_string(struct step *s, enum outcome *o)
 {
+	const bool one = s->v->regs.rflags & FLAG_TF || s->v->debugreg[7] & WATCH_ENABLED;
 	const struct string t = parse(s);
 	bool end = false;
 	uint64_t n = 1;
@@ -262,7 +263,7 @@ bool step_string(struct step *s, enum outcome *o)
 	if (s->i->meta.category != ZYDIS_CATEGORY_STRINGOP)
 		return false;
 	while (n && !end && elements(s, &t)) {
-		n = elements(s, &t);
+		n = one ? 1 : elements(s, &t);
 		switch (s->i->opcode & ~1) {
 		case 0xa4: n = movs(s, &t, n); break;
 		case 0xa6: n = compare_some(s, &t, n, true, &end); break;
@@ -274,8 +275,9 @@ bool step_string(struct step *s, enum outcome *o)
 		counted(s, &t, n);
 		if (!t.rep)
 			break;
-		if (n && !end && tr.kicked && elements(s, &t)) {
-			*o = THERE;
+		if (n && !end && (one || tr.kicked) && elements(s, &t)) {
+			s->v->regs.rflags |= FLAG_RF; /* as the CPU, between two */
+			*o = WENT;
 			return true;
 		}
 	}

@@ -190,6 +190,8 @@ static bool privileged(const ZydisDecodedInstruction *i)
 	    i->meta.category == ZYDIS_CATEGORY_IOSTRINGOP)
 		return true;
 	switch (i->mnemonic) {
+	case ZYDIS_MNEMONIC_LGDT: /* Zydis 4.0 does not know of these two */
+	case ZYDIS_MNEMONIC_LIDT:
 	case ZYDIS_MNEMONIC_CLI:
 	case ZYDIS_MNEMONIC_STI:
 	case ZYDIS_MNEMONIC_RDPMC: return true;

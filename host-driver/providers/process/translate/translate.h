@@ -12,6 +12,7 @@
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   step.c     one instruction, without translating it
  *   segments.c what width the code has that the guest's selectors lead to
+ *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
  */
@@ -88,6 +89,7 @@ struct tr {
 	struct block *cut;  /* its way on was cut, for it to end (signal.c) */
 	uint64_t selectors; /* cs, ss, ds, es that `code` is about (segments.c); 0: none */
 	uint8_t code;	    /* enum code */
+	uint64_t met;	    /* data breakpoints, by the instruction at hand (watch.c) */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
@@ -137,9 +139,10 @@ enum code tr_code(struct vcpu *v);
 int tr_step_init(void);
 /*
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
- * is what the guest has next. The trap of a single step is the caller's; false: none comes behind
- * this one, which was a system call or loaded SS. A repeated string instruction may stop
- * half way (rip stays) when tr.kicked says so. The vector state is the guest's and in the CPU.
+ * is what the guest has next. A repeated string instruction may stop half way (rip stays) when
+ * tr.kicked says so, and does after each element if somebody watches. The vector state is the
+ * guest's and in the CPU. True: it is complete, so that what is due behind it, is due; a load of SS
+ * puts that off.
  */
 bool tr_step(struct vcpu *v);
 /*
@@ -147,6 +150,17 @@ bool tr_step(struct vcpu *v);
  * and ctx was changed so that tr_step delivers it.
  */
 bool tr_step_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx);
+
+/* ---- watch.c ---- */
+#define WATCH_FLAGS   0x50100UL /* AC, RF, TF */
+#define WATCH_ENABLED 0xffUL	/* of DR7 */
+/* Is the guest to go one instruction at a time? */
+static inline bool watched(const struct vcpu *v)
+{
+	return v->regs.rflags & WATCH_FLAGS || v->debugreg[7] & WATCH_ENABLED;
+}
+/* tr_step(), and the guest's debug exceptions before and behind it. */
+void watch_step(struct vcpu *v);
 
 /* ---- the vector state around C code that may use it (Zydis, libc) ---- */
 struct fpu_area {
