@@ -168,6 +168,20 @@ static void run(struct vcpu *v, void *code)
 	}
 }
 
+/* The guest is in 32-bit code, or it was. False: that is dealt with; else it goes on as usual. */
+static bool code_ready(struct vcpu *v, enum code code)
+{
+	if (code == CODE_BAD) {
+		failsafe_deliver(v);
+		return false;
+	}
+	mmu_ibtc_for(tr.context, code == CODE_32_FLAT);
+	if (code == CODE_64 || (code == CODE_32_FLAT && !(v->regs.rip >> 32)) || watched(v))
+		return true;
+	tr_step(v);
+	return false;
+}
+
 /* One way into the cache and out, or one instruction without it. False: at tr_stop. */
 bool tr_turn(struct vcpu *v)
 {
@@ -179,19 +193,12 @@ bool tr_turn(struct vcpu *v)
 	if (__atomic_load_n(&tr.flush, __ATOMIC_RELAXED))
 		mmu_flush_self(v);
 	code_is = tr_code(v);
-	if (code_is == CODE_BAD) {
-		failsafe_deliver(v);
+	if ((code_is != CODE_64 || tr.context->code32) && !code_ready(v, code_is))
 		return true;
-	}
 	if (watched(v)) {
 		watch_step(v);
 		return true;
 	}
-	if (code_is == CODE_32 || (code_is == CODE_32_FLAT && v->regs.rip >> 32)) {
-		tr_step(v);
-		return true;
-	}
-	mmu_ibtc_for(tr.context, code_is == CODE_32_FLAT);
 	switch (code_find(v, &code)) {
 	case FOUND: run(v, code); break;
 	case FOUND_STEP: tr_step(v); break;
