@@ -175,6 +175,7 @@ static bool code_ready(struct vcpu *v, enum code code)
 		failsafe_deliver(v);
 		return false;
 	}
+	tr.ran32 |= code == CODE_32_FLAT;
 	mmu_ibtc_for(tr.context, code == CODE_32_FLAT);
 	if (code == CODE_64 || (code == CODE_32_FLAT && !(v->regs.rip >> 32)) || watched(v))
 		return true;
@@ -193,7 +194,7 @@ bool tr_turn(struct vcpu *v)
 	if (__atomic_load_n(&tr.flush, __ATOMIC_RELAXED))
 		mmu_flush_self(v);
 	code_is = tr_code(v);
-	if ((code_is != CODE_64 || tr.context->code32) && !code_ready(v, code_is))
+	if ((code_is != CODE_64 || tr.ran32) && !code_ready(v, code_is))
 		return true;
 	if (watched(v)) {
 		watch_step(v);
@@ -282,7 +283,7 @@ static void load_segments(struct vcpu *v)
 static void toggle(struct vcpu *v)
 {
 	tr.context = tr.now[!v->kernel_mode];
-	tr.selectors = 0; /* what the descriptors say may have changed meanwhile */
+	tr_code_mode();
 }
 
 /* CR0.TS is in a block's key. */
@@ -290,6 +291,7 @@ static void load_tables(struct vcpu *v)
 {
 	struct tr *t = v->provider;
 
+	tr_descriptors_changed(v->d);
 	if (t && t->ts != v->fpu_ts)
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
 }
@@ -308,5 +310,6 @@ const struct provider provider_translate = {
 	.load_segments = load_segments,
 	.toggle = toggle,
 	.load_tables = load_tables,
+	.descriptor_changed = tr_descriptors_changed,
 	.fill_hypercall_page = syscall_page,
 };
