@@ -9,6 +9,7 @@
 
 #define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
 #define MODE_TS	    2 /* CR0.TS is set */
+#define MODE_32	    4 /* 32-bit code, its segments flat */
 
 #define CODE_SIZE   (256UL << 20) /* of the cache, bytes */
 #define CODE_COLD   (144UL << 20) /* where the part begins that leaves it */
@@ -118,6 +119,8 @@ void mmu_forget_all_code(struct domain *d);
 void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
 void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip);
 /* two: its instruction goes on in the next page. */
+/* The IBTC has code of that width alone: emptied if it has the other. */
+void mmu_ibtc_for(struct tr_context *c, bool code32);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
 
 /* ---- run.c, signal.c, glue.S ---- */

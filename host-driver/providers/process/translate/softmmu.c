@@ -468,6 +468,14 @@ void mmu_forget_all_code(struct domain *d)
 	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
 }
 
+void mmu_ibtc_for(struct tr_context *c, bool code32)
+{
+	if (c->code32 == code32)
+		return;
+	ibtc_clear(c);
+	c->code32 = code32;
+}
+
 void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
