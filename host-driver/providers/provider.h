@@ -59,11 +59,6 @@ struct provider {
 	 * thread, d->lock held. NULL: nothing is cached.
 	 */
 	void (*flush)(struct domain *d, uint32_t vcpus, uint64_t va);
-	/*
-	 * A debugger has written to this frame, which may hold code. Any thread, d->lock held.
-	 * NULL: the guest's code runs from where it is.
-	 */
-	void (*code_changed)(struct domain *d, uint64_t mfn);
 	/* v->fs_base or a v->gs_base_* changed; before they are read: bring them up to date. */
 	void (*load_segments)(struct vcpu *v);
 	void (*save_segments)(struct vcpu *v);

@@ -302,11 +302,6 @@ static void load_tables(struct vcpu *v)
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
 }
 
-static void code_changed(struct domain *d, uint64_t mfn)
-{
-	code_written(d, frame_ptr(d, mfn));
-}
-
 const struct provider provider_translate = {
 	.name = "process (translated)",
 	.plain_cpu = true,
@@ -319,7 +314,6 @@ const struct provider provider_translate = {
 	.written = written,
 	.entry_changed = mmu_entry_changed,
 	.flush = mmu_flush,
-	.code_changed = code_changed,
 	.load_segments = load_segments,
 	.toggle = toggle,
 	.load_tables = load_tables,
