@@ -176,6 +176,8 @@ void xsave_init(void);
 /* Checks of XSAVE and its kin that the host's CPU would make by another XCR0; bytes of the area. */
 bool xsave_area(struct step *s, struct where at, unsigned *bytes, uint64_t *mask);
 bool xsave_is(const struct step *s);
+/* Is it XRSTOR, whose area another vCPU may change behind those checks? Then a copy is restored. */
+bool xsave_reads(const struct step *s);
 unsigned xsave_avx_offset(void); /* of the upper halves of YMM registers */
 #endif
 #endif

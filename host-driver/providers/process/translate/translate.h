@@ -108,6 +108,10 @@ struct tr_context {
 	bool kernel;
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
+	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
+	bool low_code;		     /* the IBTC leads to the lower half */
+#define UPPER 240
+	uint64_t upper[UPPER];	/* of a kernel's: the root's entries for the upper half */
 	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
 				   into */
 };

@@ -56,6 +56,7 @@ static uint64_t instruction_met(const struct vcpu *v)
 void watch_step(struct vcpu *v)
 {
 	const uint64_t single = v->regs.rflags & FLAG_TF ? DR6_BS : 0;
+	const bool stepping = v->stepping;
 	uint64_t met = instruction_met(v);
 
 	if (met) {
@@ -65,7 +66,8 @@ void watch_step(struct vcpu *v)
 	tr.met = 0;
 	if (!tr_step(v))
 		return;
-	met = tr.met | single;
+	/* A debugger's step may have ended in the middle, by debug_stepped(). */
+	met = tr.met | (stepping && !v->stepping ? 0 : single);
 	if (met)
 		guest_exception(v, VECTOR_DB, met);
 }
