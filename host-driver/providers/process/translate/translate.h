@@ -163,8 +163,8 @@ int tr_step_init(void);
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
  * is what the guest has next. A repeated string instruction may stop half way (rip stays) when
  * tr.kicked says so, and does after each element if somebody watches. The vector state is the
- * guest's and in the CPU. True: it is complete, so that what is due behind it, is due; a load of SS
- * puts that off.
+ * guest's and in the CPU. True: it is complete and did not load SS, so that the traps that come
+ * behind an instruction may.
  */
 bool tr_step(struct vcpu *v);
 /*
