@@ -49,11 +49,21 @@ struct provider {
 	 */
 	void (*entry_changed)(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
 	/*
+	 * Somebody else than a guest's store writes to this frame, or is about to. Any thread.
+	 * NULL: the CPU sees it.
+	 */
+	void (*written)(struct domain *d, uint64_t mfn);
+	/*
 	 * Of providers whose CPU reads the guest's own tables: when this returns, none of `vcpus`
 	 * (a bit each) runs with what it had cached of the page va, or of any (FLUSH_ALL). Any
 	 * thread, d->lock held. NULL: nothing is cached.
 	 */
 	void (*flush)(struct domain *d, uint32_t vcpus, uint64_t va);
+	/*
+	 * A debugger has written to this frame, which may hold code. Any thread, d->lock held.
+	 * NULL: the guest's code runs from where it is.
+	 */
+	void (*code_changed)(struct domain *d, uint64_t mfn);
 	/* v->fs_base or a v->gs_base_* changed; before they are read: bring them up to date. */
 	void (*load_segments)(struct vcpu *v);
 	void (*save_segments)(struct vcpu *v);

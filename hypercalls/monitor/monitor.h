@@ -289,6 +289,13 @@ bool frame_is_ram(struct domain *d, uint64_t mfn);
 int frame_get_type(struct domain *d, uint64_t mfn, enum frame_type type);
 void frame_put_type(struct domain *d, uint64_t mfn, enum frame_type type);
 
+/* Before a write to a frame's memory by the monitor, or by another domain. */
+static inline void frame_written(struct domain *d, uint64_t mfn)
+{
+	if (d->provider->written)
+		d->provider->written(d, mfn);
+}
+
 /* ---- lend.c: pages shared with other domains; d->lock held ---- */
 /* The descriptor, and the offset in it, that hold a frame's memory. */
 int frame_backing(struct domain *d, uint64_t mfn, uint64_t *offset);

@@ -38,7 +38,7 @@ UNIT_NOT_SAN     := step32
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone
 # As in pvdom: no vector register is the compiler's.
 T := host-driver/providers/process/translate
-STEP_SRCS := $(wildcard $T/step*.c) $T/step.S
+STEP_SRCS := $(wildcard $T/step*.c) $T/watch.c $T/step.S
 UNIT_step_SRCS := $(STEP_SRCS) tests/unit/step_forms.S
 UNIT_step_FLAGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns
 UNIT_step_LIBS := -lZydis

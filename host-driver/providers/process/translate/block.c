@@ -189,8 +189,12 @@ void code_unmapped(struct domain *d, uint64_t mfn)
 	if (mfn >= d->nr_frames || !__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
 		return;
 	pthread_mutex_lock(&lock);
-	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame)
-		unchain_incoming(&blocks[blocks[i].stands_for ? blocks[i].stands_for : i]);
+	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame) {
+		struct block *b = &blocks[blocks[i].stands_for ? blocks[i].stands_for : i];
+
+		if (b->rip >= HYPERVISOR_END) /* else from its own page alone */
+			unchain_incoming(b);
+	}
 	pthread_mutex_unlock(&lock);
 }
 

@@ -108,6 +108,7 @@ uint32_t link_add(struct block *b, uint64_t target, bool direct);
 
 /* ---- softmmu.c ---- */
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
+void mmu_start(void);	      /* its thread, before its first guest instruction */
 int mmu_memory(struct domain *d);
 void mmu_flush_self(struct vcpu *v);
 void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va);

@@ -229,6 +229,7 @@ static _Noreturn void vcpu_run(struct vcpu *v)
 {
 	tr_signals_init(); /* the direct provider's were there first, perhaps */
 	fpu_clean();
+	mmu_start();
 	tr.kicked = 1;
 	for (;;) {
 		while (tr.kicked || vcpu_must_park(v))
@@ -278,6 +279,11 @@ static void toggle(struct vcpu *v)
 	tr.selectors = 0; /* what the descriptors say may have changed meanwhile */
 }
 
+static void written(struct domain *d, uint64_t mfn)
+{
+	code_written(d, frame_ptr(d, mfn));
+}
+
 /* CR0.TS is in a block's key. */
 static void load_tables(struct vcpu *v)
 {
@@ -285,6 +291,11 @@ static void load_tables(struct vcpu *v)
 
 	if (t && t->ts != v->fpu_ts)
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
+}
+
+static void code_changed(struct domain *d, uint64_t mfn)
+{
+	code_written(d, frame_ptr(d, mfn));
 }
 
 const struct provider provider_translate = {
@@ -296,8 +307,10 @@ const struct provider provider_translate = {
 	.vcpu_run = vcpu_run,
 	.kick = kick,
 	.root_changed = mmu_root_changed,
+	.written = written,
 	.entry_changed = mmu_entry_changed,
 	.flush = mmu_flush,
+	.code_changed = code_changed,
 	.load_segments = load_segments,
 	.toggle = toggle,
 	.load_tables = load_tables,

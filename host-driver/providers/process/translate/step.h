@@ -77,7 +77,7 @@ struct step {
 	/* Compatibility mode: its code segment. 0, ~0 in 64-bit code, where it has no effect. */
 	bool code32;
 	uint64_t cs_base, cs_limit;
-	bool no_trap; /* of a single step */
+	bool no_trap; /* behind it: it loaded SS */
 };
 
 /* A linear address; `stack`: its #GP is a #SS. */
@@ -231,6 +231,8 @@ void xsave_init(void);
 /* Checks of XSAVE and its kin that the host's CPU would make by another XCR0; bytes of the area. */
 bool xsave_area(struct step *s, struct where at, unsigned *bytes, uint64_t *mask);
 bool xsave_is(const struct step *s);
+/* Is it XRSTOR, whose area another vCPU may change behind those checks? Then a copy is restored. */
+bool xsave_reads(const struct step *s);
 unsigned xsave_avx_offset(void); /* of the upper halves of YMM registers */
 #endif
 #endif

@@ -250,7 +250,7 @@ static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 		o->bytes = 1;
 	if (!step_reach(s, at, o->bytes, o->writes ? ACCESS_WRITE : ACCESS_READ, &o->sp))
 		return false;
-	o->copied = o->sp.first < o->bytes;
+	o->copied = o->sp.first < o->bytes || xsave_reads(s);
 	n->r[s->slot->pointer] = (uint64_t)o->sp.p[0];
 	if (!o->copied)
 		return true;

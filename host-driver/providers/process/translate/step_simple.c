@@ -66,11 +66,11 @@ static bool is_hint(const ZydisDecodedInstruction *i)
 	switch (i->mnemonic) {
 	case ZYDIS_MNEMONIC_ENDBR32:
 	case ZYDIS_MNEMONIC_ENDBR64:
-	case ZYDIS_MNEMONIC_PAUSE:
 	case ZYDIS_MNEMONIC_PREFETCH:
 	case ZYDIS_MNEMONIC_PREFETCHW:
 	case ZYDIS_MNEMONIC_RDSSPD:
 	case ZYDIS_MNEMONIC_RDSSPQ: return true;
+	case ZYDIS_MNEMONIC_PAUSE: return !i->raw.rex.B; /* else it is xchg %r8, %rax */
 	default: return false;
 	}
 }

@@ -40,7 +40,6 @@ static enum outcome system_call(struct step *s)
 	const uint64_t nr = r->rax;
 	long ret;
 
-	s->no_trap = true;
 	r->rip = s->next;
 	r->rflags &= ~FLAG_RF;
 	r->rcx = r->rip;
@@ -190,8 +189,6 @@ static bool privileged(const ZydisDecodedInstruction *i)
 	    i->meta.category == ZYDIS_CATEGORY_IOSTRINGOP)
 		return true;
 	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_LGDT: /* Zydis 4.0 does not know of these two */
-	case ZYDIS_MNEMONIC_LIDT:
 	case ZYDIS_MNEMONIC_CLI:
 	case ZYDIS_MNEMONIC_STI:
 	case ZYDIS_MNEMONIC_RDPMC: return true;

@@ -75,8 +75,8 @@ struct gather {
 
 static uint64_t index_of(const struct gather *g, unsigned k)
 {
-	int64_t q;
-	int32_t d;
+	int64_t q = 0;
+	int32_t d = 0;
 
 	if (g->index_size == 8) {
 		step_bytes(&q, g->index.byte + 8 * k, 8);
@@ -148,7 +148,7 @@ static enum outcome masked_load(struct step *s, uint8_t *area, unsigned size)
 {
 	const struct where at = step_address(s, &s->op[2]);
 	const unsigned n = s->op[0].size / 8 / size;
-	struct vector mask, value;
+	struct vector mask = {{0}}, value = {{0}};
 
 	get_vector(area, s->op[1].reg.value, &mask);
 	clear_above(&value, 0);
@@ -184,7 +184,7 @@ static enum outcome masked_store(struct step *s, const struct vector *mask,
 
 static enum outcome masked_move(struct step *s, uint8_t *area, unsigned size)
 {
-	struct vector mask, value;
+	struct vector mask = {{0}}, value = {{0}};
 
 	if (s->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
 		return masked_load(s, area, size);
@@ -199,24 +199,19 @@ static enum outcome masked_bytes(struct step *s, uint8_t *area)
 {
 	const bool mmx = s->i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
 	ZydisRegister segment = ZYDIS_REGISTER_DS;
-	const ZydisDecodedOperand *reg[2];
-	struct vector mask, value;
+	struct vector mask = {{0}}, value = {{0}};
 	struct where at;
-	unsigned n = 0;
 
-	for (unsigned k = 0; k < s->i->operand_count; k++) {
+	for (unsigned k = 0; k < s->i->operand_count; k++)
 		if (s->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
 			segment = s->op[k].mem.segment;
-		else if (s->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER && n < 2)
-			reg[n++] = &s->op[k];
-	}
 	at = step_at(s, segment, s->v->regs.rdi & step_address_mask(s));
 	if (mmx)
 		become_mmx(area);
 	if (!step_canonical(at.va)) /* also when no byte is to be stored */
 		return step_trap(s, VECTOR_GP, 0);
-	get_vector(area, reg[0]->reg.value, &value);
-	get_vector(area, reg[1]->reg.value, &mask);
+	get_vector(area, s->op[0].reg.value, &value);
+	get_vector(area, s->op[1].reg.value, &mask);
 	return masked_store(s, &mask, &value, at, mmx ? 8 : 16, 1);
 }
 

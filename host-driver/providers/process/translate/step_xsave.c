@@ -70,6 +70,11 @@ bool xsave_is(const struct step *s)
 	}
 }
 
+bool xsave_reads(const struct step *s)
+{
+	return is_restore(s->i->mnemonic);
+}
+
 /* States up to the last one of `wanted`: what follows is not read. */
 static uint64_t up_to_last(uint64_t states, uint64_t wanted)
 {

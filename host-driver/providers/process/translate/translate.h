@@ -112,6 +112,10 @@ struct tr_context {
 	bool code32;	      /* what the IBTC leads to */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
+	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
+	bool low_code;		     /* the IBTC leads to the lower half */
+#define UPPER 240
+	uint64_t upper[UPPER];	/* of a kernel's: the root's entries for the upper half */
 	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
 				   into */
 };
@@ -141,8 +145,8 @@ int tr_step_init(void);
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
  * is what the guest has next. A repeated string instruction may stop half way (rip stays) when
  * tr.kicked says so, and does after each element if somebody watches. The vector state is the
- * guest's and in the CPU. True: it is complete, so that what is due behind it, is due; a load of SS
- * puts that off.
+ * guest's and in the CPU. True: it is complete and did not load SS, so that the traps that come
+ * behind an instruction may.
  */
 bool tr_step(struct vcpu *v);
 /*
