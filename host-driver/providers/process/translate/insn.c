@@ -199,7 +199,8 @@ static bool one_memory(struct tr_insn *n)
 
 		if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
 			continue;
-		if (n->i.meta.category == ZYDIS_CATEGORY_CALL &&
+		if ((n->i.meta.category == ZYDIS_CATEGORY_CALL ||
+		     n->i.meta.category == ZYDIS_CATEGORY_PUSH) &&
 		    op->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN) /* the stack */
 			continue;
 		if (n->mem || !found(n, op))
@@ -234,13 +235,16 @@ static enum insn_kind transfer(struct tr_insn *n)
 	return one_memory(n) && n->mem ? (call ? INSN_CALL_MEM : INSN_JUMP_MEM) : INSN_STEP;
 }
 
-static enum insn_kind stack(const struct tr_insn *n)
+static enum insn_kind stack(struct tr_insn *n)
 {
 	const ZydisRegisterClass class = n->code32 ? ZYDIS_REGCLASS_GPR32 : ZYDIS_REGCLASS_GPR64;
 
-	if (n->i.operand_width != word(n) || n->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY ||
+	if (n->i.operand_width != word(n) ||
 	    n->i.raw.prefix_count > !!(n->i.attributes & ZYDIS_ATTRIB_HAS_REX))
 		return INSN_STEP;
+	if (n->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return n->i.mnemonic == ZYDIS_MNEMONIC_PUSH && one_memory(n) ? INSN_PUSH_MEM
+									     : INSN_STEP;
 	if (n->i.mnemonic == ZYDIS_MNEMONIC_PUSH &&
 	    (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ||
 	     ZydisRegisterGetClass(n->op[0].reg.value) == class))

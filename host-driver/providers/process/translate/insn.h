@@ -14,7 +14,8 @@ enum insn_kind {
 	INSN_NOTHING,
 	INSN_LEA,
 	INSN_PUSH, /* a register or a constant, as wide as the code's addresses */
-	INSN_POP,  /* to a register, likewise */
+	INSN_PUSH_MEM,
+	INSN_POP, /* to a register, likewise */
 	INSN_LEAVE,
 	INSN_CALL, /* to `target` */
 	INSN_JUMP,

@@ -467,6 +467,18 @@ static void lower_pushes(const struct tr_insn *n, unsigned count)
 	emit_rsp_add(-word() * (int)count);
 }
 
+/* Its value waits in a slot while there is a look for the stack. */
+static void lower_push_memory(const struct tr_insn *n)
+{
+	emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
+	emit_word(OP_LOAD, R14, R15, 0);
+	emit_store_slot(&now.e, T_SCRATCH, R14);
+	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
+	emit_load_slot(&now.e, R14, T_SCRATCH);
+	emit_word(OP_STORE, R14, R15, 0);
+	emit_rsp_add(-word());
+}
+
 static void emit_popped(const struct tr_insn *n, int32_t at)
 {
 	const unsigned reg = number(n->op[0].reg.value), in = reg == R15 ? R14 : reg;
@@ -606,6 +618,7 @@ static unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, b
 		count = group(n, end);
 		lower_pushes(n, count);
 		break;
+	case INSN_PUSH_MEM: lower_push_memory(n); break;
 	case INSN_POP:
 	case INSN_RET:
 		count = group(n, end);
