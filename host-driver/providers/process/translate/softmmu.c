@@ -13,9 +13,10 @@
 #include "host-driver/providers/process/translate/block.h"
 #include "hypercalls/monitor/mm.h"
 
-#define SPINS	   200
-#define L1_ENTRIES 512
-#define CONTEXTS   16 /* of a vCPU: two for each pair of roots */
+#define SPINS	    200
+#define L1_ENTRIES  512
+#define FIRST_UPPER 272 /* of an L4 table: behind what is the hypervisor's */
+#define CONTEXTS    16	/* of a vCPU: two for each pair of roots */
 
 #define PF_PRESENT 1 /* Intel SDM vol. 3, 4.7 */
 #define PF_WRITE   2
@@ -54,6 +55,8 @@ static void context_clear(struct tr_context *c)
 	for (unsigned i = 0; i < TLB_SIZE; i++)
 		c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
 	ibtc_clear(c);
+	memset(c->low, 0, sizeof(c->low));
+	c->low_code = false;
 }
 
 /* The leaf entry of va in v's current root, NULL if there is none; *rights of the levels above. */
@@ -143,6 +146,8 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	}
 	c->tlb[i].read = (uint64_t)page;
 	c->tlb[i].read_neg = -(va & PAGE_MASK);
+	if (va < HYPERVISOR_START)
+		c->low[i / 64] |= 1UL << (i % 64);
 	return page + offset;
 }
 
@@ -265,10 +270,32 @@ static void catch_up(struct domain *d, struct tr_context *c)
 		context_clear(c);
 }
 
+/*
+ * A whole table went from one of this level. It is nearly always empty by then: entry by entry has
+ * been logged already.
+ */
+static void log_table(struct domain *d, enum frame_type above, uint64_t mfn)
+{
+	const uint64_t *table = frame_ptr(d, mfn);
+	unsigned present = 0;
+
+	for (unsigned i = 0; table && i < L1_ENTRIES; i++)
+		present += table[i] & PTE_P;
+	if (!table || (present && above != FT_L2) || present > LOG_FAR / 2) {
+		log_add(LOG_ALL);
+		return;
+	}
+	for (unsigned i = 0; present && i < L1_ENTRIES; i++)
+		if (table[i] & PTE_P) {
+			log_add((uint64_t)i << 1);
+			code_unmapped(d, pte_mfn(table[i]));
+		}
+}
+
 void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
 {
 	if (d->frame[table_mfn].type != FT_L1) {
-		log_add(LOG_ALL);
+		log_table(d, d->frame[table_mfn].type, pte_mfn(old));
 		return;
 	}
 	log_add((uint64_t)index << 1);
@@ -276,6 +303,11 @@ void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uin
 }
 
 /* ---- contexts ---- */
+
+static bool was_another(const struct domain *d, const struct tr_context *c, uint64_t root)
+{
+	return c->root != root || root >= d->nr_frames || d->frame[root].lost_at > c->since;
+}
 
 /* The pool's for this root, or the one that was not used for longest, emptied. */
 static struct tr_context *context_of(struct vcpu *v, uint64_t root, bool kernel)
@@ -290,12 +322,10 @@ static struct tr_context *context_of(struct vcpu *v, uint64_t root, bool kernel)
 		if (c != t->now[0] && c != t->now[1] && (!last || c->used < last->used))
 			last = c;
 	}
-	if (c == t->pool + CONTEXTS) {
+	if (c == t->pool + CONTEXTS)
 		c = last;
-		c->root = INVALID_MFN;
-	}
 	/* A frame that was no table meanwhile is another root. */
-	if (c->root == INVALID_MFN || root >= d->nr_frames || d->frame[root].lost_at > c->since) {
+	if (was_another(d, c, root) || c->kernel != kernel) {
 		context_clear(c);
 		c->seen = log_end;
 		c->since = d->tlb_clock;
@@ -303,6 +333,48 @@ static struct tr_context *context_of(struct vcpu *v, uint64_t root, bool kernel)
 	c->root = root;
 	c->kernel = kernel;
 	c->used = t->entries;
+	return c;
+}
+
+static const uint64_t *upper_half(struct vcpu *v, uint64_t root)
+{
+	const uint64_t *table = frame_ptr(v->d, root);
+
+	return table ? table + FIRST_UPPER : NULL;
+}
+
+/*
+ * The kernel's next root shows the same upper half, as all of Linux' do, and its code is there:
+ * then only what is known of the lower half goes. The tables of the upper half cannot have changed
+ * unseen, for one root or the other was loaded all the time.
+ */
+static bool goes_on(struct vcpu *v, struct tr_context *c)
+{
+	const uint64_t *upper = upper_half(v, v->cr3_mfn);
+
+	if (c->root == INVALID_MFN || c->low_code || !upper)
+		return false;
+	for (unsigned i = 0; i < UPPER; i++)
+		if (c->upper[i] != upper[i])
+			return false;
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		if (in_set(c->low, i))
+			c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
+	memset(c->low, 0, sizeof(c->low));
+	c->root = v->cr3_mfn;
+	c->since = v->d->tlb_clock;
+	return true;
+}
+
+static struct tr_context *kernel_context(struct vcpu *v, struct tr_context *c)
+{
+	const uint64_t *upper = upper_half(v, v->cr3_mfn);
+
+	if (!was_another(v->d, c, v->cr3_mfn) || goes_on(v, c))
+		return c;
+	c = context_of(v, v->cr3_mfn, true);
+	for (unsigned i = 0; upper && i < UPPER; i++)
+		c->upper[i] = upper[i];
 	return c;
 }
 
@@ -314,9 +386,8 @@ void mmu_flush_self(struct vcpu *v)
 	struct tr *t = v->provider;
 
 	__atomic_store_n(&t->flush, 0, __ATOMIC_SEQ_CST);
-	if (t->now[1]->root != v->cr3_mfn)
-		t->now[1] = context_of(v, v->cr3_mfn, true);
-	if (t->now[0]->root != v->user_cr3_mfn)
+	t->now[1] = kernel_context(v, t->now[1]);
+	if (was_another(v->d, t->now[0], v->user_cr3_mfn))
 		t->now[0] = context_of(v, v->user_cr3_mfn, false);
 	for (unsigned i = 0; i < 2; i++) {
 		catch_up(v->d, t->now[i]);
@@ -397,6 +468,14 @@ void mmu_forget_all_code(struct domain *d)
 	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
 }
 
+void mmu_ibtc_for(struct tr_context *c, bool code32)
+{
+	if (c->code32 == code32)
+		return;
+	ibtc_clear(c);
+	c->code32 = code32;
+}
+
 void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
@@ -410,6 +489,7 @@ void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1),
 		       next = (index + 1) % L1_ENTRIES;
 
+	c->low_code |= rip < HYPERVISOR_START;
 	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
 	if (two)
 		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
@@ -427,22 +507,27 @@ int mmu_memory(struct domain *d)
 int mmu_init(struct vcpu *v)
 {
 	struct tr_context *c = mmap(NULL, CONTEXTS * sizeof(*c), PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (c == MAP_FAILED)
 		return -ENOMEM;
 	tr.pool = tr.context = tr.now[0] = c;
 	tr.now[1] = c + 1;
-	for (unsigned i = 0; i < CONTEXTS; i++) {
-		c[i].root = INVALID_MFN;
-		c[i].kernel = i;
-	}
-	context_clear(&c[0]);
-	context_clear(&c[1]);
 	tr.page_mask = PAGE_MASK;
 	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
 	tr.flush = 1;
 	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);
 	return 0;
+}
+
+/* Not before it is needed: a domain that another provider runs has this one ready as well. */
+void mmu_start(void)
+{
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		tr.pool[i].root = INVALID_MFN;
+		tr.pool[i].kernel = i;
+	}
+	context_clear(tr.now[0]);
+	context_clear(tr.now[1]);
 }

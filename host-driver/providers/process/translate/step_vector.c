@@ -91,7 +91,6 @@ static uint64_t index_of(const struct gather *g, unsigned k)
 static bool gather_elements(struct step *s, struct gather *g)
 {
 	const ZydisDecodedOperand *op = &s->op[1];
-	const uint64_t base = step_segment_base(s, op->mem.segment);
 	uint64_t ea, start = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0;
 	struct span sp;
 
@@ -100,10 +99,8 @@ static bool gather_elements(struct step *s, struct gather *g)
 	for (unsigned k = 0; k < g->n; k++) {
 		if (sign(&g->mask, k, g->size)) {
 			ea = start + index_of(g, k) * op->mem.scale;
-			if (s->i->address_width == 32)
-				ea = (uint32_t)ea;
-			if (!step_reach(s, (struct where){base + ea, false}, g->size, ACCESS_READ,
-					&sp))
+			if (!step_reach(s, step_at(s, op->mem.segment, ea & step_address_mask(s)),
+					g->size, ACCESS_READ, &sp))
 				return false;
 			span_get(&sp, g->value.byte + k * g->size, g->size);
 		}
@@ -157,8 +154,7 @@ static enum outcome masked_load(struct step *s, uint8_t *area, unsigned size)
 	clear_above(&value, 0);
 	for (unsigned k = 0; k < n; k++)
 		if (sign(&mask, k, size) &&
-		    !step_load(s, (struct where){at.va + k * size, at.stack}, value.byte + k * size,
-			       size))
+		    !step_load(s, step_behind(s, at, k * size), value.byte + k * size, size))
 			return THERE;
 	set_vector(area, s->op[0].reg.value, &value);
 	return NEXT;
@@ -173,7 +169,7 @@ static enum outcome masked_store(struct step *s, const struct vector *mask,
 
 	for (unsigned pass = 0; pass < 2; pass++) {
 		for (unsigned k = 0; k < n; k++) {
-			const struct where here = {at.va + k * size, at.stack};
+			const struct where here = step_behind(s, at, k * size);
 
 			if (!sign(mask, k, size))
 				continue;
@@ -202,13 +198,14 @@ static enum outcome masked_move(struct step *s, uint8_t *area, unsigned size)
 static enum outcome masked_bytes(struct step *s, uint8_t *area)
 {
 	const bool mmx = s->i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
-	const uint64_t wide = s->i->address_width == 32 ? 0xffffffff : ~0UL;
-	struct where at = {s->v->regs.rdi & wide, false};
+	ZydisRegister segment = ZYDIS_REGISTER_DS;
 	struct vector mask = {{0}}, value = {{0}};
+	struct where at;
 
 	for (unsigned k = 0; k < s->i->operand_count; k++)
 		if (s->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
-			at.va += step_segment_base(s, s->op[k].mem.segment);
+			segment = s->op[k].mem.segment;
+	at = step_at(s, segment, s->v->regs.rdi & step_address_mask(s));
 	if (mmx)
 		become_mmx(area);
 	if (!step_canonical(at.va)) /* also when no byte is to be stored */
