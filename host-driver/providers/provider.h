@@ -69,6 +69,8 @@ struct provider {
 	 * d->vm_assist (any thread). NULL: no effect.
 	 */
 	void (*load_tables)(struct vcpu *v);
+	/* One of d's descriptors changed (any thread). NULL: the CPU reads them itself. */
+	void (*descriptor_changed)(struct domain *d);
 	/* The calling vCPU's VM exits so far, and those for the host's interrupts. NULL: none. */
 	void (*exits)(uint64_t *all, uint64_t *interrupts);
 	/* v->debugreg[] changed. Any thread while v rests. NULL: breakpoints are never met. */

@@ -6,7 +6,7 @@
  *   main.c     what it says and when; the end of the machine
  *   system.c   ways into the kernel and back
  *   compute.c  registers only
- *   memory.c   eight loops that live on their memory, after docs of the translator's study
+ *   memory.c   eight loops that live on their memory
  */
 #ifndef BENCH_LINUX_H
 #define BENCH_LINUX_H

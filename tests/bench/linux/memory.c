@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Eight loops that live on their memory: one after the other, one mebibyte each, filled anew and
- * from the same seed. What each comes to is the same everywhere.
+ * Eight loops that live on their memory, a mebibyte or a part of it that a pass of about a
+ * millisecond gets through. What each comes to is the same everywhere.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,10 +14,15 @@
 
 static uint64_t *arena;
 
+static void fill_words(unsigned many)
+{
+	for (unsigned i = 0; i < many; i++)
+		arena[i] = mix(i + 1);
+}
+
 static void fill(void)
 {
-	for (unsigned i = 0; i < WORDS; i++)
-		arena[i] = mix(i + 1);
+	fill_words(WORDS);
 }
 
 /* ---- chase: a load whose address is the last one's value ---- */
@@ -72,7 +77,9 @@ static uint64_t hash(void)
 	return found;
 }
 
-/* ---- qsort ---- */
+/* ---- qsort: of 128 KiB ---- */
+
+#define SORTED (WORDS / 8)
 
 static void sort(uint64_t *low, uint64_t *high)
 {
@@ -100,14 +107,14 @@ static uint64_t qsort_words(void)
 {
 	uint64_t sum = 0;
 
-	fill();
-	sort(arena, arena + WORDS - 1);
-	for (unsigned i = 0; i < WORDS; i++)
+	fill_words(SORTED);
+	sort(arena, arena + SORTED - 1);
+	for (unsigned i = 0; i < SORTED; i++)
 		sum = sum * 31 + arena[i];
 	return sum;
 }
 
-/* ---- tree: binary, of nodes in the arena ---- */
+/* ---- tree: binary, of nodes in 256 KiB ---- */
 
 struct node {
 	struct node *child[2];
@@ -117,7 +124,7 @@ struct node {
 static uint64_t tree(void)
 {
 	struct node *nodes = (struct node *)arena, *root = NULL;
-	const unsigned many = ARENA / sizeof(*nodes);
+	const unsigned many = ARENA / 4 / sizeof(*nodes);
 	uint64_t depth = 0;
 
 	for (unsigned i = 0; i < many; i++) {

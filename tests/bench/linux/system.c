@@ -14,7 +14,7 @@
 #include "tests/bench/linux/bench.h"
 
 #define PAGE	    4096
-#define FAULT_PAGES 1024
+#define FAULT_PAGES 128
 
 const char *gcc_source = "/bin/compile.i";
 
@@ -27,26 +27,26 @@ static uint64_t getppid_run(uint64_t n)
 	return now() - start;
 }
 
-/* First touches of anonymous pages; making the mapping and ending it are not counted. */
+/* First touches of anonymous pages that have their page tables already. */
 static uint64_t fault_run(uint64_t n)
 {
+	const uint64_t size = (FAULT_PAGES + 2) * PAGE;
 	uint64_t total = 0, start;
 
-	while (n) {
-		const uint64_t pages = n < FAULT_PAGES ? n : FAULT_PAGES;
-		char *p = mmap(NULL, FAULT_PAGES * PAGE, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (uint64_t done = 0; done < n; done += FAULT_PAGES) {
+		char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0);
 
-		if (p == MAP_FAILED || madvise(p, FAULT_PAGES * PAGE, MADV_NOHUGEPAGE))
+		if (p == MAP_FAILED || madvise(p, size, MADV_NOHUGEPAGE))
 			die("mmap");
+		*(volatile char *)p = *(volatile char *)&p[size - PAGE] = 1;
 		start = now();
-		for (uint64_t i = 0; i < pages; i++)
+		for (uint64_t i = 1; i <= FAULT_PAGES; i++)
 			*(volatile char *)&p[i * PAGE] = 1;
 		total += now() - start;
-		munmap(p, FAULT_PAGES * PAGE);
-		n -= pages;
+		munmap(p, size);
 	}
-	return total;
+	return total * n / ((n + FAULT_PAGES - 1) / FAULT_PAGES * FAULT_PAGES);
 }
 
 static volatile uint64_t handled;
@@ -88,6 +88,14 @@ static uint64_t fork_run(uint64_t n)
 	return now() - start;
 }
 
+static void there_and_back(int to, int from)
+{
+	char c = 0;
+
+	if (write(to, &c, 1) != 1 || read(from, &c, 1) != 1)
+		die("pipe");
+}
+
 /* A byte to a child and one back. */
 static uint64_t pipe_run(uint64_t n)
 {
@@ -105,10 +113,10 @@ static uint64_t pipe_run(uint64_t n)
 			;
 		_exit(0);
 	}
+	there_and_back(to[1], from[0]);
 	start = now();
 	for (uint64_t i = 0; i < n; i++)
-		if (write(to[1], &c, 1) != 1 || read(from[0], &c, 1) != 1)
-			die("pipe");
+		there_and_back(to[1], from[0]);
 	start = now() - start;
 	close(to[1]);
 	waitpid(pid, NULL, 0);
@@ -138,11 +146,13 @@ static uint64_t yield_run(uint64_t n)
 	if (!pid)
 		for (;;)
 			sched_yield();
-	sched_yield();
+	first = switches();
+	while (switches() - first < 4) /* the child is there */
+		sched_yield();
 	first = switches();
 	start = now();
 	do {
-		for (unsigned i = 0; i < 64; i++)
+		for (unsigned i = 0; i < 8; i++)
 			sched_yield();
 		times = switches() - first;
 	} while (times < n);

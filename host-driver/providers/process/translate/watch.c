@@ -4,7 +4,7 @@
  * (DR7), alignment checks (AC), and RF, which is about the next instruction alone. Translated code
  * knows nothing of these. Intel SDM vol. 3, 17.2 and 17.3.
  *
- * Not as a CPU does it: a load of SS does not put off what is due behind it.
+ * Not as a CPU does it: a data breakpoint that a load of SS met is never told.
  */
 #include "host-driver/providers/process/translate/step.h"
 
