@@ -109,6 +109,9 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t);
  * after a cold one.
  */
 bool guest_translate(const struct testcase *c, struct state *out, bool cold);
+/* The vector that ended it, or NO_VECTOR. */
+int guest_trapped(uint32_t *error, uint64_t *cr2);
+void guest_trap_clear(void);
 /* The same, warm, with a kick before host instruction `kick` of translated code, if it gets there.
  */
 bool guest_kicked(const struct testcase *c, struct state *out, unsigned kick);

@@ -32,9 +32,11 @@ int guest_engine_thread_init(struct vcpu *v)
 	v->cr4 = CR4_FSGSBASE | CR4_OSXSAVE;
 	if (!rc)
 		rc = tr_step_init();
-	if (!rc)
-		mmu_flush_self(v);
-	return rc;
+	if (rc)
+		return rc;
+	mmu_start();
+	mmu_flush_self(v);
+	return 0;
 }
 
 void guest_engine_written(struct vcpu *v, const uint8_t *page)

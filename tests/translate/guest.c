@@ -54,6 +54,18 @@ static void note(struct vcpu *v, unsigned vector, uint64_t error)
 	trap.cr2 = v->cr2;
 }
 
+int guest_trapped(uint32_t *error, uint64_t *cr2)
+{
+	*error = trap.error;
+	*cr2 = trap.cr2;
+	return trap.vector;
+}
+
+void guest_trap_clear(void)
+{
+	trap.vector = NO_VECTOR;
+}
+
 void trap_deliver(struct vcpu *v, unsigned vector, int64_t error)
 {
 	note(v, vector, error < 0 ? 0 : error);
@@ -76,6 +88,11 @@ void guest_soft_interrupt(struct vcpu *v, unsigned vector)
 }
 
 void syscall_deliver(struct vcpu *v)
+{
+	note(v, 256, 0);
+}
+
+void syscall32_deliver(struct vcpu *v)
 {
 	note(v, 256, 0);
 }

@@ -84,7 +84,8 @@ static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
 
 static unsigned mode_of(const struct vcpu *v)
 {
-	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0);
+	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
+	       (tr.code == CODE_32_FLAT ? MODE_32 : 0);
 }
 
 /* An instruction there may go on in the next page, which a jump from this one must not rely on. */
