@@ -94,10 +94,6 @@ void guest_exception(struct vcpu *v, unsigned vector, uint64_t error)
 }
 
 /* No breakpoint is ever set. */
-void watch_access(struct vcpu *v, uint64_t va, unsigned n, enum access how)
-{
-}
-
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 {
 	tr_page_fault(v, va, ACCESS_READ);
