@@ -59,11 +59,6 @@ struct provider {
 	 * thread, d->lock held. NULL: nothing is cached.
 	 */
 	void (*flush)(struct domain *d, uint32_t vcpus, uint64_t va);
-	/*
-	 * A debugger has written to this frame, which may hold code. Any thread, d->lock held.
-	 * NULL: the guest's code runs from where it is.
-	 */
-	void (*code_changed)(struct domain *d, uint64_t mfn);
 	/* v->fs_base or a v->gs_base_* changed; before they are read: bring them up to date. */
 	void (*load_segments)(struct vcpu *v);
 	void (*save_segments)(struct vcpu *v);
@@ -74,6 +69,8 @@ struct provider {
 	 * d->vm_assist (any thread). NULL: no effect.
 	 */
 	void (*load_tables)(struct vcpu *v);
+	/* One of d's descriptors changed (any thread). NULL: the CPU reads them itself. */
+	void (*descriptor_changed)(struct domain *d);
 	/* The calling vCPU's VM exits so far, and those for the host's interrupts. NULL: none. */
 	void (*exits)(uint64_t *all, uint64_t *interrupts);
 	/* v->debugreg[] changed. Any thread while v rests. NULL: breakpoints are never met. */

@@ -84,8 +84,6 @@ static uint8_t *write_begin(struct domain *d, uint64_t mfn)
 
 static void write_end(struct domain *d, uint64_t mfn)
 {
-	if (d->provider->code_changed)
-		d->provider->code_changed(d, mfn);
 	frame_put_type(d, mfn, FT_WRITABLE);
 }
 

@@ -93,7 +93,6 @@ void guest_exception(struct vcpu *v, unsigned vector, uint64_t error)
 	seen.rip = v->regs.rip;
 }
 
-/* No breakpoint is ever set. */
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 {
 	tr_page_fault(v, va, ACCESS_READ);

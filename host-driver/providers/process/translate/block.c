@@ -280,9 +280,12 @@ static const uint8_t *code_page(struct vcpu *v, uint64_t rip)
 {
 	const struct domain *d = v->d;
 	const uint8_t *p = tr_memory(v, rip, ACCESS_FETCH);
-	uint64_t mfn = (p - d->ram) >> PAGE_SHIFT;
+	uint64_t mfn;
 
-	if (!p || p < d->ram || mfn >= d->nr_frames || d->frame[mfn].elsewhere)
+	if (!p || p < d->ram)
+		return NULL;
+	mfn = (p - d->ram) >> PAGE_SHIFT;
+	if (mfn >= d->nr_frames || d->frame[mfn].elsewhere)
 		return NULL;
 	return d->ram + (mfn << PAGE_SHIFT);
 }

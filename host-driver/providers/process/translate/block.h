@@ -11,8 +11,10 @@
 #define MODE_TS	    2 /* CR0.TS is set */
 #define MODE_32	    4 /* 32-bit code, its segments flat */
 
-#define CODE_SIZE   (256UL << 20) /* of the cache, bytes */
-#define CODE_COLD   (144UL << 20) /* where the part begins that leaves it */
+#ifndef CODE_SIZE		/* tests have a small one */
+#define CODE_SIZE (256UL << 20) /* of the cache, bytes */
+#endif
+#define CODE_COLD   (CODE_SIZE / 16 * 9) /* where the part begins that leaves it */
 #define MAX_BLOCKS  (1U << 22)
 #define MAX_LINKS   (1U << 23)
 #define MAX_SITES   (1U << 25)

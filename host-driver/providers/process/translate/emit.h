@@ -64,15 +64,12 @@ static inline void emit_abs(struct emit *e, unsigned seg, unsigned op, unsigned 
 	e32(e, disp);
 }
 
-/* `op reg, [base + disp]` with a segment (0: none), 64 bits. */
-static inline void emit_base(struct emit *e, unsigned seg, unsigned op, unsigned reg, unsigned base,
-			     int32_t disp)
+/* `op reg, [base + disp]` behind its prefixes. */
+static inline void emit_op_base(struct emit *e, unsigned op, unsigned reg, unsigned base,
+				int32_t disp)
 {
 	const unsigned mod = !disp && (base & 7) != RBP ? 0 : disp == (int8_t)disp ? 1 : 2;
 
-	if (seg)
-		e8(e, seg);
-	emit_rex(e, reg, base);
 	e8(e, op);
 	e8(e, mod << 6 | (reg & 7) << 3 | (base & 7));
 	if ((base & 7) == RSP)
@@ -83,16 +80,22 @@ static inline void emit_base(struct emit *e, unsigned seg, unsigned op, unsigned
 		e32(e, disp);
 }
 
-/* `op reg, [base + disp]`, 32 bits: a lea's sum is cut off there. */
+/* With a segment (0: none), 64 bits. */
+static inline void emit_base(struct emit *e, unsigned seg, unsigned op, unsigned reg, unsigned base,
+			     int32_t disp)
+{
+	if (seg)
+		e8(e, seg);
+	emit_rex(e, reg, base);
+	emit_op_base(e, op, reg, base, disp);
+}
+
+/* 32 bits: a lea's sum is cut off there. */
 static inline void emit_base32(struct emit *e, unsigned op, unsigned reg, unsigned base,
 			       int32_t disp)
 {
 	e8(e, 0x40 | (reg >> 3) << 2 | base >> 3);
-	e8(e, op);
-	e8(e, 0x80 | (reg & 7) << 3 | (base & 7));
-	if ((base & 7) == RSP)
-		e8(e, 0x24);
-	e32(e, disp);
+	emit_op_base(e, op, reg, base, disp);
 }
 
 #define OP_LOAD	 0x8b

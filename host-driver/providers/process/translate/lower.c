@@ -430,13 +430,8 @@ static void emit_store_const(unsigned t0, int32_t at, uint64_t val)
 {
 	const unsigned t1 = t0 ^ R14 ^ R15;
 
-	if (code32()) {
-		emit_base32(&now.e, 0xc7, 0, t0, at);
-		e32(&now.e, val);
-		return;
-	}
-	if ((int64_t)val == (int32_t)val) {
-		emit_base(&now.e, 0, 0xc7, 0, t0, at);
+	if ((int64_t)val == (int32_t)val || code32()) {
+		emit_word(0xc7, 0, t0, at);
 		e32(&now.e, val);
 		return;
 	}

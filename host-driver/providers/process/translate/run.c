@@ -168,6 +168,21 @@ static void run(struct vcpu *v, void *code)
 	}
 }
 
+/* The guest is in 32-bit code, or it was. False: that is dealt with; else it goes on as usual. */
+static bool code_ready(struct vcpu *v, enum code code)
+{
+	if (code == CODE_BAD) {
+		failsafe_deliver(v);
+		return false;
+	}
+	tr.ran32 |= code == CODE_32_FLAT;
+	mmu_ibtc_for(tr.context, code == CODE_32_FLAT);
+	if (code == CODE_64 || (code == CODE_32_FLAT && !(v->regs.rip >> 32)) || watched(v))
+		return true;
+	tr_step(v);
+	return false;
+}
+
 /* One way into the cache and out, or one instruction without it. False: at tr_stop. */
 bool tr_turn(struct vcpu *v)
 {
@@ -179,19 +194,12 @@ bool tr_turn(struct vcpu *v)
 	if (__atomic_load_n(&tr.flush, __ATOMIC_RELAXED))
 		mmu_flush_self(v);
 	code_is = tr_code(v);
-	if (code_is == CODE_BAD) {
-		failsafe_deliver(v);
+	if ((code_is != CODE_64 || tr.ran32) && !code_ready(v, code_is))
 		return true;
-	}
 	if (watched(v)) {
 		watch_step(v);
 		return true;
 	}
-	if (code_is == CODE_32 || (code_is == CODE_32_FLAT && v->regs.rip >> 32)) {
-		tr_step(v);
-		return true;
-	}
-	mmu_ibtc_for(tr.context, code_is == CODE_32_FLAT);
 	switch (code_find(v, &code)) {
 	case FOUND: run(v, code); break;
 	case FOUND_STEP: tr_step(v); break;
@@ -276,7 +284,7 @@ static void load_segments(struct vcpu *v)
 static void toggle(struct vcpu *v)
 {
 	tr.context = tr.now[!v->kernel_mode];
-	tr.selectors = 0; /* what the descriptors say may have changed meanwhile */
+	tr_code_mode();
 }
 
 static void written(struct domain *d, uint64_t mfn)
@@ -289,13 +297,9 @@ static void load_tables(struct vcpu *v)
 {
 	struct tr *t = v->provider;
 
+	tr_descriptors_changed(v->d);
 	if (t && t->ts != v->fpu_ts)
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
-}
-
-static void code_changed(struct domain *d, uint64_t mfn)
-{
-	code_written(d, frame_ptr(d, mfn));
 }
 
 const struct provider provider_translate = {
@@ -310,9 +314,9 @@ const struct provider provider_translate = {
 	.written = written,
 	.entry_changed = mmu_entry_changed,
 	.flush = mmu_flush,
-	.code_changed = code_changed,
 	.load_segments = load_segments,
 	.toggle = toggle,
 	.load_tables = load_tables,
+	.descriptor_changed = tr_descriptors_changed,
 	.fill_hypercall_page = syscall_page,
 };

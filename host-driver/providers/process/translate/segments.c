@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What kind of code v's selectors lead to, looked up once for every change of them or of mode. */
+/* What kind of code v's selectors lead to, looked up when they or a descriptor change. */
 #include "host-driver/providers/process/translate/step.h"
 
 #define FLAT_LIMIT 0xffffffffUL
@@ -38,13 +38,38 @@ static enum code judge(struct vcpu *v)
 		       : CODE_32;
 }
 
-enum code tr_code(struct vcpu *v)
+enum code tr_code_judge(struct vcpu *v)
 {
 	const uint64_t now = selectors(&v->regs);
 
-	if (now != tr.selectors) {
-		tr.code = judge(v);
+	if (now == tr.selectors) {
+		tr.code = tr.other;
+		return tr.code;
+	}
+	tr.code = judge(v);
+	if (tr.code == CODE_64) {
+		tr.code64[v->kernel_mode].cs = v->regs.cs;
+		tr.code64[v->kernel_mode].ss = v->regs.ss;
+	} else if (tr.code != CODE_BAD) { /* for a page of the LDT, which may come at any time */
 		tr.selectors = now;
+		tr.other = tr.code;
 	}
 	return tr.code;
+}
+
+static uint64_t descriptor_changes;
+
+void tr_descriptors_changed(struct domain *d)
+{
+	__atomic_add_fetch(&descriptor_changes, 1, __ATOMIC_RELEASE);
+}
+
+void tr_code_mode(void)
+{
+	const uint64_t changes = __atomic_load_n(&descriptor_changes, __ATOMIC_ACQUIRE);
+
+	if (tr.descriptor_changes == changes)
+		return;
+	tr.code64[0].cs = tr.code64[1].cs = tr.selectors = 0;
+	tr.descriptor_changes = changes;
 }

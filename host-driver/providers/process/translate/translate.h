@@ -85,11 +85,17 @@ struct tr {
 	struct tr_context *context; /* in GS: of the mode the guest runs in */
 	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
 	struct tr_context *pool;
-	bool ts;	    /* what the blocks in the IBTCs were looked for with */
-	struct block *cut;  /* its way on was cut, for it to end (signal.c) */
-	uint64_t selectors; /* cs, ss, ds, es that `code` is about (segments.c); 0: none */
-	uint8_t code;	    /* enum code */
-	uint64_t met;	    /* data breakpoints, by the instruction at hand (watch.c) */
+	bool ts;	   /* what the blocks in the IBTCs were looked for with */
+	struct block *cut; /* its way on was cut, for it to end (signal.c) */
+	uint64_t met;	   /* data breakpoints, by the instruction at hand (watch.c) */
+	/* segments.c, of user mode and kernel mode: selectors that lead to 64-bit code, or 0. */
+	struct {
+		uint64_t cs, ss;
+	} code64[2];
+	uint64_t selectors; /* cs, ss, ds, es of other code, which `other` is about, or 0 */
+	uint64_t descriptor_changes; /* those that it knows of */
+	uint8_t code, other;	     /* enum code; code: of where the guest is */
+	bool ran32;		     /* an IBTC may be of 32-bit code */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
@@ -136,7 +142,19 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
  * or others, which only step.c knows. BAD: no CPU would be there with such a cs or ss.
  */
 enum code { CODE_64, CODE_32_FLAT, CODE_32, CODE_BAD };
-enum code tr_code(struct vcpu *v);
+enum code tr_code_judge(struct vcpu *v);
+static inline enum code tr_code(struct vcpu *v)
+{
+	const bool mode = v->kernel_mode;
+
+	if (!((v->regs.cs ^ tr.code64[mode].cs) | (v->regs.ss ^ tr.code64[mode].ss)))
+		return tr.code = CODE_64;
+	return tr_code_judge(v);
+}
+/* What is known goes if a descriptor changed, as its mode is entered: then the CPU reads them. */
+void tr_code_mode(void);
+/* A descriptor changed, or a table of them. Any thread. */
+void tr_descriptors_changed(struct domain *d);
 
 /* ---- step.c ---- */
 /* Once per vCPU thread, before the sandbox closes. 0 or -errno. */
