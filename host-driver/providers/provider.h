@@ -49,6 +49,11 @@ struct provider {
 	 */
 	void (*entry_changed)(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
 	/*
+	 * Somebody else than a guest's store writes to this frame, or is about to. Any thread.
+	 * NULL: the CPU sees it.
+	 */
+	void (*written)(struct domain *d, uint64_t mfn);
+	/*
 	 * Of providers whose CPU reads the guest's own tables: when this returns, none of `vcpus`
 	 * (a bit each) runs with what it had cached of the page va, or of any (FLUSH_ALL). Any
 	 * thread, d->lock held. NULL: nothing is cached.
@@ -64,6 +69,8 @@ struct provider {
 	 * d->vm_assist (any thread). NULL: no effect.
 	 */
 	void (*load_tables)(struct vcpu *v);
+	/* One of d's descriptors changed (any thread). NULL: the CPU reads them itself. */
+	void (*descriptor_changed)(struct domain *d);
 	/* The calling vCPU's VM exits so far, and those for the host's interrupts. NULL: none. */
 	void (*exits)(uint64_t *all, uint64_t *interrupts);
 	/* v->debugreg[] changed. Any thread while v rests. NULL: breakpoints are never met. */

@@ -92,13 +92,18 @@ static inline uint8_t *guest_page(struct vcpu *v, uint64_t root, uint64_t va, bo
 	uint64_t e;
 
 	if ((write ? k->va == (page | KNOWN_WRITABLE) : (k->va & PAGE_MASK) == page) &&
-	    k->root == root && k->clock == clock)
+	    k->root == root && k->clock == clock) {
+		if (write)
+			frame_written(v->d, (k->p - v->d->ram) >> PAGE_SHIFT);
 		return k->p;
+	}
 	e = walk_root(v, root, va);
 	if (!(e & PTE_P) || (write && !(e & PTE_RW)))
 		return NULL;
 	*k = (struct known_page){page | (e & PTE_RW ? KNOWN_WRITABLE : 0), root, clock,
 				 frame_ptr(v->d, pte_mfn(e))};
+	if (write)
+		frame_written(v->d, pte_mfn(e));
 	return k->p;
 }
 

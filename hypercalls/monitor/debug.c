@@ -78,6 +78,7 @@ static uint8_t *write_begin(struct domain *d, uint64_t mfn)
 {
 	if (!frame_is_ram(d, mfn) || frame_get_type(d, mfn, FT_WRITABLE))
 		return NULL;
+	frame_written(d, mfn);
 	return frame_ptr(d, mfn);
 }
 

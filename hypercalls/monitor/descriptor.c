@@ -131,5 +131,7 @@ long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t desc, uint64_
 	slot = (uint64_t *)((uint8_t *)frame_ptr(d, mfn) + (maddr & (PAGE_SIZE - 1)));
 	__atomic_store_n(slot, desc, __ATOMIC_RELAXED);
 	frame_put_type(d, mfn, type);
+	if (d->provider->descriptor_changed)
+		d->provider->descriptor_changed(d);
 	return 0;
 }

@@ -210,6 +210,8 @@ static int copy_one(struct domain *d, struct gnttab_copy *op)
 	rc = dlocal ? copy_side(d, &op->dest, dref, true, &dmfn) : GNTST_okay;
 	if (rc)
 		goto out_source;
+	if (dlocal)
+		frame_written(d, dmfn);
 	if (slocal && dlocal) {
 		uint8_t *to = (uint8_t *)frame_ptr(d, dmfn) + op->dest.offset;
 		const uint8_t *from = (uint8_t *)frame_ptr(d, smfn) + op->source.offset;

@@ -93,6 +93,7 @@ int frame_lend(struct domain *d, uint64_t mfn, int fd)
 		return -ENOMEM;
 	}
 	f->elsewhere = keep_fd(fd);
+	frame_written(d, mfn); /* whoever it is lent to will */
 	if (!f->elsewhere) {
 		move(d, mfn, fd, 0, d->ram_fd, mfn << PAGE_SHIFT);
 		frame_put_type(d, mfn, FT_WRITABLE);

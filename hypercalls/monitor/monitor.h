@@ -42,6 +42,7 @@
 /* The selectors of a 64-bit PV guest (public arch-x86/xen-x86_64.h). */
 #define SEL_KERNEL_CS 0xe033
 #define SEL_KERNEL_SS 0xe02b
+#define SEL_USER_CS32 0xe023
 
 /* Linear addresses a guest may use at all (canonical, outside the hypervisor's L4 slots). */
 #define HYPERVISOR_START 0xffff800000000000UL
@@ -155,8 +156,8 @@ struct vcpu {
 	int8_t time_shift;
 	volatile bool time_busy; /* in time_publish: a signal handler stays out */
 
-	uint64_t event_callback, failsafe_callback, sysenter_callback;
-	bool sysenter_masks_events;
+	uint64_t event_callback, failsafe_callback, sysenter_callback, syscall32_callback;
+	bool sysenter_masks_events, syscall32_masks_events;
 	uint64_t kernel_ss;
 	uint64_t cr0, cr3_mfn, cr4, xcr0;
 	uint64_t debugreg[8];
@@ -288,6 +289,13 @@ bool frame_is_ram(struct domain *d, uint64_t mfn);
 int frame_get_type(struct domain *d, uint64_t mfn, enum frame_type type);
 void frame_put_type(struct domain *d, uint64_t mfn, enum frame_type type);
 
+/* Before a write to a frame's memory by the monitor, or by another domain. */
+static inline void frame_written(struct domain *d, uint64_t mfn)
+{
+	if (d->provider->written)
+		d->provider->written(d, mfn);
+}
+
 /* ---- lend.c: pages shared with other domains; d->lock held ---- */
 /* The descriptor, and the offset in it, that hold a frame's memory. */
 int frame_backing(struct domain *d, uint64_t mfn, uint64_t *offset);
@@ -411,6 +419,7 @@ void trap_deliver(struct vcpu *v, unsigned vector, int64_t error);
 /* The guest's own `syscall`, or `sysenter`, from user mode; a fault of the way back to the guest.
  */
 void syscall_deliver(struct vcpu *v);
+void syscall32_deliver(struct vcpu *v); /* from 32-bit code */
 void sysenter_deliver(struct vcpu *v);
 void failsafe_deliver(struct vcpu *v);
 /* Deliver an NMI if nmi_deliverable() and the event upcall if event_deliverable(). */

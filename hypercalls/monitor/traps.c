@@ -20,6 +20,7 @@
 #define FLAG_AC	   0x040000UL
 
 #define VECTOR_NMI	 2
+#define VECTOR_UD	 6
 #define VECTOR_GP	 13
 #define TRAP_MASK_EVENTS 4 /* trap_info.flags bit 2 */
 #define CR4_DE		 0x8UL
@@ -141,8 +142,24 @@ void syscall_deliver(struct vcpu *v)
 		v->regs.rflags &= ~FLAG_DF;
 	} else {
 		v->regs.rip -= 2;
-		trap_deliver(v, 6, -1);
+		trap_deliver(v, VECTOR_UD, -1);
 	}
+}
+
+/* The instruction loses the caller's selectors, as `sysenter` does. */
+void syscall32_deliver(struct vcpu *v)
+{
+	regs_t *r = &v->regs;
+
+	if (!v->syscall32_callback) {
+		r->rip -= 2;
+		trap_deliver(v, VECTOR_UD, -1);
+		return;
+	}
+	r->cs = SEL_USER_CS32;
+	r->ss = SEL_KERNEL_SS;
+	bounce(v, v->syscall32_callback, v->syscall32_masks_events, NO_ERROR);
+	r->rflags &= ~FLAG_DF;
 }
 
 /*
@@ -262,7 +279,10 @@ static long callback_set(struct vcpu *v, unsigned type, uint16_t flags, uint64_t
 		v->sysenter_callback = address;
 		v->sysenter_masks_events = flags & CALLBACKF_mask_events;
 		return 0;
-	case CALLBACKTYPE_syscall32: /* accepted: Intel's CPUs never raise it */ return 0;
+	case CALLBACKTYPE_syscall32: /* Intel's CPUs never raise it */
+		v->syscall32_callback = address;
+		v->syscall32_masks_events = flags & CALLBACKF_mask_events;
+		return 0;
 	case CALLBACKTYPE_nmi: return nmi_callback_set(v, address);
 	default: return -ENOSYS;
 	}
@@ -327,6 +347,8 @@ long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t
 		v->d->provider->save_segments(v);
 	if (which == SEGBASE_GS_USER_SEL) { /* never fails: Linux would BUG() */
 		v->gs_base_user = descriptor_base(v, base);
+		if (!v->d->provider->save_segments) /* else the selector is the CPU's */
+			v->regs.gs = base & 0xffff;
 		v->d->provider->load_segments(v);
 		return 0;
 	}

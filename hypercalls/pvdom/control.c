@@ -100,14 +100,20 @@ static long hypercall_page(struct domain *d, uint64_t mfn)
 }
 
 /* Before the first context: is the provider one for a kernel that starts there? */
-static void provider_fit(struct domain *d, const struct vcpu_guest_context *c)
+static int provider_fit(struct domain *d, const struct vcpu_guest_context *c)
 {
+	int rc;
+
 	if (!d->upper || d->vcpu[0]->initialised || c->user_regs.rip < HYPERVISOR_END)
-		return;
+		return 0;
+	rc = d->upper->memory_ready ? d->upper->memory_ready(d) : 0;
+	if (rc)
+		return rc;
 	d->provider = d->upper;
 	d->upper = NULL;
 	if (d->hypercall_mfn && frame_is_ram(d, d->hypercall_mfn))
 		d->provider->fill_hypercall_page(d, frame_ptr(d, d->hypercall_mfn));
+	return 0;
 }
 
 static long memory_map(struct domain *d, const void *e820, uint32_t len)
@@ -134,8 +140,9 @@ static long vcpu_request(struct domain *d, const struct pvdom_req *q, struct pvd
 
 		if (q->len != sizeof(struct vcpu_guest_context))
 			return -EINVAL;
-		provider_fit(d, (void *)in_buf);
-		rc = vcpu_set_context(v, (void *)in_buf);
+		rc = provider_fit(d, (void *)in_buf);
+		if (!rc)
+			rc = vcpu_set_context(v, (void *)in_buf);
 		if (!rc)
 			v->online = true;
 		v->replaced |= !rc && v->blocked;

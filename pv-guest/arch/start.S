@@ -59,7 +59,24 @@ _start:
 	.globl hypercall_page
 	.type hypercall_page, @object
 hypercall_page:
-	.skip	4096, 0xcc
+	/*
+	 * For a debugger, which meets a sleeping vCPU in here: Xen's stubs are push rcx, push r11,
+	 * mov eax, syscall, pop r11, pop rcx, ret.
+	 */
+	.cfi_sections .debug_frame
+	.rept	128
+	.cfi_startproc
+	.skip	1, 0xcc
+	.cfi_adjust_cfa_offset 8
+	.skip	2, 0xcc
+	.cfi_adjust_cfa_offset 8
+	.skip	9, 0xcc
+	.cfi_adjust_cfa_offset -8
+	.skip	1, 0xcc
+	.cfi_adjust_cfa_offset -8
+	.skip	19, 0xcc
+	.cfi_endproc
+	.endr
 	.size hypercall_page, . - hypercall_page
 
 	/* The page behind this address is exchanged for the real shared_info in arch_main(). */

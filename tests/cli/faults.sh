@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # kill -9 of every process there is: the others answer with an error or go on, nothing is left.
-#   faults.sh [--provider process|vtx]   of the guests; auto
+#   faults.sh [--provider process|translate|vtx]   of the guests; auto
 set -u
 cd "$(dirname "$0")/../.."
 BIN=$PWD/build/bin

@@ -11,15 +11,22 @@ TEST("user-step", "single steps through a user program and its system call, and 
 static unsigned int nr, calls;
 static uint64_t rips[MAX], dr6s[MAX];
 static uint64_t call_flags, call_rip;
+static char bytes[3];
 extern char u_0[], u_1[], u_2[], u_3[], u_4[], k_0[], k_1[], k_2[], k_3[], user_return[];
+extern char r_1[], r_2[];
 void stepped(void *arg);
+void stepped_string(void *arg);
 
 __asm__("stepped:\n"
 	"u_0:	nop\n"
 	"u_1:	movl $0x1234, %eax\n"
 	"u_2:	syscall\n"
 	"u_3:	nop\n"
-	"u_4:	ret");
+	"u_4:	ret\n"
+	"stepped_string:\n"
+	"	movl $3, %ecx\n"
+	"r_1:	rep stosb\n"
+	"r_2:	ret");
 
 static void note(const struct trap_regs *regs)
 {
@@ -98,4 +105,8 @@ void test_main(void)
 	check_eq("one system call", calls, 1);
 	check_eq("from there", (long)call_rip, (long)u_3);
 	check("the kernel sees TF", call_flags & TF);
+	nr = 0;
+	user_run_flags(stepped_string, bytes, TF, &regs);
+	check_steps("each byte of a string",
+		    (const char *const[]){r_1, r_1, r_1, r_2, user_return, user_return + 5}, 6);
 }

@@ -6,10 +6,9 @@
 
 #include "tests/translate/dfuzz.h"
 
-#define JMP_LEN	   5
-#define STACK_LOW  (STACK_VA + PAGE)
-#define DATA_FRAME 4 /* guest.c's list: 4 to 8 are data, 9 and 10 the stack */
-#define INT3	   0xcc
+#define JMP_LEN	  5
+#define STACK_LOW (STACK_VA + PAGE)
+#define INT3	  0xcc
 
 uint64_t va_delta;
 
@@ -69,8 +68,8 @@ void case_base_image(void)
 {
 	struct rng r = {1};
 
-	memset(base_image, INT3, DATA_FRAME * PAGE);
-	for (unsigned f = DATA_FRAME; f < NR_FRAMES_USED; f++)
+	memset(base_image, INT3, DATA_FIRST * PAGE);
+	for (unsigned f = DATA_FIRST; f < NR_FRAMES_USED; f++)
 		for (unsigned i = 0; i < PAGE; i += 8) {
 			uint64_t v = value(&r);
 
@@ -111,7 +110,7 @@ void case_state(struct testcase *c, struct rng *r, uint16_t pointers)
 	for (unsigned i = 0; i < 48; i++) {
 		uint64_t v = value(r);
 
-		memcpy(s->mem[DATA_FRAME + below(r, 8)] + (below(r, PAGE) & -8), &v, 8);
+		memcpy(s->mem[DATA_FIRST + below(r, 8)] + (below(r, PAGE) & -8), &v, 8);
 	}
 	for (unsigned i = 0; i < NR_GPR; i++) {
 		if (pointers >> i & 1)

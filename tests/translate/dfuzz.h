@@ -4,6 +4,9 @@
  * and translated, from the same state, and all three must end in the same one.
  *
  *   guest.c    a domain made by hand, and running a case in it by either half of the translator
+ *   pages.c    its pages and page tables
+ *   engine.c   what the tests know of the translator's inside
+ *   filter.c   what cannot be compared
  *   native.c   the same on the CPU itself, at the same addresses (native.S)
  *   case.c     a case: its instructions laid out, its first state
  *   gen.c      instructions made up; templates.c: of what
@@ -23,6 +26,7 @@
 #define FAR_VA	       0x50200000UL /* as far from DATA_VA as the TLB is large: RW */
 #define LEAVE_VA       0x123456789000UL /* native only: the end of a case jumps here */
 #define END_LEN	       14
+#define DATA_FIRST     4  /* the first frame that is not code */
 #define NR_FRAMES_USED 12 /* with memory that a case can change */
 #define XSTATE_SIZE    832
 #define XSTATE_MASK    7 /* x87, SSE, AVX: what a guest is told of (cpuid.c) */
@@ -90,7 +94,13 @@ struct trace {
 };
 
 /* ---- guest.c ---- */
-void guest_init(void);
+void guest_init(bool native); /* with the pages at their own addresses as well */
+void guest_thread_init(unsigned id);
+extern bool guest_alone; /* there is one thread only */
+/* A few pages mapped differently (pages.c), and back. */
+struct rng;
+void pages_change(struct rng *r, bool native);
+void pages_restore(bool native);
 uint8_t *guest_frame(unsigned frame);
 /* The instructions of a case one at a time; false: t->why. */
 bool guest_step(const struct testcase *c, struct state *out, struct trace *t);
@@ -99,16 +109,21 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t);
  * after a cold one.
  */
 bool guest_translate(const struct testcase *c, struct state *out, bool cold);
+/* The vector that ended it, or NO_VECTOR. */
+int guest_trapped(uint32_t *error, uint64_t *cr2);
+void guest_trap_clear(void);
 /* The same, warm, with a kick before host instruction `kick` of translated code, if it gets there.
  */
 bool guest_kicked(const struct testcase *c, struct state *out, unsigned kick);
 /* The host's CPU raised something while a case ran in the guest; a tick of the clock. */
 void guest_signal(int sig, void *info, void *ctx);
-extern uint64_t kicks; /* that came, of guest_kicked */
+extern uint64_t kicks;	      /* that came, of guest_kicked */
+uint32_t guest_emptied(void); /* how often the code cache was */
 void guest_tick(void *info, void *ctx);
 
 /* ---- native.c ---- */
 void native_prepare(void);
+void native_thread_prepare(void); /* what each thread needs for signals */
 bool native_run(const struct testcase *c, struct state *out); /* false: it does not end */
 
 /* ---- case.c ---- */

@@ -19,20 +19,24 @@
 
 extern const struct provider provider_translate;
 
-int guest_engine_init(struct vcpu *v)
+int guest_engine_init(struct domain *d)
 {
-	int rc;
+	d->provider = &provider_translate;
+	return provider_translate.domain_init(d);
+}
 
-	v->d->provider = &provider_translate;
+int guest_engine_thread_init(struct vcpu *v)
+{
+	int rc = mmu_init(v);
+
 	v->cr4 = CR4_FSGSBASE | CR4_OSXSAVE;
-	rc = provider_translate.domain_init(v->d);
-	if (!rc)
-		rc = mmu_init(v);
 	if (!rc)
 		rc = tr_step_init();
-	if (!rc)
-		mmu_flush_self(v);
-	return rc;
+	if (rc)
+		return rc;
+	mmu_start();
+	mmu_flush_self(v);
+	return 0;
 }
 
 void guest_engine_written(struct vcpu *v, const uint8_t *page)
@@ -40,10 +44,17 @@ void guest_engine_written(struct vcpu *v, const uint8_t *page)
 	code_written(v->d, page);
 }
 
+void guest_engine_forget(struct vcpu *v)
+{
+	pthread_mutex_lock(&v->d->lock);
+	mmu_forget_all_code(v->d);
+	pthread_mutex_unlock(&v->d->lock);
+}
+
 void guest_engine_flush(struct vcpu *v)
 {
-	mmu_forget_all_code(v->d);
-	mmu_flush_self(v);
+	if (tr.flush)
+		mmu_flush_self(v);
 }
 
 void guest_engine_mode(struct vcpu *v)
@@ -85,6 +96,11 @@ static void find_popfq(void)
 	if (mprotect((void *)((uintptr_t)p & PAGE_MASK), 2 * PAGE_SIZE,
 		     PROT_READ | PROT_WRITE | PROT_EXEC))
 		abort();
+}
+
+uint32_t guest_emptied(void)
+{
+	return code_generation;
 }
 
 bool guest_engine_kick(unsigned n)

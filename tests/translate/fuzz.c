@@ -5,6 +5,7 @@
  * is a difference like any other.
  */
 #include <getopt.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ static const char *const verdict_name[] = {
 };
 
 static struct options {
-	bool step_only, native, upper, kicks, verbose, forms, print, spoil;
+	bool step_only, native, upper, smp, kicks, verbose, forms, print, spoil;
 	uint64_t seed;
 	bool one;
 	unsigned seconds, keep;
@@ -37,13 +38,13 @@ static struct options {
 /* What children tell their parent. */
 static struct shared {
 	uint64_t at; /* the case that runs, by number */
-	uint64_t done, skipped, steps, faults, kicks;
+	uint64_t done, skipped, steps, faults, kicks, emptied;
 	char why[64];
 } * shared;
 
-static struct state first, native, native2, stepped, translated;
-static struct testcase testcase;
-static struct trace trace;
+static __thread struct state first, native, native2, stepped, translated;
+static __thread struct testcase testcase;
+static __thread struct trace trace;
 static time_t deadline;
 
 /* For the test of this test. */
@@ -58,10 +59,15 @@ static void spoil(struct state *s)
 	}
 }
 
+static bool has_native(void)
+{
+	return !opt.upper && !opt.smp;
+}
+
 /* What the others are compared with. */
 static bool reference(const struct testcase *c)
 {
-	if (!opt.upper)
+	if (has_native())
 		return native_run(c, &native);
 	memcpy(&native, &stepped, sizeof(native));
 	return true;
@@ -72,7 +78,7 @@ static enum verdict kicks_differ(const struct testcase *c, bool say)
 {
 	struct rng r = {c->seed};
 
-	for (unsigned n = opt.kicks ? 20 : c->seed % 16 == 0; n; n--) {
+	for (unsigned n = opt.kicks ? 20 : c->seed % 16 == 0 && !opt.smp; n; n--) {
 		if (!guest_kicked(c, &translated, 1 + below(&r, below(&r, 2) ? 40 : 300)))
 			return HANGS;
 		shared->kicks = kicks;
@@ -82,7 +88,7 @@ static enum verdict kicks_differ(const struct testcase *c, bool say)
 	return SAME;
 }
 
-static enum verdict judge(const struct testcase *c, bool say)
+static enum verdict judge_mapped(const struct testcase *c, bool say)
 {
 	trace = (struct trace){};
 	if (opt.native) {
@@ -94,6 +100,7 @@ static enum verdict judge(const struct testcase *c, bool say)
 		snprintf(shared->why, sizeof(shared->why), "%s", trace.why ? trace.why : "endless");
 		return SKIPPED;
 	}
+	shared->emptied = guest_emptied();
 	shared->steps += trace.n;
 	if (opt.spoil)
 		spoil(&stepped);
@@ -117,6 +124,20 @@ static enum verdict judge(const struct testcase *c, bool say)
 	return kicks_differ(c, say);
 }
 
+static enum verdict judge(const struct testcase *c, bool say)
+{
+	struct rng r = {~c->seed};
+	const bool change = c->seed % 8 == 3 && !opt.forms;
+	enum verdict v;
+
+	if (change)
+		pages_change(&r, has_native());
+	v = judge_mapped(c, say);
+	if (change)
+		pages_restore(has_native());
+	return v;
+}
+
 /* Cases by number: seeds, or forms with a few states each. */
 #define STATES_PER_FORM 3
 static bool make(struct testcase *c, uint64_t number)
@@ -137,30 +158,52 @@ static bool more(uint64_t number)
 
 static void child_init(void)
 {
-	guest_init();
+	guest_init(has_native());
 	native_prepare();
 }
 
 /* From a number on, to the first difference, which is the exit status. */
-static _Noreturn void run_cases(uint64_t number)
+static void run_each(uint64_t number, unsigned stride)
 {
-	enum verdict v = SAME;
+	for (; more(number); number += stride) {
+		enum verdict v;
 
-	child_init();
-	for (; more(number); number++) {
-		shared->at = number;
 		if (!make(&testcase, number))
 			continue;
+		if (stride == 1)
+			shared->at = number;
 		if (opt.verbose)
 			printf("%llu\n", (unsigned long long)number), fflush(stdout);
 		v = judge(&testcase, false);
-		if (v == SKIPPED || v == FLAKY)
-			shared->skipped++;
-		else
-			shared->done++;
-		if (v > SKIPPED && (v != FLAKY || opt.native))
+		__atomic_fetch_add(v == SKIPPED || v == FLAKY ? &shared->skipped : &shared->done, 1,
+				   __ATOMIC_RELAXED);
+		if (v > SKIPPED && (v != FLAKY || opt.native)) {
+			shared->at = number;
 			_exit(v);
+		}
 	}
+}
+
+/* The other vCPU, with cases of its own. */
+static void *second(void *number)
+{
+	native_thread_prepare();
+	guest_thread_init(1);
+	run_each(*(uint64_t *)number + 1, 2);
+	return NULL;
+}
+
+static _Noreturn void run_cases(uint64_t number)
+{
+	pthread_t other;
+
+	guest_alone = !opt.smp;
+	child_init();
+	if (opt.smp && pthread_create(&other, NULL, second, &number))
+		_exit(2);
+	run_each(number, opt.smp ? 2 : 1);
+	if (opt.smp)
+		pthread_join(other, NULL);
 	_exit(SAME);
 }
 
@@ -173,6 +216,16 @@ static enum verdict wait_for(pid_t pid)
 		exit(2);
 	}
 	return WIFEXITED(status) && WEXITSTATUS(status) < VERDICTS ? WEXITSTATUS(status) : CRASHES;
+}
+
+static void print_end(void)
+{
+	if (native.vector == NO_VECTOR)
+		printf("    it comes to its end");
+	else
+		printf("    vector %d, error %x, cr2 %llx, at %llx", native.vector, native.error,
+		       (unsigned long long)native.cr2, (unsigned long long)native.rip);
+	printf(" after %u instructions\n", trace.n);
 }
 
 /* A case on its own; its verdict. */
@@ -189,6 +242,8 @@ static enum verdict attempt(const struct testcase *c, bool say)
 			_exit(2);
 		child_init();
 		v = judge(c, say);
+		if (say)
+			print_end();
 		fflush(stdout);
 		_exit(v);
 	}
@@ -266,6 +321,7 @@ static void usage(FILE *out)
 	      "  --print       print case N, and run nothing\n"
 	      "  --upper       in the upper half: tr_step() and the translator only\n"
 	      "  --kicks       20 times each, with a kick before any of the host's instructions\n"
+	      "  --smp         on two vCPUs at once: tr_step() and the translator only\n"
 	      "  --spoil       take every xadd to leave a wrong rax in tr_step()\n"
 	      "  --keep N      end after N differences (10)\n"
 	      "  --verbose     name each case before it runs\n",
@@ -275,13 +331,11 @@ static void usage(FILE *out)
 static void options(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"time", 1, NULL, 't'},	     {"seed", 1, NULL, 's'},
-		{"step-only", 0, NULL, 'S'}, {"forms", 0, NULL, 'f'},
-		{"keep", 1, NULL, 'k'},	     {"verbose", 0, NULL, 'v'},
-		{"help", 0, NULL, 'h'},	     {"one", 0, NULL, 'o'},
-		{"native", 0, NULL, 'n'},    {"upper", 0, NULL, 'u'},
-		{"kicks", 0, NULL, 'K'},     {"spoil", 0, NULL, 'x'},
-		{"print", 0, NULL, 'p'},     {},
+		{"time", 1, NULL, 't'},	 {"seed", 1, NULL, 's'},  {"step-only", 0, NULL, 'S'},
+		{"forms", 0, NULL, 'f'}, {"keep", 1, NULL, 'k'},  {"verbose", 0, NULL, 'v'},
+		{"help", 0, NULL, 'h'},	 {"one", 0, NULL, 'o'},	  {"native", 0, NULL, 'n'},
+		{"upper", 0, NULL, 'u'}, {"kicks", 0, NULL, 'K'}, {"smp", 0, NULL, 'P'},
+		{"spoil", 0, NULL, 'x'}, {"print", 0, NULL, 'p'}, {},
 	};
 	int o;
 
@@ -293,6 +347,7 @@ static void options(int argc, char **argv)
 		case 'f': opt.forms = true; break;
 		case 'k': opt.keep = strtoul(optarg, NULL, 0); break;
 		case 'v': opt.verbose = true; break;
+		case 'P': opt.smp = true; break;
 		case 'K': opt.kicks = true; break;
 		case 'u':
 			opt.upper = true;
@@ -349,11 +404,12 @@ int main(int argc, char **argv)
 		failed++;
 		number++;
 	}
-	printf("# %llu cases, %llu instructions, %llu ended by a fault, %llu kicks; %llu not "
-	       "comparable (last: %s); %u forms known\n",
+	printf("# %llu cases, %llu instructions, %llu ended by a fault, %llu kicks, cache emptied %llu "
+	       "times; %llu not comparable (last: %s); %u forms known\n",
 	       (unsigned long long)shared->done, (unsigned long long)shared->steps,
 	       (unsigned long long)shared->faults, (unsigned long long)shared->kicks,
-	       (unsigned long long)shared->skipped, shared->why, harvest_count());
+	       (unsigned long long)shared->emptied, (unsigned long long)shared->skipped,
+	       shared->why, harvest_count());
 	printf("%s, %u differ\n", failed ? "not ok" : "ok", failed);
 	return failed != 0;
 }

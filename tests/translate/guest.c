@@ -19,64 +19,29 @@
 #include "tests/translate/dfuzz.h"
 #include "tests/translate/filter.h"
 
-#define NR_FRAMES  64
-#define FIRST_USED 8 /* frames of the pages, from PVDOM_MFN_RAM; the tables come before */
-#define L4	   0
-#define L3	   1
-#define L2	   2
-#define L1_CODE	   3 /* then of the data, of the stack, of the page far away */
-#define MAX_TICKS  2000
-#define FLAGS_IF   0x202
+#define VECTOR_PF   14
+#define STUCK_TICKS 300000 /* not in the guest: waiting for ever */
+#define MAX_TICKS   2000
+#define FLAGS_IF    0x202
 
 struct domain *the_domain;
 __thread struct vcpu *current;
 
 static struct domain dom;
-static struct vcpu vcpu;
-static struct frame frames[PVDOM_MFN_RAM + NR_FRAMES];
-static uint64_t m2p[PVDOM_MFN_RAM + NR_FRAMES];
-static volatile unsigned ticks;
-static volatile bool stepping;
+static struct vcpu vcpus[NR_VCPUS];
+static struct frame frames[ALL_FRAMES];
+static uint64_t m2p[ALL_FRAMES];
+static __thread volatile unsigned ticks;
+static __thread volatile bool stepping;
 uint64_t kicks;
+bool guest_alone = true;
 
 /* The trap that ended the case. */
-static struct {
+static __thread struct {
 	int vector;
 	uint32_t error;
 	uint64_t cr2;
 } trap;
-
-static const struct page {
-	uint64_t va;
-	uint8_t frame; /* of the NR_FRAMES_USED */
-	uint8_t prot;
-} pages[] = {
-	{CODE_VA, 0, PROT_READ | PROT_WRITE | PROT_EXEC},
-	{CODE_VA + PAGE, 1, PROT_READ | PROT_WRITE | PROT_EXEC},
-	{CODE_VA + 2 * PAGE, 2, PROT_READ | PROT_EXEC},
-	{CODE_VA + 3 * PAGE, 3, PROT_READ | PROT_WRITE},
-	{DATA_VA, 4, PROT_READ | PROT_WRITE},
-	{DATA_VA + PAGE, 5, PROT_READ | PROT_WRITE},
-	{DATA_VA + 2 * PAGE, 6, PROT_READ | PROT_WRITE},
-	{DATA_VA + 3 * PAGE, 7, PROT_READ},
-	{DATA_VA + 5 * PAGE, 8, PROT_READ | PROT_WRITE},
-	{DATA_VA + 6 * PAGE, 4, PROT_READ | PROT_WRITE},
-	{DATA_VA + 7 * PAGE, 1, PROT_READ | PROT_WRITE},
-	{FAR_VA, 11, PROT_READ | PROT_WRITE},
-	{STACK_VA + PAGE, 9, PROT_READ | PROT_WRITE},
-	{STACK_VA + 2 * PAGE, 10, PROT_READ | PROT_WRITE},
-};
-
-/* Neighbours in the guest's address space are none in memory: what crosses a page must notice. */
-static uint64_t mfn_of(unsigned frame)
-{
-	return PVDOM_MFN_RAM + FIRST_USED + frame * 5 % NR_FRAMES_USED * 2;
-}
-
-uint8_t *guest_frame(unsigned frame)
-{
-	return dom.ram + mfn_of(frame) * PAGE;
-}
 
 /* ---- what the translator calls of the monitor ---- */
 
@@ -87,6 +52,18 @@ static void note(struct vcpu *v, unsigned vector, uint64_t error)
 	trap.vector = vector;
 	trap.error = error;
 	trap.cr2 = v->cr2;
+}
+
+int guest_trapped(uint32_t *error, uint64_t *cr2)
+{
+	*error = trap.error;
+	*cr2 = trap.cr2;
+	return trap.vector;
+}
+
+void guest_trap_clear(void)
+{
+	trap.vector = NO_VECTOR;
 }
 
 void trap_deliver(struct vcpu *v, unsigned vector, int64_t error)
@@ -102,7 +79,7 @@ void guest_exception(struct vcpu *v, unsigned vector, uint64_t error)
 void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 {
 	v->cr2 = va;
-	note(v, 14, error);
+	note(v, VECTOR_PF, error);
 }
 
 void guest_soft_interrupt(struct vcpu *v, unsigned vector)
@@ -111,6 +88,11 @@ void guest_soft_interrupt(struct vcpu *v, unsigned vector)
 }
 
 void syscall_deliver(struct vcpu *v)
+{
+	note(v, 256, 0);
+}
+
+void syscall32_deliver(struct vcpu *v)
 {
 	note(v, 256, 0);
 }
@@ -162,108 +144,59 @@ void domain_crash(struct vcpu *v, const char *why)
 
 /* ---- the domain ---- */
 
-static void entry(unsigned table, unsigned index, uint64_t mfn, uint64_t flags)
+void guest_init(bool native)
 {
-	uint64_t *t = (uint64_t *)frame_ptr(&dom, PVDOM_MFN_RAM + table);
-
-	t[index] = mfn << PAGE_SHIFT | flags;
-}
-
-static void tables_init(void)
-{
-	const uint64_t all = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D;
-	static const uint64_t base[] = {CODE_VA, DATA_VA, STACK_VA, FAR_VA};
-
-	entry(L4, 0, PVDOM_MFN_RAM + L3, all);
-	entry(L3, CODE_VA >> 30 & 511, PVDOM_MFN_RAM + L2, all);
-	if (va_delta) { /* the same pages again */
-		entry(L4, 511, PVDOM_MFN_RAM + L3, all);
-		entry(L3, 511, PVDOM_MFN_RAM + L2, all);
-	}
-	for (unsigned i = 0; i < 4; i++)
-		entry(L2, base[i] >> 21 & 511, PVDOM_MFN_RAM + L1_CODE + i, all);
-	for (unsigned i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-		const struct page *p = &pages[i];
-		const unsigned area = p->va == FAR_VA ? 3 : (p->va - CODE_VA) >> 28;
-
-		entry(L1_CODE + area, p->va >> 12 & 511, mfn_of(p->frame),
-		      PTE_P | PTE_US | (p->prot & PROT_WRITE ? PTE_RW : 0) |
-			      (p->prot & PROT_EXEC ? 0 : PTE_NX));
-	}
-}
-
-static void frames_init(void)
-{
-	static const enum frame_type type[] = {FT_L4, FT_L3, FT_L2, FT_L1, FT_L1, FT_L1, FT_L1};
-
-	for (unsigned i = 0; i < NR_FRAMES; i++) {
-		frames[PVDOM_MFN_RAM + i] = (struct frame){
-			.kind = FRAME_RAM,
-			.type = i < 7 ? type[i] : FT_WRITABLE,
-			.type_count = 1,
-			.ref_count = 1,
-			.va_hint = VA_HINT_NONE,
-		};
-		m2p[PVDOM_MFN_RAM + i] = i;
-	}
-}
-
-static void map_native(void)
-{
-	for (unsigned i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-		const struct page *p = &pages[i];
-
-		if (mmap((void *)p->va, PAGE, p->prot,
-			 MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE, dom.ram_fd,
-			 mfn_of(p->frame) * PAGE) == MAP_FAILED) {
-			perror("translate: the guest's addresses");
-			exit(2);
-		}
-	}
-}
-
-void guest_init(void)
-{
-	const size_t size = (PVDOM_MFN_RAM + NR_FRAMES) * PAGE_SIZE;
+	const size_t size = ALL_FRAMES * PAGE_SIZE;
 
 	dom.ram_fd = memfd_create("translate", MFD_CLOEXEC);
 	if (dom.ram_fd < 0 || ftruncate(dom.ram_fd, size)) {
 		perror("translate: memfd");
 		exit(2);
 	}
-	dom.ram =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, dom.ram_fd, 0);
+	dom.ram = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, dom.ram_fd, 0);
 	if (dom.ram == MAP_FAILED) {
 		perror("translate: memory");
 		exit(2);
 	}
 	dom.id = 1;
-	dom.nr_vcpus = 1;
-	dom.vcpu[0] = &vcpu;
-	dom.nr_frames = PVDOM_MFN_RAM + NR_FRAMES;
+	dom.nr_vcpus = NR_VCPUS;
+	dom.nr_frames = ALL_FRAMES;
 	dom.frame = frames;
 	dom.m2p = m2p;
 	dom.map_clock = 1;
 	dom.shutdown = -1;
 	dom.vm_assist = 1UL << VMASST_TYPE_writable_pagetables;
 	pthread_mutex_init(&dom.lock, NULL);
-	vcpu.d = &dom;
-	vcpu.kernel_mode = true;
-	vcpu.initialised = vcpu.online = true;
-	vcpu.cr3_mfn = vcpu.user_cr3_mfn = PVDOM_MFN_RAM + L4;
-	vcpu.info_mfn = INVALID_MFN;
-	vcpu.xcr0 = XSTATE_MASK;
-	vcpu.thread = pthread_self();
-	vcpu.tid = gettid();
 	the_domain = &dom;
-	current = &vcpu;
-	frames_init();
-	tables_init();
-	map_native();
-	if (guest_engine_init(&vcpu)) {
+	if (guest_engine_init(&dom)) {
 		fprintf(stderr, "translate: the translator cannot start\n");
 		exit(2);
 	}
+	guest_thread_init(0);
+	if (native)
+		pages_map_native();
+}
+
+void guest_thread_init(unsigned id)
+{
+	struct vcpu *v = &vcpus[id];
+
+	v->d = &dom;
+	v->id = id;
+	v->kernel_mode = true;
+	v->initialised = v->online = true;
+	v->info_mfn = INVALID_MFN;
+	v->xcr0 = XSTATE_MASK;
+	v->thread = pthread_self();
+	v->tid = gettid();
+	current = v;
+	v->cr3_mfn = v->user_cr3_mfn = pages_root();
+	pages_init();
+	if (guest_engine_thread_init(v)) {
+		fprintf(stderr, "translate: the translator's thread cannot start\n");
+		exit(2);
+	}
+	__atomic_store_n(&dom.vcpu[id], v, __ATOMIC_RELEASE);
 }
 
 /* ---- one case ---- */
@@ -271,7 +204,7 @@ void guest_init(void)
 /* Where each register, by its encoding, is in v->regs. */
 static uint64_t *gpr(unsigned i)
 {
-	regs_t *r = &vcpu.regs;
+	regs_t *r = &current->regs;
 	uint64_t *const where[NR_GPR] = {&r->rax, &r->rcx, &r->rdx, &r->rbx, &r->rsp, &r->rbp,
 					 &r->rsi, &r->rdi, &r->r8,  &r->r9,  &r->r10, &r->r11,
 					 &r->r12, &r->r13, &r->r14, &r->r15};
@@ -294,22 +227,23 @@ static void begin(const struct testcase *c, bool cold)
 			same = *(uint64_t *)(guest_frame(i) + k) == *(uint64_t *)(s->mem[i] + k);
 		if (!same || cold) {
 			memcpy(guest_frame(i), s->mem[i], PAGE);
-			guest_engine_written(&vcpu, guest_frame(i));
+			guest_engine_written(current, guest_frame(i));
 		}
 	}
-	if (cold && c->seed % 8 == 0) /* else the TLB is what the case before has left */
-		guest_engine_flush(&vcpu);
+	if (cold && c->seed % 16 == 0) /* else the TLB is what the case before has left */
+		guest_engine_forget(current);
+	guest_engine_flush(current); /* what pages_change has asked for */
 	for (unsigned i = 0; i < NR_GPR; i++)
 		*gpr(i) = s->gpr[i];
-	vcpu.regs.rflags = s->rflags | FLAGS_IF;
-	vcpu.regs.rip = c->at[0];
-	vcpu.regs.cs = SEL_KERNEL_CS;
-	vcpu.regs.ss = SEL_KERNEL_SS;
-	vcpu.fs_base = s->fs;
-	vcpu.gs_base_kernel = vcpu.gs_base_user = s->gs;
-	vcpu.kernel_mode = !c->user;
-	guest_engine_mode(&vcpu);
-	vcpu.cr2 = 0;
+	current->regs.rflags = s->rflags | FLAGS_IF;
+	current->regs.rip = c->at[0];
+	current->regs.cs = SEL_KERNEL_CS;
+	current->regs.ss = SEL_KERNEL_SS;
+	current->fs_base = s->fs;
+	current->gs_base_kernel = current->gs_base_user = s->gs;
+	current->kernel_mode = !c->user;
+	guest_engine_mode(current);
+	current->cr2 = 0;
 	trap.vector = NO_VECTOR;
 }
 
@@ -324,10 +258,10 @@ static void end(struct state *out)
 	asm volatile("xsave64 %0" : "=m"(out->xstate) : "a"(XSTATE_MASK), "d"(0) : "memory");
 	for (unsigned i = 0; i < NR_GPR; i++)
 		out->gpr[i] = *gpr(i);
-	out->rflags = vcpu.regs.rflags;
-	out->rip = vcpu.regs.rip;
-	out->fs = vcpu.fs_base;
-	out->gs = vcpu.kernel_mode ? vcpu.gs_base_kernel : vcpu.gs_base_user;
+	out->rflags = current->regs.rflags;
+	out->rip = current->regs.rip;
+	out->fs = current->fs_base;
+	out->gs = current->kernel_mode ? current->gs_base_kernel : current->gs_base_user;
 	out->vector = trap.vector;
 	out->error = trap.vector == NO_VECTOR ? 0 : trap.error;
 	out->cr2 = trap.vector == NO_VECTOR ? 0 : trap.cr2;
@@ -338,13 +272,13 @@ static void end(struct state *out)
 /* May the instruction at rip be compared at all? Notes it. */
 static bool admit(const struct testcase *c, struct trace *t)
 {
-	const uint64_t at = vcpu.regs.rip - CODE_VA - va_delta;
+	const uint64_t at = current->regs.rip - CODE_VA - va_delta;
 	uint8_t insn[15];
 	unsigned n = sizeof(insn);
 	struct fpu_area area;
 	bool ok, stored = false;
 
-	while (n && copy_from_guest(&vcpu, insn, vcpu.regs.rip, n))
+	while (n && copy_from_guest(current, insn, current->regs.rip, n))
 		n--;
 	if (t->n == MAX_STEPS) {
 		t->why = "too many instructions";
@@ -352,9 +286,9 @@ static bool admit(const struct testcase *c, struct trace *t)
 	}
 	for (unsigned k = 0; k < n && at + k < 2 * PAGE; k++)
 		stored |= insn[k] != c->first->mem[0][at + k];
-	t->rip[t->n++] = vcpu.regs.rip;
+	t->rip[t->n++] = current->regs.rip;
 	fpu_keep(&area);
-	ok = filter_insn(&vcpu, insn, n, stored, t);
+	ok = filter_insn(current, insn, n, stored, t);
 	fpu_back(&area);
 	return ok;
 }
@@ -379,13 +313,13 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t)
 	t->why = NULL;
 	begin(c, true);
 	load_vectors(c->first);
-	while (vcpu.regs.rip != c->end && trap.vector == NO_VECTOR) {
+	while (current->regs.rip != c->end && trap.vector == NO_VECTOR) {
 		const uint32_t undefined = t->undefined;
 
 		ok = admit(c, t);
 		if (!ok)
 			break;
-		tr_step(&vcpu);
+		tr_step(current);
 		if (trap.vector != NO_VECTOR) /* it has not been carried out */
 			t->undefined = undefined;
 	}
@@ -400,11 +334,16 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t)
 bool guest_translate(const struct testcase *c, struct state *out, bool cold)
 {
 	begin(c, cold);
-	guest_engine_stop(c->end);
+	guest_engine_stop(guest_alone ? c->end : 0);
 	load_vectors(c->first);
 	ticks = 0;
-	while (vcpu.regs.rip != c->end && trap.vector == NO_VECTOR && ticks < MAX_TICKS)
-		guest_engine_turn(&vcpu);
+	while (current->regs.rip != c->end && trap.vector == NO_VECTOR && ticks < MAX_TICKS)
+		guest_engine_turn(current);
+	if (trap.vector == VECTOR_PF &&
+	    current->regs.rip == LEAVE_VA) { /* tr_stop is one for all */
+		trap.vector = NO_VECTOR;
+		current->regs.rip = c->end;
+	}
 	end(out);
 	return ticks < MAX_TICKS;
 }
@@ -428,7 +367,8 @@ void guest_signal(int sig, void *info, void *ctx)
 
 void guest_tick(void *info, void *ctx)
 {
-	ticks++;
+	if (++ticks > STUCK_TICKS)
+		abort();
 	if (!stepping) /* which takes longer than a tick from one look for kicks to the next */
 		guest_engine_signal(SIGUSR1, info, ctx);
 }

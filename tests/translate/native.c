@@ -87,23 +87,34 @@ static void on_tick(int sig, siginfo_t *si, void *ctx)
 	}
 }
 
+void native_thread_prepare(void)
+{
+	stack_t ss = {.ss_size = SIGNAL_STACK};
+
+	ss.ss_sp = mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			0);
+	if (ss.ss_sp == MAP_FAILED || sigaltstack(&ss, NULL)) {
+		perror("translate: signal stack");
+		exit(2);
+	}
+}
+
 void native_prepare(void)
 {
-	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE,
+				     SIGTRAP, SIGSYS, SIGUSR1}; /* of another vCPU: a kick */
 	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK, .sa_sigaction = on_signal};
 	const struct itimerval tick = {{0, TICK_US}, {0, TICK_US}};
-	stack_t ss = {.ss_size = SIGNAL_STACK};
 	static const uint8_t jmp[] = {0xff, 0x25, 0, 0, 0, 0}; /* jmp *0(%rip) */
 	uint64_t to = (uint64_t)native_ended;
 	uint8_t *p = mmap((void *)LEAVE_VA, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
-	ss.ss_sp = mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			0);
-	if (p == MAP_FAILED || ss.ss_sp == MAP_FAILED || sigaltstack(&ss, NULL)) {
+	if (p == MAP_FAILED) {
 		perror("translate: native");
 		exit(2);
 	}
+	native_thread_prepare();
 	memcpy(p, jmp, sizeof(jmp));
 	memcpy(p + sizeof(jmp), &to, sizeof(to));
 	sigfillset(&sa.sa_mask);

@@ -98,9 +98,23 @@ void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 	tr_page_fault(v, va, ACCESS_READ);
 }
 
+void watch_access(struct vcpu *v, uint64_t va, unsigned n, enum access how)
+{
+}
+
 void guest_soft_interrupt(struct vcpu *v, unsigned vector)
 {
 	seen.soft = vector;
+}
+
+void trap_deliver(struct vcpu *v, unsigned vector, int64_t error)
+{
+	guest_exception(v, vector, error < 0 ? 0 : error);
+}
+
+void syscall32_deliver(struct vcpu *v)
+{
+	seen.syscalls++;
 }
 
 void syscall_deliver(struct vcpu *v)

@@ -24,11 +24,21 @@ UNIT_sandbox_SRCS := toolstack/backends/common/sandbox.c
 UNIT_qemusandbox_SRCS := toolstack/backends/qemu/sandbox.c
 UNIT_qemusandbox_LIBS := -lseccomp
 UNIT_sandbox_LIBS := -lseccomp
+# The translator, without what else is in its own test: compiled as the monitor is, for which there
+# is no -fsanitize.
+UNIT_step32_OBJS := $(addprefix $(B)/tests/translate/,$(patsubst %.c,%.o,tests/translate/guest.c \
+	tests/translate/engine.c tests/translate/filter.c tests/translate/case.c hypercalls/monitor/copy.c \
+	$(wildcard host-driver/providers/process/translate/*.c)) \
+	$(patsubst %.S,%.S.o,$(wildcard host-driver/providers/process/translate/*.S)))
+UNIT_step32_SRCS := tests/unit/native32.S $(UNIT_step32_OBJS)
+UNIT_step32_LIBS := -lZydis
+UNIT_step32_FLAGS := -mfsgsbase
+UNIT_NOT_SAN     := step32
 # A guest's headers, and code that calls without the compiler's knowledge.
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone
 # As in pvdom: no vector register is the compiler's.
 T := host-driver/providers/process/translate
-STEP_SRCS := $(wildcard $T/step*.c) $T/step.S
+STEP_SRCS := $(wildcard $T/step*.c) $T/watch.c $T/step.S
 UNIT_step_SRCS := $(STEP_SRCS) tests/unit/step_forms.S
 UNIT_step_FLAGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns
 UNIT_step_LIBS := -lZydis
@@ -36,7 +46,7 @@ UNIT_step_guest_SRCS := $(STEP_SRCS)
 UNIT_step_guest_FLAGS := $(UNIT_step_FLAGS)
 UNIT_step_guest_LIBS := -lZydis
 
-UNITS := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
+UNITS := $(filter-out $(if $(SAN),$(UNIT_NOT_SAN)),$(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c)))
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)
 
 $(UNIT_BINS): $(B)/tests/unit/test_%: tests/unit/test_%.c $(wildcard $M/*.[ch] tests/unit/*.h toolstack/pvctl/*.[ch] \
@@ -44,6 +54,8 @@ $(UNIT_BINS): $(B)/tests/unit/test_%: tests/unit/test_%.c $(wildcard $M/*.[ch] t
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(HOSTCFLAGS)) $(UNIT_$*_FLAGS) -o $@ $< $(UNIT_$*_SRCS) $(UNIT_$*_LIBS) \
 		-lcmocka -lpthread
+
+$(B)/tests/unit/test_step32: $(UNIT_step32_SRCS)
 
 .PHONY: unit-tests
 unit-tests: $(UNIT_BINS)

@@ -177,6 +177,8 @@ static void packets(void **state)
 	assert_string_equal(sent, "-");
 	feed("$qAttached#zz", 13);
 	assert_string_equal(sent, "-");
+	feed("$\x10#zz", 5); /* no digits, so no checksum, whatever the sum */
+	assert_string_equal(sent, "-");
 	ask("qAttached", "1");
 	feed("-", 1); /* once more */
 	assert_string_equal(sent, "$1#31");

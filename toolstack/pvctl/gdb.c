@@ -174,8 +174,10 @@ static void kernel_of(uint32_t domid, char *path, size_t size)
 static void exec_gdb(const struct wish *w, const char *socket)
 {
 	char target[160], kernel[512];
-	const char *argv[64] = {"gdb", "-q"};
-	unsigned n = 2;
+	/* `watch` by steps: the stub has no hardware for it, which gdb would not find out itself.
+	 */
+	const char *argv[64] = {"gdb", "-q", "-iex", "set can-use-hw-watchpoints 0"};
+	unsigned n = 4;
 	char **args = w->args;
 
 	snprintf(target, sizeof(target), "target remote %s", socket);

@@ -8,6 +8,7 @@
 
 #define CTRL_C	 0x03
 #define ESCAPE	 0x7d
+#define NO_DIGIT 0x100
 #define ESCAPING 0x20
 #define FRAME	 5 /* '$', '#', two digits, printf's 0 */
 
@@ -144,7 +145,7 @@ static unsigned digit(uint8_t c)
 	if (c >= '0' && c <= '9')
 		return c - '0';
 	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : NO_DIGIT;
 }
 
 static void outside(struct rsp *r, uint8_t c)

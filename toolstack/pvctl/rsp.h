@@ -77,7 +77,8 @@ struct rsp {
 	uint8_t in[RSP_PACKET + 1];
 	size_t in_len;
 	bool in_long; /* too long to be one of ours */
-	uint8_t sum, said;
+	uint8_t sum;
+	uint16_t said; /* more than a byte: no number */
 
 	/* output: '$', text, '#', checksum */
 	char out[RSP_PACKET + 8];

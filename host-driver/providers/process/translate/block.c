@@ -84,7 +84,8 @@ static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
 
 static unsigned mode_of(const struct vcpu *v)
 {
-	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0);
+	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
+	       (tr.code == CODE_32_FLAT ? MODE_32 : 0);
 }
 
 /* An instruction there may go on in the next page, which a jump from this one must not rely on. */
@@ -188,8 +189,12 @@ void code_unmapped(struct domain *d, uint64_t mfn)
 	if (mfn >= d->nr_frames || !__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
 		return;
 	pthread_mutex_lock(&lock);
-	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame)
-		unchain_incoming(&blocks[blocks[i].stands_for ? blocks[i].stands_for : i]);
+	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame) {
+		struct block *b = &blocks[blocks[i].stands_for ? blocks[i].stands_for : i];
+
+		if (b->rip >= HYPERVISOR_END) /* else from its own page alone */
+			unchain_incoming(b);
+	}
 	pthread_mutex_unlock(&lock);
 }
 
@@ -275,9 +280,12 @@ static const uint8_t *code_page(struct vcpu *v, uint64_t rip)
 {
 	const struct domain *d = v->d;
 	const uint8_t *p = tr_memory(v, rip, ACCESS_FETCH);
-	uint64_t mfn = (p - d->ram) >> PAGE_SHIFT;
+	uint64_t mfn;
 
-	if (!p || p < d->ram || mfn >= d->nr_frames || d->frame[mfn].elsewhere)
+	if (!p || p < d->ram)
+		return NULL;
+	mfn = (p - d->ram) >> PAGE_SHIFT;
+	if (mfn >= d->nr_frames || d->frame[mfn].elsewhere)
 		return NULL;
 	return d->ram + (mfn << PAGE_SHIFT);
 }

@@ -9,9 +9,12 @@
 
 #define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
 #define MODE_TS	    2 /* CR0.TS is set */
+#define MODE_32	    4 /* 32-bit code, its segments flat */
 
-#define CODE_SIZE   (256UL << 20) /* of the cache, bytes */
-#define CODE_COLD   (144UL << 20) /* where the part begins that leaves it */
+#ifndef CODE_SIZE		/* tests have a small one */
+#define CODE_SIZE (256UL << 20) /* of the cache, bytes */
+#endif
+#define CODE_COLD   (CODE_SIZE / 16 * 9) /* where the part begins that leaves it */
 #define MAX_BLOCKS  (1U << 22)
 #define MAX_LINKS   (1U << 23)
 #define MAX_SITES   (1U << 25)
@@ -107,6 +110,7 @@ uint32_t link_add(struct block *b, uint64_t target, bool direct);
 
 /* ---- softmmu.c ---- */
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
+void mmu_start(void);	      /* its thread, before its first guest instruction */
 int mmu_memory(struct domain *d);
 void mmu_flush_self(struct vcpu *v);
 void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va);
@@ -117,6 +121,8 @@ void mmu_forget_all_code(struct domain *d);
 void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
 void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip);
 /* two: its instruction goes on in the next page. */
+/* The IBTC has code of that width alone: emptied if it has the other. */
+void mmu_ibtc_for(struct tr_context *c, bool code32);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
 
 /* ---- run.c, signal.c, glue.S ---- */

@@ -64,15 +64,12 @@ static inline void emit_abs(struct emit *e, unsigned seg, unsigned op, unsigned 
 	e32(e, disp);
 }
 
-/* `op reg, [base + disp]` with a segment (0: none), 64 bits. */
-static inline void emit_base(struct emit *e, unsigned seg, unsigned op, unsigned reg, unsigned base,
-			     int32_t disp)
+/* `op reg, [base + disp]` behind its prefixes. */
+static inline void emit_op_base(struct emit *e, unsigned op, unsigned reg, unsigned base,
+				int32_t disp)
 {
 	const unsigned mod = !disp && (base & 7) != RBP ? 0 : disp == (int8_t)disp ? 1 : 2;
 
-	if (seg)
-		e8(e, seg);
-	emit_rex(e, reg, base);
 	e8(e, op);
 	e8(e, mod << 6 | (reg & 7) << 3 | (base & 7));
 	if ((base & 7) == RSP)
@@ -81,6 +78,24 @@ static inline void emit_base(struct emit *e, unsigned seg, unsigned op, unsigned
 		e8(e, disp);
 	else if (mod == 2)
 		e32(e, disp);
+}
+
+/* With a segment (0: none), 64 bits. */
+static inline void emit_base(struct emit *e, unsigned seg, unsigned op, unsigned reg, unsigned base,
+			     int32_t disp)
+{
+	if (seg)
+		e8(e, seg);
+	emit_rex(e, reg, base);
+	emit_op_base(e, op, reg, base, disp);
+}
+
+/* 32 bits: a lea's sum is cut off there. */
+static inline void emit_base32(struct emit *e, unsigned op, unsigned reg, unsigned base,
+			       int32_t disp)
+{
+	e8(e, 0x40 | (reg >> 3) << 2 | base >> 3);
+	emit_op_base(e, op, reg, base, disp);
 }
 
 #define OP_LOAD	 0x8b
@@ -103,6 +118,14 @@ static inline void emit_store_slot(struct emit *e, int offset, unsigned reg)
 static inline void emit_mov(struct emit *e, unsigned dst, unsigned src)
 {
 	emit_rex(e, dst, src);
+	e8(e, OP_LOAD);
+	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
+}
+
+/* mov dst, src, 32 bits: the upper half is cleared */
+static inline void emit_mov32(struct emit *e, unsigned dst, unsigned src)
+{
+	e8(e, 0x40 | (dst >> 3) << 2 | src >> 3);
 	e8(e, OP_LOAD);
 	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
 }

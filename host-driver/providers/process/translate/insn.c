@@ -165,7 +165,33 @@ static void flags(const ZydisDecodedInstruction *i, uint32_t *read, uint32_t *ki
 			  : 0;
 }
 
-/* The one memory operand that ModRM names, if the instruction has no other. */
+bool insn_is_absolute(const struct tr_insn *n)
+{
+	return n->i.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (n->i.opcode & 0xfc) == 0xa0;
+}
+
+bool insn_is_count(const struct tr_insn *n)
+{
+	return n->code32 && n->i.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+	       (n->i.opcode & 0xf0) == 0x40;
+}
+
+/* Bits of a return address. */
+static unsigned word(const struct tr_insn *n)
+{
+	return n->code32 ? 32 : 64;
+}
+
+/* An operand that lower.c finds: by ModRM; in 32-bit code also an address alone. */
+static bool found(const struct tr_insn *n, const ZydisDecodedOperand *op)
+{
+	if (op->mem.type != ZYDIS_MEMOP_TYPE_MEM && op->mem.type != ZYDIS_MEMOP_TYPE_AGEN)
+		return false;
+	return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
+	       (n->code32 && insn_is_absolute(n));
+}
+
+/* The one memory operand, if the instruction has no other. */
 static bool one_memory(struct tr_insn *n)
 {
 	for (unsigned k = 0; k < n->i.operand_count; k++) {
@@ -173,11 +199,11 @@ static bool one_memory(struct tr_insn *n)
 
 		if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
 			continue;
-		if (n->i.meta.category == ZYDIS_CATEGORY_CALL &&
+		if ((n->i.meta.category == ZYDIS_CATEGORY_CALL ||
+		     n->i.meta.category == ZYDIS_CATEGORY_PUSH) &&
 		    op->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN) /* the stack */
 			continue;
-		if (n->mem || op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM ||
-		    (op->mem.type != ZYDIS_MEMOP_TYPE_MEM && op->mem.type != ZYDIS_MEMOP_TYPE_AGEN))
+		if (n->mem || !found(n, op))
 			return false;
 		n->mem = op;
 		n->size = op->size / 8;
@@ -191,10 +217,12 @@ static enum insn_kind transfer(struct tr_insn *n)
 	const ZydisDecodedOperand *op = &n->op[0];
 	const bool call = n->i.meta.category == ZYDIS_CATEGORY_CALL;
 
-	if (n->i.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || n->i.operand_width != 64)
+	if (n->i.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || n->i.operand_width != word(n))
 		return INSN_STEP;
 	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		n->target = n->rip + n->i.length + op->imm.value.s;
+		if (n->code32)
+			n->target = (uint32_t)n->target;
 		if (n->i.meta.category == ZYDIS_CATEGORY_COND_BR)
 			return n->bytes[n->i.raw.imm[0].offset - 1] >> 4 == 7 ||
 					       n->i.opcode_map == ZYDIS_OPCODE_MAP_0F
@@ -207,17 +235,22 @@ static enum insn_kind transfer(struct tr_insn *n)
 	return one_memory(n) && n->mem ? (call ? INSN_CALL_MEM : INSN_JUMP_MEM) : INSN_STEP;
 }
 
-static enum insn_kind stack(const struct tr_insn *n)
+static enum insn_kind stack(struct tr_insn *n)
 {
-	if (n->i.operand_width != 64 || n->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY ||
+	const ZydisRegisterClass class = n->code32 ? ZYDIS_REGCLASS_GPR32 : ZYDIS_REGCLASS_GPR64;
+
+	if (n->i.operand_width != word(n) ||
 	    n->i.raw.prefix_count > !!(n->i.attributes & ZYDIS_ATTRIB_HAS_REX))
 		return INSN_STEP;
+	if (n->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return n->i.mnemonic == ZYDIS_MNEMONIC_PUSH && one_memory(n) ? INSN_PUSH_MEM
+									     : INSN_STEP;
 	if (n->i.mnemonic == ZYDIS_MNEMONIC_PUSH &&
 	    (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE ||
-	     ZydisRegisterGetClass(n->op[0].reg.value) == ZYDIS_REGCLASS_GPR64))
+	     ZydisRegisterGetClass(n->op[0].reg.value) == class))
 		return INSN_PUSH;
 	if (n->i.mnemonic == ZYDIS_MNEMONIC_POP &&
-	    ZydisRegisterGetClass(n->op[0].reg.value) == ZYDIS_REGCLASS_GPR64)
+	    ZydisRegisterGetClass(n->op[0].reg.value) == class)
 		return INSN_POP;
 	return INSN_STEP;
 }
@@ -251,9 +284,16 @@ static bool runs_as_it_is(const ZydisDecodedInstruction *i)
 	}
 }
 
+/* Bytes that 64-bit code has nothing for, of instructions that it has. */
+static bool other_in_32_bits(const struct tr_insn *n)
+{
+	return n->i.address_width == 16 ||
+	       (n->i.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && n->i.opcode == 0x82);
+}
+
 static enum insn_kind kind(struct tr_insn *n)
 {
-	if (uses_evex(&n->i))
+	if (uses_evex(&n->i) || (n->code32 && other_in_32_bits(n)))
 		return INSN_STEP;
 	switch (n->i.meta.category) {
 	case ZYDIS_CATEGORY_CALL:
@@ -262,7 +302,7 @@ static enum insn_kind kind(struct tr_insn *n)
 	case ZYDIS_CATEGORY_RET:
 		return n->i.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR &&
 				       n->i.mnemonic == ZYDIS_MNEMONIC_RET &&
-				       n->i.operand_width == 64
+				       n->i.operand_width == word(n)
 			       ? INSN_RET
 			       : INSN_STEP;
 	case ZYDIS_CATEGORY_PUSH:
@@ -273,7 +313,7 @@ static enum insn_kind kind(struct tr_insn *n)
 		return INSN_PLAIN;
 	if (no_effect(&n->i))
 		return INSN_NOTHING;
-	if (n->i.mnemonic == ZYDIS_MNEMONIC_LEAVE && n->i.operand_width == 64)
+	if (n->i.mnemonic == ZYDIS_MNEMONIC_LEAVE && n->i.operand_width == word(n))
 		return INSN_LEAVE;
 	if (!ordinary(&n->i) || exception(n) || !one_memory(n))
 		return INSN_STEP;
@@ -293,20 +333,23 @@ static enum insn_kind kind(struct tr_insn *n)
 	return INSN_MEMORY;
 }
 
-static const ZydisDecoder *decoder(void)
+static const ZydisDecoder *decoder(bool code32)
 {
-	static ZydisDecoder d;
+	static ZydisDecoder d[2];
 
-	if (!d.stack_width)
-		ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	return &d;
+	if (!d[0].stack_width) {
+		ZydisDecoderInit(&d[1], ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
+		ZydisDecoderInit(&d[0], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	}
+	return &d[code32];
 }
 
-bool insn_glance(struct insn_glance *g, uint64_t rip, const uint8_t *bytes, unsigned room)
+bool insn_glance(struct insn_glance *g, uint64_t rip, const uint8_t *bytes, unsigned room,
+		 bool code32)
 {
 	ZydisDecodedInstruction i;
 
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder(), NULL, bytes, room, &i)))
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder(code32), NULL, bytes, room, &i)))
 		return false;
 	flags(&i, &g->flags_read, &g->flags_killed);
 	g->length = i.length;
@@ -323,11 +366,12 @@ bool insn_glance(struct insn_glance *g, uint64_t rip, const uint8_t *bytes, unsi
 	return true;
 }
 
-bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned room)
+bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned room, bool code32)
 {
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder(), bytes, room, &n->i, n->op)))
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder(code32), bytes, room, &n->i, n->op)))
 		return false;
 	n->rip = rip;
+	n->code32 = code32;
 	n->bytes = bytes;
 	n->mem = NULL;
 	n->target = 0;

@@ -13,8 +13,9 @@ enum insn_kind {
 	INSN_MEMORY, /* one memory operand, by ModRM */
 	INSN_NOTHING,
 	INSN_LEA,
-	INSN_PUSH, /* a register or a constant, 64 bits */
-	INSN_POP,  /* to a register, 64 bits */
+	INSN_PUSH, /* a register or a constant, as wide as the code's addresses */
+	INSN_PUSH_MEM,
+	INSN_POP, /* to a register, likewise */
 	INSN_LEAVE,
 	INSN_CALL, /* to `target` */
 	INSN_JUMP,
@@ -38,15 +39,23 @@ struct tr_insn {
 	const ZydisDecodedOperand *mem; /* INSN_MEMORY, INSN_LEA, INSN_*_MEM */
 	uint64_t target;		/* of a direct transfer */
 	uint16_t size;			/* of the access, bytes */
-	bool writes;			/* memory */
+	bool code32;
+	bool writes; /* memory */
 	/* r14 and r15 (bits 0 and 1) as operands, not in an address. */
 	uint8_t temps_read, temps_written;
 	uint32_t flags_read, flags_killed; /* FLAGS_ARITH: depends on; certainly replaces */
 	uint32_t flags_live;		   /* after it (lower.c) */
 };
 
-/* Decodes the instruction at `bytes`, `room` of them; false: it is none, or cut off. */
-bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned room);
+/*
+ * Decodes the instruction at `bytes`, `room` of them, of 64-bit code or `code32`; false: it is
+ * none, or cut off.
+ */
+bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned room, bool code32);
+/* mov between the accumulator and an address in the instruction, which has no ModRM. */
+bool insn_is_absolute(const struct tr_insn *n);
+/* inc or dec of a register in one byte, which 64-bit code has for a prefix. */
+bool insn_is_count(const struct tr_insn *n);
 
 /* What is needed to know where flags matter: much cheaper than all of it. */
 struct insn_glance {
@@ -55,6 +64,7 @@ struct insn_glance {
 	uint32_t flags_read, flags_killed;
 	uint64_t target; /* a direct jump's, else 0 */
 };
-bool insn_glance(struct insn_glance *g, uint64_t rip, const uint8_t *bytes, unsigned room);
+bool insn_glance(struct insn_glance *g, uint64_t rip, const uint8_t *bytes, unsigned room,
+		 bool code32);
 
 #endif

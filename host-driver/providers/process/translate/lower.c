@@ -103,6 +103,41 @@ static unsigned temps_in_address(const ZydisDecodedOperand *m)
 	return t;
 }
 
+/* ---- 32-bit code ----
+ *
+ * Its encodings mean the same in 64-bit code but for some that step.c carries out. Addresses are
+ * sums that end up in 32 bits, whatever the upper halves of registers are; what is pushed is half
+ * as wide. FS and GS are their bases: nothing looks at their limits, nor whether they are null.
+ */
+
+static bool code32(void)
+{
+	return now.b->mode & MODE_32;
+}
+
+/* Bytes of a return address. */
+static int32_t word(void)
+{
+	return code32() ? 4 : 8;
+}
+
+/* `op reg, [base + disp]`, as wide as that. */
+static void emit_word(unsigned op, unsigned reg, unsigned base, int32_t disp)
+{
+	if (code32())
+		emit_base32(&now.e, op, reg, base, disp);
+	else
+		emit_base(&now.e, 0, op, reg, base, disp);
+}
+
+static void emit_mov_word(unsigned dst, unsigned src)
+{
+	if (code32())
+		emit_mov32(&now.e, dst, src);
+	else
+		emit_mov(&now.e, dst, src);
+}
+
 /* ---- addresses ---- */
 
 /* The original's ModRM, SIB and displacement behind another opcode: lea reg, [...]. */
@@ -110,13 +145,13 @@ static void emit_lea_operand(const struct tr_insn *n, unsigned reg)
 {
 	const ZydisDecodedInstruction *i = &n->i;
 	const ZydisDecodedOperandMem *m = &n->mem->mem;
-	unsigned at = i->raw.modrm.offset, rex = 0x48 | (reg >> 3) << 2;
+	unsigned at = i->raw.modrm.offset, rex = (code32() ? 0x40 : 0x48) | (reg >> 3) << 2;
 
 	if (m->base != ZYDIS_REGISTER_NONE)
 		rex |= ZydisRegisterGetId(m->base) >> 3 & 1;
 	if (m->index != ZYDIS_REGISTER_NONE)
 		rex |= (ZydisRegisterGetId(m->index) >> 3 & 1) << 1;
-	if (i->address_width == 32)
+	if (i->address_width == 32 && !code32())
 		e8(&now.e, 0x67);
 	e8(&now.e, rex);
 	e8(&now.e, OP_LEA);
@@ -138,6 +173,10 @@ static void emit_effective(const struct tr_insn *n, unsigned reg)
 		emit_const(&now.e, reg, m->mem.base == ZYDIS_REGISTER_RIP ? va : (uint32_t)va);
 		return;
 	}
+	if (m->mem.base == ZYDIS_REGISTER_NONE && m->mem.index == ZYDIS_REGISTER_NONE && code32()) {
+		emit_const(&now.e, reg, (uint32_t)m->mem.disp.value);
+		return;
+	}
 	temps_load(temps_in_address(m));
 	emit_lea_operand(n, reg);
 }
@@ -148,9 +187,9 @@ static void emit_address(const struct tr_insn *n, enum address what, unsigned wo
 	const unsigned t1 = t0 ^ R14 ^ R15;
 
 	switch (what) {
-	case ADDRESS_PUSH: emit_base(&now.e, 0, OP_LEA, t0, RSP, -8 * (int)words); return;
-	case ADDRESS_POP: emit_mov(&now.e, t0, RSP); return;
-	case ADDRESS_FRAME: emit_mov(&now.e, t0, RBP); return;
+	case ADDRESS_PUSH: emit_word(OP_LEA, t0, RSP, -word() * (int)words); return;
+	case ADDRESS_POP: emit_mov_word(t0, RSP); return;
+	case ADDRESS_FRAME: emit_mov_word(t0, RBP); return;
 	default: break;
 	}
 	emit_effective(n, t0);
@@ -158,6 +197,8 @@ static void emit_address(const struct tr_insn *n, enum address what, unsigned wo
 		emit_load_slot(&now.e, t1,
 			       n->mem->mem.segment == ZYDIS_REGISTER_FS ? T_FS_BASE : T_GS_BASE);
 		emit_lea2(&now.e, t0, t0, t1);
+		if (code32())
+			emit_mov32(&now.e, t0, t0);
 	}
 }
 
@@ -274,14 +315,32 @@ static void emit_place(const struct tr_insn *n, enum address what, unsigned t0, 
 
 static void copy(const struct tr_insn *n)
 {
-	for (unsigned k = 0; k < n->i.length; k++)
+	const unsigned count = insn_is_count(n);
+
+	for (unsigned k = 0; k < n->i.length - count; k++)
 		e8(&now.e, n->bytes[k]);
+	if (count) { /* in its longer form */
+		e8(&now.e, 0xff);
+		e8(&now.e, 0xc0 | (n->i.opcode & 15));
+	}
 }
 
 static bool drops(uint8_t prefix)
 {
 	return prefix == 0x26 || prefix == 0x2e || prefix == 0x36 || prefix == 0x3e ||
 	       prefix == 0x64 || prefix == 0x65 || prefix == 0x67;
+}
+
+/* a0 to a3 as 8a, 8b, 88 or 89. */
+static void emit_absolute(const struct tr_insn *n, unsigned t0)
+{
+	struct emit *e = &now.e;
+
+	if (n->i.operand_width == 16)
+		e8(e, 0x66);
+	e8(e, 0x41);
+	e8(e, 0x88 | (n->i.opcode & 1) | (n->i.opcode & 2 ? 0 : 2));
+	e8(e, t0 & 7);
 }
 
 /* The instruction with [t0] for its operand. */
@@ -324,7 +383,10 @@ static void lower_memory(const struct tr_insn *n)
 	emit_place(n, ADDRESS_OPERAND, t0, n->size, n->writes,
 		   (n->flags_live & ~n->flags_killed) | n->flags_read);
 	temps_load(own);
-	emit_rewritten(n, t0);
+	if (insn_is_absolute(n))
+		emit_absolute(n, t0);
+	else
+		emit_rewritten(n, t0);
 	temps_store(n->temps_written);
 }
 
@@ -340,7 +402,7 @@ static void lower_lea(const struct tr_insn *n)
 	const unsigned dst = number(n->op[0].reg.value);
 	const unsigned t = dst == R14 || dst == R15 ? dst : R14;
 
-	if (n->op[0].size == 64) {
+	if (n->op[0].size == 64 || (n->op[0].size == 32 && code32())) {
 		emit_effective(n, dst);
 	} else if (n->op[0].size == 32) {
 		/* The low half of the sum, into a register that is not read any more. */
@@ -368,8 +430,8 @@ static void emit_store_const(unsigned t0, int32_t at, uint64_t val)
 {
 	const unsigned t1 = t0 ^ R14 ^ R15;
 
-	if ((int64_t)val == (int32_t)val) {
-		emit_base(&now.e, 0, 0xc7, 0, t0, at);
+	if ((int64_t)val == (int32_t)val || code32()) {
+		emit_word(0xc7, 0, t0, at);
 		e32(&now.e, val);
 		return;
 	}
@@ -379,7 +441,7 @@ static void emit_store_const(unsigned t0, int32_t at, uint64_t val)
 
 static void emit_rsp_add(int32_t bytes)
 {
-	emit_base(&now.e, 0, OP_LEA, RSP, RSP, bytes);
+	emit_word(OP_LEA, RSP, RSP, bytes);
 }
 
 /* To the guest address in r14, by the IBTC. */
@@ -393,24 +455,35 @@ static void emit_indirect(void)
 /* `count` pushes one after the other: all in one page, or the slow way. */
 static void lower_pushes(const struct tr_insn *n, unsigned count)
 {
-	emit_place_of(n, ADDRESS_PUSH, count, R15, 8 * count, true, n->flags_live);
+	emit_place_of(n, ADDRESS_PUSH, count, R15, word() * count, true, n->flags_live);
 	for (unsigned k = 0; k < count; k++, n++) {
-		const int32_t at = 8 * (count - 1 - k);
+		const int32_t at = word() * (count - 1 - k);
 
 		if (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 			emit_store_const(R15, at, n->op[0].imm.value.s);
 		else
-			emit_base(&now.e, 0, OP_STORE, value_in(number(n->op[0].reg.value), R14),
-				  R15, at);
+			emit_word(OP_STORE, value_in(number(n->op[0].reg.value), R14), R15, at);
 	}
-	emit_rsp_add(-8 * (int)count);
+	emit_rsp_add(-word() * (int)count);
+}
+
+/* Its value waits in a slot while there is a look for the stack. */
+static void lower_push_memory(const struct tr_insn *n)
+{
+	emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
+	emit_word(OP_LOAD, R14, R15, 0);
+	emit_store_slot(&now.e, T_SCRATCH, R14);
+	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
+	emit_load_slot(&now.e, R14, T_SCRATCH);
+	emit_word(OP_STORE, R14, R15, 0);
+	emit_rsp_add(-word());
 }
 
 static void emit_popped(const struct tr_insn *n, int32_t at)
 {
 	const unsigned reg = number(n->op[0].reg.value), in = reg == R15 ? R14 : reg;
 
-	emit_base(&now.e, 0, OP_LOAD, in, R15, at);
+	emit_word(OP_LOAD, in, R15, at);
 	if (reg == R14 || reg == R15)
 		emit_store_slot(&now.e, reg == R14 ? T_R14 : T_R15, in);
 }
@@ -419,18 +492,18 @@ static void emit_popped(const struct tr_insn *n, int32_t at)
 static void lower_pops(const struct tr_insn *n, unsigned count)
 {
 	const struct tr_insn *last = n + count - 1;
-	int32_t bytes = 8 * count;
+	int32_t bytes = word() * count;
 
 	emit_place_of(n, ADDRESS_POP, count, R15, bytes, false, last->flags_live);
 	for (unsigned k = 0; k < count; k++)
 		if (n[k].kind == INSN_POP)
-			emit_popped(&n[k], 8 * k);
+			emit_popped(&n[k], word() * k);
 	if (last->kind == INSN_POP) {
 		if (number(last->op[0].reg.value) != RSP)
 			emit_rsp_add(bytes);
 		return;
 	}
-	emit_base(&now.e, 0, OP_LOAD, R14, R15, bytes - 8);
+	emit_word(OP_LOAD, R14, R15, bytes - word());
 	if (last->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		bytes += (uint16_t)last->op[0].imm.value.u;
 	emit_rsp_add(bytes);
@@ -439,9 +512,9 @@ static void lower_pops(const struct tr_insn *n, unsigned count)
 
 static void lower_leave(const struct tr_insn *n)
 {
-	emit_place(n, ADDRESS_FRAME, R15, 8, false, n->flags_live);
-	emit_base(&now.e, 0, OP_LEA, RSP, RBP, 8);
-	emit_base(&now.e, 0, OP_LOAD, RBP, R15, 0);
+	emit_place(n, ADDRESS_FRAME, R15, word(), false, n->flags_live);
+	emit_word(OP_LEA, RSP, RBP, word());
+	emit_word(OP_LOAD, RBP, R15, 0);
 }
 
 /* To a guest address known now: chained later, or by the IBTC. cc as in emit_link. */
@@ -466,22 +539,22 @@ static void emit_direct(const struct tr_insn *n, uint64_t target, int cc)
 
 static void emit_push_return(const struct tr_insn *n)
 {
-	emit_place(n, ADDRESS_PUSH, R15, 8, true, n->flags_live);
+	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
 	emit_store_const(R15, 0, n->rip + n->i.length);
-	emit_rsp_add(-8);
+	emit_rsp_add(-word());
 }
 
 /* r14 = where the instruction says, before the stack changes. */
 static void emit_target(const struct tr_insn *n)
 {
 	if (n->kind == INSN_CALL_MEM || n->kind == INSN_JUMP_MEM) {
-		emit_place(n, ADDRESS_OPERAND, R15, 8, false, n->flags_live);
-		emit_base(&now.e, 0, OP_LOAD, R14, R15, 0);
+		emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
+		emit_word(OP_LOAD, R14, R15, 0);
 	} else {
 		const unsigned in = value_in(number(n->op[0].reg.value), R14);
 
 		if (in != R14)
-			emit_mov(&now.e, R14, in);
+			emit_mov_word(R14, in);
 	}
 }
 
@@ -545,6 +618,7 @@ static unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, b
 		count = group(n, end);
 		lower_pushes(n, count);
 		break;
+	case INSN_PUSH_MEM: lower_push_memory(n); break;
 	case INSN_POP:
 	case INSN_RET:
 		count = group(n, end);
@@ -554,8 +628,9 @@ static unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, b
 	case INSN_LEAVE: lower_leave(n); break;
 	case INSN_STEP:
 		emit_const(&now.e, R15, site);
-		emit_jump(&now.e,
-			  n->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL ? tr_exit_syscall : tr_exit_step);
+		emit_jump(&now.e, n->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL && !code32()
+					  ? tr_exit_syscall
+					  : tr_exit_step);
 		break;
 	default: lower_transfer(n);
 	}
@@ -626,7 +701,7 @@ static uint32_t flags_at(uint64_t rip)
 		const uint64_t offset = rip - (now.b->rip & PAGE_MASK);
 
 		if (offset >= PAGE_SIZE ||
-		    !insn_glance(&g, rip, now.page + offset, PAGE_SIZE - offset))
+		    !insn_glance(&g, rip, now.page + offset, PAGE_SIZE - offset, code32()))
 			break;
 		needed |= g.flags_read & unknown;
 		unknown &= ~(g.flags_read | g.flags_killed);
@@ -669,7 +744,8 @@ static bool gather_across(void)
 		return false;
 	for (unsigned k = 0; k < INSN_MAX; k++)
 		now.both[k] = k < room ? now.page[PAGE_SIZE - room + k] : now.next[k - room];
-	if (!insn_read(&now.insn[0], rip, now.both, INSN_MAX) || now.insn[0].i.length <= room)
+	if (!insn_read(&now.insn[0], rip, now.both, INSN_MAX, code32()) ||
+	    now.insn[0].i.length <= room)
 		return false;
 	now.insns = 1;
 	now.b->mfn2 = (now.next - now.v->d->ram) >> PAGE_SHIFT;
@@ -689,7 +765,7 @@ static void gather(void)
 		const uint64_t offset = rip - base;
 
 		if (offset >= PAGE_SIZE ||
-		    !insn_read(n, rip, now.page + offset, PAGE_SIZE - offset) ||
+		    !insn_read(n, rip, now.page + offset, PAGE_SIZE - offset, code32()) ||
 		    (rip == tr_stop && tr_stop))
 			break;
 		if (now.b->mode & MODE_TS && n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE)

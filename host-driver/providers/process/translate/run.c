@@ -168,15 +168,34 @@ static void run(struct vcpu *v, void *code)
 	}
 }
 
+/* The guest is in 32-bit code, or it was. False: that is dealt with; else it goes on as usual. */
+static bool code_ready(struct vcpu *v, enum code code)
+{
+	if (code == CODE_BAD) {
+		failsafe_deliver(v);
+		return false;
+	}
+	tr.ran32 |= code == CODE_32_FLAT;
+	mmu_ibtc_for(tr.context, code == CODE_32_FLAT);
+	if (code == CODE_64 || (code == CODE_32_FLAT && !(v->regs.rip >> 32)) || watched(v))
+		return true;
+	tr_step(v);
+	return false;
+}
+
 /* One way into the cache and out, or one instruction without it. False: at tr_stop. */
 bool tr_turn(struct vcpu *v)
 {
+	enum code code_is;
 	void *code;
 
 	if (tr_stop && v->regs.rip == tr_stop)
 		return false;
 	if (__atomic_load_n(&tr.flush, __ATOMIC_RELAXED))
 		mmu_flush_self(v);
+	code_is = tr_code(v);
+	if ((code_is != CODE_64 || tr.ran32) && !code_ready(v, code_is))
+		return true;
 	if (watched(v)) {
 		watch_step(v);
 		return true;
@@ -218,6 +237,7 @@ static _Noreturn void vcpu_run(struct vcpu *v)
 {
 	tr_signals_init(); /* the direct provider's were there first, perhaps */
 	fpu_clean();
+	mmu_start();
 	tr.kicked = 1;
 	for (;;) {
 		while (tr.kicked || vcpu_must_park(v))
@@ -264,6 +284,12 @@ static void load_segments(struct vcpu *v)
 static void toggle(struct vcpu *v)
 {
 	tr.context = tr.now[!v->kernel_mode];
+	tr_code_mode();
+}
+
+static void written(struct domain *d, uint64_t mfn)
+{
+	code_written(d, frame_ptr(d, mfn));
 }
 
 /* CR0.TS is in a block's key. */
@@ -271,6 +297,7 @@ static void load_tables(struct vcpu *v)
 {
 	struct tr *t = v->provider;
 
+	tr_descriptors_changed(v->d);
 	if (t && t->ts != v->fpu_ts)
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
 }
@@ -284,10 +311,12 @@ const struct provider provider_translate = {
 	.vcpu_run = vcpu_run,
 	.kick = kick,
 	.root_changed = mmu_root_changed,
+	.written = written,
 	.entry_changed = mmu_entry_changed,
 	.flush = mmu_flush,
 	.load_segments = load_segments,
 	.toggle = toggle,
 	.load_tables = load_tables,
+	.descriptor_changed = tr_descriptors_changed,
 	.fill_hypercall_page = syscall_page,
 };

@@ -468,6 +468,14 @@ void mmu_forget_all_code(struct domain *d)
 	mmu_flush(d, ALL_VCPUS, FLUSH_ALL);
 }
 
+void mmu_ibtc_for(struct tr_context *c, bool code32)
+{
+	if (c->code32 == code32)
+		return;
+	ibtc_clear(c);
+	c->code32 = code32;
+}
+
 void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
@@ -499,22 +507,27 @@ int mmu_memory(struct domain *d)
 int mmu_init(struct vcpu *v)
 {
 	struct tr_context *c = mmap(NULL, CONTEXTS * sizeof(*c), PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (c == MAP_FAILED)
 		return -ENOMEM;
 	tr.pool = tr.context = tr.now[0] = c;
 	tr.now[1] = c + 1;
-	for (unsigned i = 0; i < CONTEXTS; i++) {
-		c[i].root = INVALID_MFN;
-		c[i].kernel = i;
-	}
-	context_clear(&c[0]);
-	context_clear(&c[1]);
 	tr.page_mask = PAGE_MASK;
 	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
 	tr.flush = 1;
 	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);
 	return 0;
+}
+
+/* Not before it is needed: a domain that another provider runs has this one ready as well. */
+void mmu_start(void)
+{
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		tr.pool[i].root = INVALID_MFN;
+		tr.pool[i].kernel = i;
+	}
+	context_clear(tr.now[0]);
+	context_clear(tr.now[1]);
 }

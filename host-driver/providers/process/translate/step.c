@@ -7,10 +7,12 @@
  *   step_flow.c     control flow      step_system.c   what the monitor answers
  *   step_stack.c    push, pop, flags  step_vector.c   gathers, masked moves
  *   step_string.c   movs and others   step_simple.c   small ones
+ *   step_legacy.c   of 32-bit code    step_descriptor.c
  *   step_native.c   everything else, run by the CPU; step_xsave.c for its areas
  *
  * Not as a CPU does it: a `lock`ed operand on two pages is not
- * atomic; x87's record of its last instruction says where that really was.
+ * atomic; x87's record of its last instruction says where that really was; FXSAVE, XSAVE
+ * and their kin in 32-bit code are about all 16 vector registers.
  */
 #include "host-driver/providers/process/translate/step.h"
 
@@ -20,6 +22,11 @@ enum outcome step_trap(struct step *s, unsigned vector, uint64_t error)
 {
 	struct fpu_area area;
 
+	/* What the monitor carries out is at rip, as it reads it: without a base. */
+	if (s->cs_base && (vector == VECTOR_GP || vector == VECTOR_UD)) {
+		trap_deliver(s->v, vector, vector == VECTOR_GP ? (int64_t)error : -1);
+		return THERE;
+	}
 	/* It may have to be decoded, which takes vector registers. */
 	fpu_keep(&area);
 	guest_exception(s->v, vector, error);
@@ -27,9 +34,14 @@ enum outcome step_trap(struct step *s, unsigned vector, uint64_t error)
 	return THERE;
 }
 
+bool step_target_ok(const struct step *s, uint64_t target)
+{
+	return s->code32 ? target <= s->cs_limit : step_canonical(target);
+}
+
 enum outcome step_jump(struct step *s, uint64_t target)
 {
-	if (!step_canonical(target))
+	if (!step_target_ok(s, target))
 		return step_trap(s, VECTOR_GP, 0);
 	s->v->regs.rip = target;
 	s->v->regs.rflags &= ~FLAG_RF;
@@ -92,18 +104,22 @@ static void mend_base(struct slot *slot)
 }
 
 /* The slot's bytes, of which `n` are there. Zydis may use vector registers. */
-static ZyanStatus decode(struct slot *slot, unsigned n)
+static ZyanStatus decode(struct slot *slot, unsigned n, bool code32)
 {
 	struct fpu_area area;
 	ZydisDecoder decoder;
 	ZyanStatus rc;
 
 	fpu_keep(&area);
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	if (code32)
+		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
+	else
+		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	rc = ZydisDecoderDecodeFull(&decoder, slot->bytes, n, &slot->i, slot->op);
 	fpu_back(&area);
 	slot->decoded = ZYAN_SUCCESS(rc);
 	slot->emitted = false;
+	slot->code32 = code32;
 	if (slot->decoded) {
 		slot->fpu = is_fpu(&slot->i, slot->op);
 		mend_base(slot);
@@ -135,7 +151,7 @@ static bool undecodable(struct step *s, ZyanStatus rc)
  */
 static bool fetch(struct step *s)
 {
-	const uint64_t rip = s->v->regs.rip;
+	const uint64_t rip = s->code32 ? (uint32_t)(s->v->regs.rip + s->cs_base) : s->v->regs.rip;
 	const unsigned room = PAGE_SIZE - (rip & ~PAGE_MASK);
 	const unsigned first = room < INSN_MAX ? room : INSN_MAX;
 	struct slot *slot = native_slot(rip);
@@ -143,7 +159,7 @@ static bool fetch(struct step *s)
 	ZyanStatus rc;
 
 	s->slot = slot;
-	if (!step_canonical(rip)) {
+	if (!step_target_ok(s, s->v->regs.rip)) {
 		step_trap(s, VECTOR_GP, 0);
 		return false;
 	}
@@ -152,10 +168,11 @@ static bool fetch(struct step *s)
 		tr_page_fault(s->v, rip, ACCESS_FETCH);
 		return false;
 	}
-	if (slot->decoded && slot->i.length <= first && same(slot->bytes, p, slot->i.length))
+	if (slot->decoded && slot->code32 == s->code32 && slot->i.length <= first &&
+	    same(slot->bytes, p, slot->i.length))
 		return true;
 	step_bytes(slot->bytes, p, first);
-	rc = decode(slot, first);
+	rc = decode(slot, first, s->code32);
 	if (rc == ZYDIS_STATUS_NO_MORE_DATA && first < INSN_MAX) {
 		p = tr_memory(s->v, rip + room, ACCESS_FETCH);
 		if (!p) {
@@ -163,7 +180,7 @@ static bool fetch(struct step *s)
 			return false;
 		}
 		step_bytes(slot->bytes + first, p, INSN_MAX - first);
-		rc = decode(slot, INSN_MAX);
+		rc = decode(slot, INSN_MAX, s->code32);
 	}
 	return slot->decoded || undecodable(s, rc);
 }
@@ -175,7 +192,7 @@ static enum outcome carry_out(struct step *s)
 	if (!step_known(s))
 		return step_trap(s, VECTOR_UD, 0);
 	if (step_flow(s, &o) || step_stack(s, &o) || step_string(s, &o) || step_segment(s, &o) ||
-	    step_simple(s, &o) || step_system(s, &o))
+	    step_legacy(s, &o) || step_simple(s, &o) || step_system(s, &o))
 		return o;
 	if (s->slot->fpu && s->v->fpu_ts)
 		return step_trap(s, VECTOR_NM, 0);
@@ -184,16 +201,33 @@ static enum outcome carry_out(struct step *s)
 	return step_native(s);
 }
 
+/* The code segment, of which nothing counts in 64-bit code. */
+static void code_segment(struct step *s)
+{
+	uint64_t e;
+
+	s->cs_limit = ~0UL;
+	if (s->v->regs.cs == SEL_KERNEL_CS || descriptor_code_fault(s->v, s->v->regs.cs, &e) ||
+	    e & DESC_L)
+		return;
+	s->code32 = true;
+	s->cs_base = descriptor_start(e);
+	s->cs_limit = descriptor_limit(e);
+}
+
 bool tr_step(struct vcpu *v)
 {
 	struct step s = {.v = v};
 	enum outcome o;
 
+	code_segment(&s);
 	if (!fetch(&s))
 		return false;
 	s.i = &s.slot->i;
 	s.op = s.slot->op;
 	s.next = v->regs.rip + s.i->length;
+	if (s.code32)
+		s.next = (uint32_t)s.next;
 	o = carry_out(&s);
 	if (o == NEXT) {
 		v->regs.rip = s.next;
@@ -205,5 +239,6 @@ bool tr_step(struct vcpu *v)
 int tr_step_init(void)
 {
 	xsave_init();
+	system_init();
 	return native_init();
 }

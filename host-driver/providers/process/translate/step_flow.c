@@ -2,11 +2,6 @@
 /* Control flow within the guest: near and far transfers, and interrupts by instruction. */
 #include "host-driver/providers/process/translate/step.h"
 
-static struct where stack_at(uint64_t sp)
-{
-	return (struct where){sp, true};
-}
-
 /* Intel SDM vol. 1, appendix B: the low four bits of Jcc's opcode. */
 static bool condition(uint64_t f, unsigned cc)
 {
@@ -26,11 +21,26 @@ static bool condition(uint64_t f, unsigned cc)
 	return is != (cc & 1);
 }
 
+/* Bytes of a return address. 66 on a near branch counts in 32-bit code alone. */
+static unsigned near_width(const struct step *s)
+{
+	return s->code32 ? s->i->operand_width / 8 : 8;
+}
+
+static uint64_t relative(const struct step *s)
+{
+	const uint64_t to = s->next + s->op[0].imm.value.s;
+
+	if (!s->code32)
+		return to;
+	return s->i->operand_width == 16 ? (uint16_t)to : (uint32_t)to;
+}
+
 /* Where a near branch goes. */
 static bool target(struct step *s, uint64_t *to)
 {
 	if (s->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-		*to = s->next + s->op[0].imm.value.s;
+		*to = relative(s);
 		return true;
 	}
 	return step_read(s, &s->op[0], to);
@@ -38,22 +48,29 @@ static bool target(struct step *s, uint64_t *to)
 
 static enum outcome jump_if(struct step *s, bool taken)
 {
-	return taken ? step_jump(s, s->next + s->op[0].imm.value.s) : NEXT;
+	return taken ? step_jump(s, relative(s)) : NEXT;
+}
+
+static ZydisRegister counter(const struct step *s)
+{
+	switch (s->i->address_width) {
+	case 16: return ZYDIS_REGISTER_CX;
+	case 32: return ZYDIS_REGISTER_ECX;
+	default: return ZYDIS_REGISTER_RCX;
+	}
 }
 
 static enum outcome loop(struct step *s)
 {
-	const ZydisRegister reg = s->i->address_width == 32 ? ZYDIS_REGISTER_ECX
-							    : ZYDIS_REGISTER_RCX;
+	const ZydisRegister reg = counter(s);
 	const uint64_t count = step_get(s, reg) - 1, zf = s->v->regs.rflags & FLAG_ZF;
-	const uint64_t to = s->next + s->op[0].imm.value.s;
-	bool taken = s->i->address_width == 32 ? (uint32_t)count : count;
+	bool taken = count & step_address_mask(s);
 
 	if (s->i->mnemonic == ZYDIS_MNEMONIC_LOOPE)
 		taken = taken && zf;
 	else if (s->i->mnemonic == ZYDIS_MNEMONIC_LOOPNE)
 		taken = taken && !zf;
-	if (taken && !step_canonical(to))
+	if (taken && !step_target_ok(s, relative(s)))
 		return step_trap(s, VECTOR_GP, 0);
 	step_set(s, reg, count);
 	return jump_if(s, taken);
@@ -62,33 +79,39 @@ static enum outcome loop(struct step *s)
 /* The stack's fault comes before that of the target. */
 static enum outcome call(struct step *s)
 {
-	regs_t *r = &s->v->regs;
-	const struct where at = stack_at(r->rsp - 8);
+	const unsigned n = near_width(s);
+	const struct where at = step_stack_at(s, -(int64_t)n);
 	struct span sp;
 	uint64_t to;
 
-	if (!target(s, &to) || !step_reach(s, at, 8, ACCESS_WRITE, &sp))
+	if (!target(s, &to) || !step_reach(s, at, n, ACCESS_WRITE, &sp))
 		return THERE;
-	if (!step_canonical(to))
+	if (!step_target_ok(s, to))
 		return step_trap(s, VECTOR_GP, 0);
-	if (!step_store(s, at, &s->next, 8))
+	if (!step_store(s, at, &s->next, n))
 		return THERE;
-	r->rsp -= 8;
+	step_stack_move(s, -(int64_t)n);
 	return step_jump(s, to);
+}
+
+/* The return address and its own constant off the stack. */
+static void drop(struct step *s, unsigned n)
+{
+	if (s->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		n += s->op[0].imm.value.u;
+	step_stack_move(s, n);
 }
 
 static enum outcome ret(struct step *s)
 {
-	regs_t *r = &s->v->regs;
-	uint64_t to;
+	const unsigned n = near_width(s);
+	uint64_t to = 0;
 
-	if (!step_load(s, stack_at(r->rsp), &to, 8))
+	if (!step_load(s, step_stack_at(s, 0), &to, n))
 		return THERE;
-	if (!step_canonical(to))
+	if (!step_target_ok(s, to))
 		return step_trap(s, VECTOR_GP, 0);
-	r->rsp += 8;
-	if (s->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		r->rsp += s->op[0].imm.value.u;
+	drop(s, n);
 	return step_jump(s, to);
 }
 
@@ -111,80 +134,96 @@ static bool peek(struct step *s, uint64_t *val, unsigned n)
 
 	for (unsigned k = 0; k < n; k++) {
 		val[k] = 0;
-		if (!step_load(s, stack_at(s->v->regs.rsp + k * bytes), &val[k], bytes))
+		if (!step_load(s, step_stack_at(s, k * bytes), &val[k], bytes))
 			return false;
 	}
 	return true;
 }
 
-/* Through a pointer in memory: offset, then selector. */
-static enum outcome far_jump(struct step *s, bool and_return)
+/* To code of either width: what the caller's was no longer matters. */
+static enum outcome go(struct step *s, uint64_t selector, uint64_t to)
+{
+	s->v->regs.cs = selector | 3;
+	s->v->regs.rip = to;
+	s->v->regs.rflags &= ~FLAG_RF;
+	return THERE;
+}
+
+/* By a pointer, offset and selector, in memory or in the instruction. */
+static bool far_pointer(struct step *s, uint64_t *to, uint64_t *selector)
 {
 	const unsigned n = width(s);
-	const struct where at = step_address(s, &s->op[0]);
-	uint64_t to = 0, selector = 0, frame[2] = {s->next, s->v->regs.cs};
-	regs_t *r = &s->v->regs;
+	struct where at;
 
-	if (!step_load(s, at, &to, n) ||
-	    !step_load(s, (struct where){at.va + n, at.stack}, &selector, 2) ||
-	    !step_code_selector(s, selector))
-		return THERE;
-	if (!step_canonical(to))
-		return step_trap(s, VECTOR_GP, 0);
-	if (and_return) {
-		if (!step_store(s, stack_at(r->rsp - n), &frame[1], n) ||
-		    !step_store(s, stack_at(r->rsp - 2 * n), &frame[0], n))
-			return THERE;
-		r->rsp -= 2 * n;
+	*to = *selector = 0;
+	if (s->op[0].type == ZYDIS_OPERAND_TYPE_POINTER) {
+		*to = s->op[0].ptr.offset;
+		*selector = s->op[0].ptr.segment;
+		return true;
 	}
-	r->cs = selector | 3;
-	return step_jump(s, to);
+	at = step_address(s, &s->op[0]);
+	return step_load(s, at, to, n) && step_load(s, step_behind(s, at, n), selector, 2);
+}
+
+static enum outcome far_jump(struct step *s, bool and_return)
+{
+	const int64_t n = width(s);
+	uint64_t to, selector, frame[2] = {s->next, s->v->regs.cs};
+
+	if (!far_pointer(s, &to, &selector) || !step_code_selector(s, selector, to))
+		return THERE;
+	if (and_return) {
+		if (!step_store(s, step_stack_at(s, -n), &frame[1], n) ||
+		    !step_store(s, step_stack_at(s, -2 * n), &frame[0], n))
+			return THERE;
+		step_stack_move(s, -2 * n);
+	}
+	return go(s, selector, to);
 }
 
 static enum outcome far_return(struct step *s)
 {
-	regs_t *r = &s->v->regs;
 	uint64_t val[2];
 
 	if (!peek(s, val, 2))
 		return THERE;
 	if ((val[1] & 3) != 3)
 		return step_trap(s, VECTOR_GP, val[1] & 0xfffc);
-	if (!step_code_selector(s, val[1] & 0xffff))
+	if (!step_code_selector(s, val[1] & 0xffff, val[0]))
 		return THERE;
-	if (!step_canonical(val[0]))
-		return step_trap(s, VECTOR_GP, 0);
-	r->rsp += 2 * width(s);
-	if (s->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		r->rsp += s->op[0].imm.value.u;
-	r->cs = val[1] & 0xffff;
-	return step_jump(s, val[0]);
+	drop(s, 2 * width(s));
+	return go(s, val[1] & 0xffff, val[0]);
 }
 
-/* Within ring 3, which is all there is: both of the guest's modes. */
+/*
+ * Within ring 3, which is all there is: both of the guest's modes. 64-bit code has a stack pointer
+ * in the frame even so.
+ */
 static enum outcome interrupt_return(struct step *s)
 {
 	const uint64_t mask = (width(s) == 2 ? FLAGS_POPF & 0xffff : FLAGS_POPF | FLAG_RF);
+	const unsigned n = s->code32 ? 3 : 5;
 	regs_t *r = &s->v->regs;
 	uint64_t val[5]; /* rip, cs, rflags, rsp, ss */
-	enum outcome o;
 
 	if (r->rflags & FLAG_NT)
 		return step_trap(s, VECTOR_GP, 0);
-	if (!peek(s, val, 5))
+	if (!peek(s, val, n))
 		return THERE;
 	if ((val[1] & 3) != 3)
 		return step_trap(s, VECTOR_GP, val[1] & 0xfffc);
-	if (!step_code_selector(s, val[1] & 0xffff) || !step_stack_selector(s, val[4] & 0xffff))
+	if (!step_code_selector(s, val[1] & 0xffff, val[0]) ||
+	    (n == 5 && !step_stack_selector(s, val[4] & 0xffff)))
 		return THERE;
-	if (!step_canonical(val[0]))
-		return step_trap(s, VECTOR_GP, 0);
-	r->cs = val[1] & 0xffff;
-	r->ss = val[4] & 0xffff;
-	r->rsp = val[3];
-	o = step_jump(s, val[0]);
+	if (n == 5) {
+		r->ss = val[4] & 0xffff;
+		r->rsp = val[3];
+	} else {
+		step_stack_move(s, n * width(s));
+	}
+	go(s, val[1] & 0xffff, val[0]);
 	r->rflags = (r->rflags & ~mask) | (val[2] & mask);
-	return o;
+	return THERE;
 }
 
 /* Behind the instruction, as the CPU reports these. */
@@ -220,8 +259,11 @@ bool step_flow(struct step *s, enum outcome *o)
 		case ZYDIS_MNEMONIC_LOOP:
 		case ZYDIS_MNEMONIC_LOOPE:
 		case ZYDIS_MNEMONIC_LOOPNE: *o = loop(s); return true;
-		case ZYDIS_MNEMONIC_JECXZ: *o = jump_if(s, !(uint32_t)r->rcx); return true;
-		case ZYDIS_MNEMONIC_JRCXZ: *o = jump_if(s, !r->rcx); return true;
+		case ZYDIS_MNEMONIC_JCXZ:
+		case ZYDIS_MNEMONIC_JECXZ:
+		case ZYDIS_MNEMONIC_JRCXZ:
+			*o = jump_if(s, !(r->rcx & step_address_mask(s)));
+			return true;
 		default: *o = jump_if(s, condition(r->rflags, s->i->opcode)); return true;
 		}
 	}
@@ -234,6 +276,9 @@ bool step_flow(struct step *s, enum outcome *o)
 	case ZYDIS_MNEMONIC_IRETQ: *o = interrupt_return(s); return true;
 	case ZYDIS_MNEMONIC_INT: *o = interrupt(s); return true;
 	case ZYDIS_MNEMONIC_INT3: *o = software_trap(s, VECTOR_BP); return true;
+	case ZYDIS_MNEMONIC_INTO:
+		*o = r->rflags & FLAG_OF ? software_trap(s, VECTOR_OF) : NEXT;
+		return true;
 	case ZYDIS_MNEMONIC_INT1: *o = software_trap(s, VECTOR_DB); return true;
 	default: return false;
 	}

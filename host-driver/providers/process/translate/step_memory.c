@@ -64,33 +64,103 @@ void step_set(struct step *s, ZydisRegister reg, uint64_t val)
 	*p = bits >= 32 ? val : (*p & ~mask) | val;
 }
 
-uint64_t step_segment_base(const struct step *s, ZydisRegister segment)
+uint64_t step_address_mask(const struct step *s)
 {
-	const struct vcpu *v = s->v;
-
-	if (segment == ZYDIS_REGISTER_FS)
-		return v->fs_base;
-	if (segment == ZYDIS_REGISTER_GS)
-		return v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
-	return 0;
+	return s->i->address_width == 64 ? ~0UL : (1UL << s->i->address_width) - 1;
 }
 
-struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more)
+/* In 32-bit code. No limit where it is the whole address space: addresses go round there. */
+static struct where in_segment(const struct step *s, ZydisRegister segment, uint32_t offset)
 {
-	uint64_t ea = more;
+	const bool base_apart = segment == ZYDIS_REGISTER_FS || segment == ZYDIS_REGISTER_GS;
+	const uint64_t selector = step_selector(&s->v->regs, segment);
+	struct where at = {offset, 0, segment == ZYDIS_REGISTER_SS, false};
+	uint64_t e, limit;
 
-	if (op->mem.disp.has_displacement)
-		ea += op->mem.disp.value;
+	if (selector_null(selector) || descriptor_get(s->v, selector, &e) != LOOKUP_ONE)
+		return at;
+	at.va = (uint32_t)(offset +
+			   (base_apart ? step_segment_base(s, segment) : descriptor_start(e)));
+	at.readonly = e & DESC_CODE || !(e & DESC_RW);
+	limit = descriptor_limit(e);
+	if (!(e & DESC_CODE) && e & DESC_DOWN)
+		at.room = offset > limit ? (e & DESC_D ? 1UL << 32 : 1UL << 16) - offset : 0;
+	else if (limit == UINT32_MAX)
+		at.room = ~0UL;
+	else
+		at.room = offset <= limit ? limit - offset + 1 : 0;
+	return at;
+}
+
+struct where step_at(const struct step *s, ZydisRegister segment, uint64_t offset)
+{
+	if (s->code32)
+		return in_segment(s, segment, offset);
+	return (struct where){offset + step_segment_base(s, segment), ~0UL,
+			      segment == ZYDIS_REGISTER_SS, false};
+}
+
+struct where step_behind(const struct step *s, struct where at, unsigned n)
+{
+	at.va += n;
+	if (s->code32)
+		at.va = (uint32_t)at.va;
+	at.room = at.room == ~0UL ? at.room : at.room < n ? 0 : at.room - n;
+	return at;
+}
+
+uint64_t step_offset(const struct step *s, const ZydisDecodedOperand *op)
+{
+	uint64_t ea = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0;
+
 	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
 		ea += s->next;
 	else if (op->mem.base != ZYDIS_REGISTER_NONE)
 		ea += step_get(s, op->mem.base);
 	if (step_number(op->mem.index) >= 0)
 		ea += step_get(s, op->mem.index) * op->mem.scale;
-	if (s->i->address_width == 32)
-		ea = (uint32_t)ea;
-	return (struct where){ea + step_segment_base(s, op->mem.segment),
-			      op->mem.segment == ZYDIS_REGISTER_SS};
+	return ea & step_address_mask(s);
+}
+
+struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more)
+{
+	return step_at(s, op->mem.segment, (step_offset(s, op) + more) & step_address_mask(s));
+}
+
+unsigned step_stack_width(const struct step *s)
+{
+	if (s->i->operand_width == 16)
+		return 2;
+	return s->code32 ? 4 : 8;
+}
+
+static uint64_t stack_mask(const struct step *s)
+{
+	uint64_t e;
+
+	if (!s->code32)
+		return ~0UL;
+	if (descriptor_get(s->v, s->v->regs.ss, &e) != LOOKUP_ONE || e & DESC_D)
+		return 0xffffffff;
+	return 0xffff;
+}
+
+struct where step_stack_at(const struct step *s, int64_t delta)
+{
+	return step_at(s, ZYDIS_REGISTER_SS, (s->v->regs.rsp + delta) & stack_mask(s));
+}
+
+void step_stack_set(struct step *s, uint64_t sp)
+{
+	const uint64_t mask = stack_mask(s);
+	regs_t *r = &s->v->regs;
+
+	r->rsp = mask == 0xffff ? (r->rsp & ~mask) | (sp & mask) : sp & mask;
+}
+
+void step_stack_move(struct step *s, int64_t delta)
+{
+	step_stack_set(s, s->v->regs.rsp + delta);
 }
 
 struct where step_address(const struct step *s, const ZydisDecodedOperand *op)
@@ -118,7 +188,8 @@ bool step_reach(struct step *s, struct where at, unsigned n, enum access how, st
 {
 	const unsigned room = PAGE_SIZE - (at.va & ~PAGE_MASK);
 
-	if (!step_canonical(at.va) || !step_canonical(at.va + n - 1)) {
+	if (!step_canonical(at.va) || !step_canonical(at.va + n - 1) || n > at.room ||
+	    (at.readonly && how == ACCESS_WRITE)) {
 		step_trap(s, at.stack ? VECTOR_SS : VECTOR_GP, 0);
 		return false;
 	}
@@ -134,7 +205,7 @@ bool step_reach(struct step *s, struct where at, unsigned n, enum access how, st
 		return false;
 	if (n <= room)
 		return true;
-	sp->p[1] = page(s, at.va + room, how);
+	sp->p[1] = page(s, s->code32 ? (uint32_t)(at.va + room) : at.va + room, how);
 	return sp->p[1];
 }
 

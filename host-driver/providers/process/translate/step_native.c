@@ -121,11 +121,22 @@ static unsigned emit_prefixes(const struct step *s, uint8_t **out)
 	if (s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
 	    s->i->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW)
 		return k;
-	if (b[k] != 0xc5) {
+	if (b[k] != 0xc5) { /* in 32-bit code these bits are the same, for all are set */
 		*(*out)++ = b[k++];
 		*(*out)++ = memory ? b[k++] | 0x60 : b[k++]; /* the same, inverted */
 	}
 	return k;
+}
+
+static bool has_sib(const ZydisDecodedInstruction *i)
+{
+	return i->raw.modrm.rm == RSP && i->address_width != 16;
+}
+
+/* 82 is 80, in 32-bit code. */
+static uint8_t opcode_of(const struct step *s, uint8_t b)
+{
+	return s->i->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && b == 0x82 ? 0x80 : b;
 }
 
 static void emit(struct step *s)
@@ -140,11 +151,15 @@ static void emit(struct step *s)
 	unsigned k;
 
 	k = emit_prefixes(s, &out);
+	if (s->code32 && k < i->length) {
+		*out++ = opcode_of(s, b[k]);
+		k++;
+	}
 	if (slot->memory) {
 		while (k < i->raw.modrm.offset)
 			*out++ = b[k++];
 		*out++ = modrm_of(s, b[k++]);
-		k += (i->raw.modrm.rm == RSP) + i->raw.disp.size / 8;
+		k += has_sib(i) + i->raw.disp.size / 8;
 	}
 	while (k < i->length)
 		*out++ = b[k++];
@@ -235,7 +250,7 @@ static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 		o->bytes = 1;
 	if (!step_reach(s, at, o->bytes, o->writes ? ACCESS_WRITE : ACCESS_READ, &o->sp))
 		return false;
-	o->copied = o->sp.first < o->bytes;
+	o->copied = o->sp.first < o->bytes || xsave_reads(s);
 	n->r[s->slot->pointer] = (uint64_t)o->sp.p[0];
 	if (!o->copied)
 		return true;

@@ -6,16 +6,15 @@
 
 static enum outcome xlat(struct step *s)
 {
-	const uint64_t wide = s->i->address_width == 32 ? 0xffffffff : ~0UL;
 	const regs_t *r = &s->v->regs;
-	uint64_t base = 0;
+	ZydisRegister segment = ZYDIS_REGISTER_DS;
 	uint8_t val;
 
 	for (unsigned k = 0; k < s->i->operand_count; k++)
 		if (s->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
-			base = step_segment_base(s, s->op[k].mem.segment);
-	if (!step_load(s, (struct where){base + ((r->rbx + (r->rax & 0xff)) & wide), false}, &val,
-		       1))
+			segment = s->op[k].mem.segment;
+	if (!step_load(s, step_at(s, segment, (r->rbx + (r->rax & 0xff)) & step_address_mask(s)),
+		       &val, 1))
 		return THERE;
 	step_set(s, ZYDIS_REGISTER_AL, val);
 	return NEXT;
@@ -23,9 +22,7 @@ static enum outcome xlat(struct step *s)
 
 static enum outcome lea(struct step *s)
 {
-	struct where at = step_address(s, &s->op[1]);
-
-	step_set(s, s->op[0].reg.value, at.va - step_segment_base(s, s->op[1].mem.segment));
+	step_set(s, s->op[0].reg.value, step_offset(s, &s->op[1]));
 	return NEXT;
 }
 
@@ -33,13 +30,13 @@ static enum outcome lea(struct step *s)
 static enum outcome clear_line(struct step *s)
 {
 	static const uint8_t zero[CACHE_LINE];
-	const uint64_t wide = s->i->address_width == 32 ? 0xffffffff : ~0UL;
-	const struct where at = {s->v->regs.rax & wide & -(uint64_t)CACHE_LINE, false};
+	const uint64_t line = s->v->regs.rax & step_address_mask(s) & -(uint64_t)CACHE_LINE;
+	const struct where at = step_at(s, ZYDIS_REGISTER_DS, line);
 
 	return step_store(s, at, zero, CACHE_LINE) ? NEXT : THERE;
 }
 
-/* A full 64-bit address in the instruction. */
+/* A full address in the instruction, without ModRM. */
 static enum outcome move_absolute(struct step *s)
 {
 	uint64_t val;
@@ -69,11 +66,11 @@ static bool is_hint(const ZydisDecodedInstruction *i)
 	switch (i->mnemonic) {
 	case ZYDIS_MNEMONIC_ENDBR32:
 	case ZYDIS_MNEMONIC_ENDBR64:
-	case ZYDIS_MNEMONIC_PAUSE:
 	case ZYDIS_MNEMONIC_PREFETCH:
 	case ZYDIS_MNEMONIC_PREFETCHW:
 	case ZYDIS_MNEMONIC_RDSSPD:
 	case ZYDIS_MNEMONIC_RDSSPQ: return true;
+	case ZYDIS_MNEMONIC_PAUSE: return !i->raw.rex.B; /* else it is xchg %r8, %rax */
 	default: return false;
 	}
 }

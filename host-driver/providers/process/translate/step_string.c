@@ -8,9 +8,9 @@
 struct string {
 	unsigned size; /* of an element */
 	bool rep, until_equal;
-	uint64_t mask; /* of addresses */
-	uint64_t base; /* of the source's segment */
-	uint64_t step; /* to the next element */
+	uint64_t mask;	       /* of addresses */
+	ZydisRegister segment; /* of the source */
+	uint64_t step;	       /* to the next element */
 };
 
 static bool has_prefix(const struct step *s, uint8_t which)
@@ -22,13 +22,13 @@ static bool has_prefix(const struct step *s, uint8_t which)
 }
 
 /* Only of the source may a prefix change the segment. */
-static uint64_t source_base(const struct step *s)
+static ZydisRegister source_segment(const struct step *s)
 {
 	for (unsigned k = 0; k < s->i->operand_count; k++)
 		if (s->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    step_number(s->op[k].mem.base) == RSI)
-			return step_segment_base(s, s->op[k].mem.segment);
-	return 0;
+			return s->op[k].mem.segment;
+	return ZYDIS_REGISTER_DS;
 }
 
 static struct string parse(const struct step *s)
@@ -39,20 +39,20 @@ static struct string parse(const struct step *s)
 		.size = size,
 		.rep = has_prefix(s, 0xf2) || has_prefix(s, 0xf3),
 		.until_equal = has_prefix(s, 0xf2),
-		.mask = s->i->address_width == 32 ? 0xffffffff : ~0UL,
-		.base = source_base(s),
+		.mask = step_address_mask(s),
+		.segment = source_segment(s),
 		.step = s->v->regs.rflags & FLAG_DF ? -(uint64_t)size : size,
 	};
 }
 
 static struct where source(const struct step *s, const struct string *t)
 {
-	return (struct where){t->base + (s->v->regs.rsi & t->mask), false};
+	return step_at(s, t->segment, s->v->regs.rsi & t->mask);
 }
 
 static struct where destination(const struct step *s, const struct string *t)
 {
-	return (struct where){s->v->regs.rdi & t->mask, false};
+	return step_at(s, ZYDIS_REGISTER_ES, s->v->regs.rdi & t->mask);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -60,33 +60,45 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Elements until a 32-bit register goes round. */
+/* Elements until a register of fewer than 64 bits goes round. */
 static uint64_t until_round(const struct string *t, uint64_t reg)
 {
 	reg &= t->mask;
 	return t->step == t->size ? (t->mask - reg) / t->size + 1 : reg / t->size + 1;
 }
 
-/* Elements from here on that lie within the page; 0: this one does not. `reg` points to it. */
+/*
+ * Elements from here on that lie within the page and the segment; 0: this one does not. `reg`
+ * points to it.
+ */
 static uint64_t room(const struct string *t, struct where at, uint64_t reg)
 {
 	const unsigned off = at.va & ~PAGE_MASK;
+	uint64_t n;
 
 	if (off + t->size > PAGE_SIZE)
 		return 0;
-	return least(t->step == t->size ? (PAGE_SIZE - off) / t->size : off / t->size + 1,
-		     until_round(t, reg));
+	if (t->step == t->size)
+		n = least(PAGE_SIZE - off, at.room) / t->size;
+	else
+		n = at.room == ~0UL ? off / t->size + 1 : 0;
+	return least(n, until_round(t, reg));
+}
+
+static void put(uint64_t *reg, const struct string *t, uint64_t val)
+{
+	*reg = t->mask == 0xffff ? (*reg & ~t->mask) | (val & t->mask) : val & t->mask;
 }
 
 static void advance(uint64_t *reg, const struct string *t, uint64_t n)
 {
-	*reg = (*reg + t->step * n) & t->mask;
+	put(reg, t, *reg + t->step * n);
 }
 
 static void counted(struct step *s, const struct string *t, uint64_t n)
 {
 	if (t->rep && n)
-		s->v->regs.rcx = (s->v->regs.rcx - n) & t->mask;
+		put(&s->v->regs.rcx, t, s->v->regs.rcx - n);
 }
 
 static uint64_t elements(const struct step *s, const struct string *t)

@@ -1,6 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /* Instructions that the monitor answers, and those that a guest must not meet at all. */
+#include <cpuid.h>
+
 #include "host-driver/providers/process/translate/step.h"
+
+#define HYGON_EBX 0x6f677948 /* "Hygo", "uine": AMD's kin */
+#define HYGON_ECX 0x656e6975
+
+bool step_syscall32;
+
+void system_init(void)
+{
+	uint32_t a, b, c, d;
+
+	__cpuid(0, a, b, c, d);
+	step_syscall32 = (b == signature_AMD_ebx && c == signature_AMD_ecx) ||
+			 (b == HYGON_EBX && c == HYGON_ECX);
+}
+
+/* AMD's CPUs have it in 32-bit code, the others do not: programs look at CPUID's vendor. */
+static enum outcome system_call32(struct step *s)
+{
+	regs_t *r = &s->v->regs;
+
+	if (s->v->kernel_mode || !step_syscall32)
+		return step_trap(s, VECTOR_UD, 0);
+	r->rip = s->next;
+	r->rflags &= ~FLAG_RF;
+	r->rcx = r->rip;
+	r->r11 = r->rflags | FLAG_IF | 2;
+	syscall32_deliver(s->v);
+	return THERE;
+}
 
 static enum outcome system_call(struct step *s)
 {
@@ -9,7 +40,6 @@ static enum outcome system_call(struct step *s)
 	const uint64_t nr = r->rax;
 	long ret;
 
-	s->no_trap = true;
 	r->rip = s->next;
 	r->rflags &= ~FLAG_RF;
 	r->rcx = r->rip;
@@ -159,12 +189,9 @@ static bool privileged(const ZydisDecodedInstruction *i)
 	    i->meta.category == ZYDIS_CATEGORY_IOSTRINGOP)
 		return true;
 	switch (i->mnemonic) {
-	case ZYDIS_MNEMONIC_LGDT: /* Zydis 4.0 does not know of these two */
-	case ZYDIS_MNEMONIC_LIDT:
 	case ZYDIS_MNEMONIC_CLI:
 	case ZYDIS_MNEMONIC_STI:
-	case ZYDIS_MNEMONIC_RDPMC:
-	case ZYDIS_MNEMONIC_SYSENTER: return true;
+	case ZYDIS_MNEMONIC_RDPMC: return true;
 	default: return false;
 	}
 }
@@ -172,7 +199,12 @@ static bool privileged(const ZydisDecodedInstruction *i)
 bool step_system(struct step *s, enum outcome *o)
 {
 	switch (s->i->mnemonic) {
-	case ZYDIS_MNEMONIC_SYSCALL: *o = system_call(s); return true;
+	case ZYDIS_MNEMONIC_SYSCALL:
+		*o = s->code32 ? system_call32(s) : system_call(s);
+		return true;
+	case ZYDIS_MNEMONIC_SYSENTER: /* guest_exception() knows it; on AMD's there is none */
+		*o = step_trap(s, s->code32 && step_syscall32 ? VECTOR_UD : VECTOR_GP, 0);
+		return true;
 	case ZYDIS_MNEMONIC_CPUID: *o = cpuid(s); return true;
 	case ZYDIS_MNEMONIC_RDTSC: *o = read_tsc(s); return true;
 	case ZYDIS_MNEMONIC_XGETBV: *o = read_xcr(s); return true;

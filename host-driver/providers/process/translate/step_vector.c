@@ -75,8 +75,8 @@ struct gather {
 
 static uint64_t index_of(const struct gather *g, unsigned k)
 {
-	int64_t q;
-	int32_t d;
+	int64_t q = 0;
+	int32_t d = 0;
 
 	if (g->index_size == 8) {
 		step_bytes(&q, g->index.byte + 8 * k, 8);
@@ -91,7 +91,6 @@ static uint64_t index_of(const struct gather *g, unsigned k)
 static bool gather_elements(struct step *s, struct gather *g)
 {
 	const ZydisDecodedOperand *op = &s->op[1];
-	const uint64_t base = step_segment_base(s, op->mem.segment);
 	uint64_t ea, start = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0;
 	struct span sp;
 
@@ -100,10 +99,8 @@ static bool gather_elements(struct step *s, struct gather *g)
 	for (unsigned k = 0; k < g->n; k++) {
 		if (sign(&g->mask, k, g->size)) {
 			ea = start + index_of(g, k) * op->mem.scale;
-			if (s->i->address_width == 32)
-				ea = (uint32_t)ea;
-			if (!step_reach(s, (struct where){base + ea, false}, g->size, ACCESS_READ,
-					&sp))
+			if (!step_reach(s, step_at(s, op->mem.segment, ea & step_address_mask(s)),
+					g->size, ACCESS_READ, &sp))
 				return false;
 			span_get(&sp, g->value.byte + k * g->size, g->size);
 		}
@@ -151,14 +148,13 @@ static enum outcome masked_load(struct step *s, uint8_t *area, unsigned size)
 {
 	const struct where at = step_address(s, &s->op[2]);
 	const unsigned n = s->op[0].size / 8 / size;
-	struct vector mask, value;
+	struct vector mask = {{0}}, value = {{0}};
 
 	get_vector(area, s->op[1].reg.value, &mask);
 	clear_above(&value, 0);
 	for (unsigned k = 0; k < n; k++)
 		if (sign(&mask, k, size) &&
-		    !step_load(s, (struct where){at.va + k * size, at.stack}, value.byte + k * size,
-			       size))
+		    !step_load(s, step_behind(s, at, k * size), value.byte + k * size, size))
 			return THERE;
 	set_vector(area, s->op[0].reg.value, &value);
 	return NEXT;
@@ -173,7 +169,7 @@ static enum outcome masked_store(struct step *s, const struct vector *mask,
 
 	for (unsigned pass = 0; pass < 2; pass++) {
 		for (unsigned k = 0; k < n; k++) {
-			const struct where here = {at.va + k * size, at.stack};
+			const struct where here = step_behind(s, at, k * size);
 
 			if (!sign(mask, k, size))
 				continue;
@@ -188,7 +184,7 @@ static enum outcome masked_store(struct step *s, const struct vector *mask,
 
 static enum outcome masked_move(struct step *s, uint8_t *area, unsigned size)
 {
-	struct vector mask, value;
+	struct vector mask = {{0}}, value = {{0}};
 
 	if (s->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
 		return masked_load(s, area, size);
@@ -202,24 +198,20 @@ static enum outcome masked_move(struct step *s, uint8_t *area, unsigned size)
 static enum outcome masked_bytes(struct step *s, uint8_t *area)
 {
 	const bool mmx = s->i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
-	const uint64_t wide = s->i->address_width == 32 ? 0xffffffff : ~0UL;
-	struct where at = {s->v->regs.rdi & wide, false};
-	const ZydisDecodedOperand *reg[2];
-	struct vector mask, value;
-	unsigned n = 0;
+	ZydisRegister segment = ZYDIS_REGISTER_DS;
+	struct vector mask = {{0}}, value = {{0}};
+	struct where at;
 
-	for (unsigned k = 0; k < s->i->operand_count; k++) {
+	for (unsigned k = 0; k < s->i->operand_count; k++)
 		if (s->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
-			at.va += step_segment_base(s, s->op[k].mem.segment);
-		else if (s->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER && n < 2)
-			reg[n++] = &s->op[k];
-	}
+			segment = s->op[k].mem.segment;
+	at = step_at(s, segment, s->v->regs.rdi & step_address_mask(s));
 	if (mmx)
 		become_mmx(area);
 	if (!step_canonical(at.va)) /* also when no byte is to be stored */
 		return step_trap(s, VECTOR_GP, 0);
-	get_vector(area, reg[0]->reg.value, &value);
-	get_vector(area, reg[1]->reg.value, &mask);
+	get_vector(area, s->op[0].reg.value, &value);
+	get_vector(area, s->op[1].reg.value, &mask);
 	return masked_store(s, &mask, &value, at, mmx ? 8 : 16, 1);
 }
 

@@ -70,6 +70,11 @@ bool xsave_is(const struct step *s)
 	}
 }
 
+bool xsave_reads(const struct step *s)
+{
+	return is_restore(s->i->mnemonic);
+}
+
 /* States up to the last one of `wanted`: what follows is not read. */
 static uint64_t up_to_last(uint64_t states, uint64_t wanted)
 {
@@ -84,7 +89,7 @@ static bool restore_area(struct step *s, struct where at, uint64_t mask, unsigne
 	const uint64_t xcr0 = s->v->xcr0;
 	uint64_t header[2];
 
-	if (!step_load(s, (struct where){at.va + HEADER, at.stack}, header, sizeof(header)))
+	if (!step_load(s, step_behind(s, at, HEADER), header, sizeof(header)))
 		return false;
 	if (header[0] & ~xcr0 || header[1] & ~(xcr0 | COMPACTED)) {
 		step_trap(s, VECTOR_GP, 0);

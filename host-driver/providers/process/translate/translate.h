@@ -11,6 +11,7 @@
  *   block.c    blocks: found, made, chained, forgotten
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   step.c     one instruction, without translating it
+ *   segments.c what width the code has that the guest's selectors lead to
  *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
@@ -87,6 +88,14 @@ struct tr {
 	bool ts;	   /* what the blocks in the IBTCs were looked for with */
 	struct block *cut; /* its way on was cut, for it to end (signal.c) */
 	uint64_t met;	   /* data breakpoints, by the instruction at hand (watch.c) */
+	/* segments.c, of user mode and kernel mode: selectors that lead to 64-bit code, or 0. */
+	struct {
+		uint64_t cs, ss;
+	} code64[2];
+	uint64_t selectors; /* cs, ss, ds, es of other code, which `other` is about, or 0 */
+	uint64_t descriptor_changes; /* those that it knows of */
+	uint8_t code, other;	     /* enum code; code: of where the guest is */
+	bool ran32;		     /* an IBTC may be of 32-bit code */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
@@ -106,6 +115,7 @@ struct tr_context {
 	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
 	uint64_t root; /* machine frame, INVALID_MFN: free */
 	bool kernel;
+	bool code32;	      /* what the IBTC leads to */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
 	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
@@ -126,6 +136,26 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how);
 /* Delivers the page fault of that access to the guest (or carries out a store to a page table). */
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
 
+/* ---- segments.c ---- */
+/*
+ * By cs, and in 32-bit code by the data segments: flat ones, so that an offset is a linear address,
+ * or others, which only step.c knows. BAD: no CPU would be there with such a cs or ss.
+ */
+enum code { CODE_64, CODE_32_FLAT, CODE_32, CODE_BAD };
+enum code tr_code_judge(struct vcpu *v);
+static inline enum code tr_code(struct vcpu *v)
+{
+	const bool mode = v->kernel_mode;
+
+	if (!((v->regs.cs ^ tr.code64[mode].cs) | (v->regs.ss ^ tr.code64[mode].ss)))
+		return tr.code = CODE_64;
+	return tr_code_judge(v);
+}
+/* What is known goes if a descriptor changed, as its mode is entered: then the CPU reads them. */
+void tr_code_mode(void);
+/* A descriptor changed, or a table of them. Any thread. */
+void tr_descriptors_changed(struct domain *d);
+
 /* ---- step.c ---- */
 /* Once per vCPU thread, before the sandbox closes. 0 or -errno. */
 int tr_step_init(void);
@@ -133,8 +163,8 @@ int tr_step_init(void);
  * Carries out the one instruction at v->regs.rip, whatever it is, or delivers its trap: v->regs
  * is what the guest has next. A repeated string instruction may stop half way (rip stays) when
  * tr.kicked says so, and does after each element if somebody watches. The vector state is the
- * guest's and in the CPU. True: it is complete, so that what is due behind it, is due; a load of SS
- * puts that off.
+ * guest's and in the CPU. True: it is complete and did not load SS, so that the traps that come
+ * behind an instruction may.
  */
 bool tr_step(struct vcpu *v);
 /*

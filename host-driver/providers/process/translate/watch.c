@@ -4,7 +4,7 @@
  * (DR7), alignment checks (AC), and RF, which is about the next instruction alone. Translated code
  * knows nothing of these. Intel SDM vol. 3, 17.2 and 17.3.
  *
- * Not as a CPU does it: a load of SS does not put off what is due behind it.
+ * Not as a CPU does it: a data breakpoint that a load of SS met is never told.
  */
 #include "host-driver/providers/process/translate/step.h"
 
@@ -56,6 +56,7 @@ static uint64_t instruction_met(const struct vcpu *v)
 void watch_step(struct vcpu *v)
 {
 	const uint64_t single = v->regs.rflags & FLAG_TF ? DR6_BS : 0;
+	const bool stepping = v->stepping;
 	uint64_t met = instruction_met(v);
 
 	if (met) {
@@ -65,7 +66,8 @@ void watch_step(struct vcpu *v)
 	tr.met = 0;
 	if (!tr_step(v))
 		return;
-	met = tr.met | single;
+	/* A debugger's step may have ended in the middle, by debug_stepped(). */
+	met = tr.met | (stepping && !v->stepping ? 0 : single);
 	if (met)
 		guest_exception(v, VECTOR_DB, met);
 }
