@@ -98,10 +98,6 @@ void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 	tr_page_fault(v, va, ACCESS_READ);
 }
 
-void watch_access(struct vcpu *v, uint64_t va, unsigned n, enum access how)
-{
-}
-
 void guest_soft_interrupt(struct vcpu *v, unsigned vector)
 {
 	seen.soft = vector;
