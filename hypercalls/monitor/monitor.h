@@ -227,6 +227,7 @@ struct domain {
 	volatile uint32_t shutdown_tell; /* 1: the next vCPU to park sends UP_SHUTDOWN */
 	char shutdown_why[128];
 	bool debugging, debugged;     /* there is a debugger; there was one */
+	struct vcpu *crashed;	      /* who ended the domain, which the debugger is to see */
 	volatile uint32_t debug_tell; /* 1: the next vCPU to park sends UP_DEBUG */
 	uint32_t shutdown_code;	      /* SCHEDOP_shutdown_code: code + 1, 0: none */
 	uint8_t handle[16];	      /* the domain's UUID */

@@ -68,6 +68,8 @@ static void tell_shutdown(struct domain *d)
 	uint64_t arg[4] = {d->shutdown};
 	uint32_t len = 0;
 
+	if (d->crashed && d->crashed->held)
+		return;
 	if (!d->shutdown_tell || !__atomic_exchange_n(&d->shutdown_tell, 0, __ATOMIC_SEQ_CST))
 		return;
 	while (len < sizeof(d->shutdown_why) && d->shutdown_why[len])
@@ -91,8 +93,7 @@ static void wait_parked(struct vcpu *v)
 	for (;;) {
 		seen = __atomic_load_n(&v->wake, __ATOMIC_SEQ_CST);
 		tell_debugger(v->d);
-		if (!v->held)
-			tell_shutdown(v->d);
+		tell_shutdown(v->d);
 		if (!vcpu_must_park(v))
 			break;
 		futex_wait(&v->wake, seen, FOREVER);
@@ -153,8 +154,10 @@ static void shutdown_mark(struct domain *d, int reason, const char *why, bool te
 	for (; why && why[i] && i < sizeof(d->shutdown_why) - 1; i++)
 		d->shutdown_why[i] = why[i];
 	d->shutdown_why[i] = 0;
-	if (tell && reason == SHUTDOWN_crash)
-		debug_stop(current ? current : d->vcpu[0], DEBUG_CRASHED);
+	if (tell && reason == SHUTDOWN_crash) {
+		d->crashed = current ? current : d->vcpu[0];
+		debug_stop(d->crashed, DEBUG_CRASHED);
+	}
 	__atomic_store_n(&d->shutdown_tell, tell, __ATOMIC_SEQ_CST);
 	wake_all(d);
 }

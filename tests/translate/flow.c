@@ -152,6 +152,32 @@ static void ret(struct gen *g)
 		gen_add(g, BYTES(0xf3, 0xc3));
 }
 
+/* A function that is called a few times, from here or through a register. */
+static void function(struct gen *g)
+{
+	const unsigned n = g->c->n;
+
+	if (n + 7 > MAX_ITEMS)
+		return;
+	mov_imm(g, RCX, 1 + below(&g->r, 4));
+	gen_add(g, BYTES(0x49, 0xc7, 0xc6, 0, 0, 0, 0)); /* mov $function, %r14 */
+	refer(g, FIX_ABS32, 3, n + 5);
+	if (chance(&g->r, 50)) {
+		gen_add(g, BYTES(0x41, 0xff, 0xd6)); /* call *%r14 */
+		last(g)->hop = false;
+	} else {
+		gen_add(g, BYTES(0xe8, 0, 0, 0, 0));
+		refer(g, FIX_REL32, 1, n + 5);
+	}
+	gen_add(g, BYTES(0xe2, 0)); /* loop */
+	refer(g, FIX_REL8, 1, n + 2);
+	gen_add(g, BYTES(0xe9, 0, 0, 0, 0));
+	refer(g, FIX_REL32, 1, n + 7);
+	last(g)->hop = chance(&g->r, 30);
+	gen_add(g, BYTES(0x48, 0x11, 0xc8)); /* adc %rcx, %rax */
+	gen_add(g, BYTES(0xc3));
+}
+
 static void strings(struct gen *g)
 {
 	static const uint8_t op[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
@@ -264,8 +290,10 @@ void gen_special(struct gen *g)
 		ret(g);
 	else if (how < 76)
 		strings(g);
-	else if (how < 83)
+	else if (how < 80)
 		frames(g);
+	else if (how < 84)
+		function(g);
 	else if (how < 93)
 		flags(g);
 	else if (how < 98)

@@ -252,10 +252,15 @@ static void load_vectors(const struct state *s)
 	asm volatile("xrstor64 %0" : : "m"(s->xstate), "a"(XSTATE_MASK), "d"(0) : "memory");
 }
 
-static void end(struct state *out)
+/* That the case has jumped to where the CPU's ends is its end, too. */
+static void end(const struct testcase *c, struct state *out)
 {
 	memset(out->xstate, 0, sizeof(out->xstate));
 	asm volatile("xsave64 %0" : "=m"(out->xstate) : "a"(XSTATE_MASK), "d"(0) : "memory");
+	if (trap.vector == VECTOR_PF && current->regs.rip == LEAVE_VA) {
+		trap.vector = NO_VECTOR;
+		current->regs.rip = c->end;
+	}
 	for (unsigned i = 0; i < NR_GPR; i++)
 		out->gpr[i] = *gpr(i);
 	out->rflags = current->regs.rflags;
@@ -323,7 +328,7 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t)
 		if (trap.vector != NO_VECTOR) /* it has not been carried out */
 			t->undefined = undefined;
 	}
-	end(out);
+	end(c, out);
 	if (ok && end_written(c, out)) {
 		t->why = "writes to its own end";
 		ok = false;
@@ -339,12 +344,7 @@ bool guest_translate(const struct testcase *c, struct state *out, bool cold)
 	ticks = 0;
 	while (current->regs.rip != c->end && trap.vector == NO_VECTOR && ticks < MAX_TICKS)
 		guest_engine_turn(current);
-	if (trap.vector == VECTOR_PF &&
-	    current->regs.rip == LEAVE_VA) { /* tr_stop is one for all */
-		trap.vector = NO_VECTOR;
-		current->regs.rip = c->end;
-	}
-	end(out);
+	end(c, out);
 	return ticks < MAX_TICKS;
 }
 

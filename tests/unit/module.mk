@@ -27,7 +27,8 @@ UNIT_sandbox_LIBS := -lseccomp
 # The translator, without what else is in its own test: compiled as the monitor is, for which there
 # is no -fsanitize.
 UNIT_step32_OBJS := $(addprefix $(B)/tests/translate/,$(patsubst %.c,%.o,tests/translate/guest.c \
-	tests/translate/engine.c tests/translate/filter.c tests/translate/case.c hypercalls/monitor/copy.c \
+	tests/translate/engine.c tests/translate/filter.c tests/translate/pages.c tests/translate/case.c \
+	hypercalls/monitor/copy.c \
 	$(wildcard host-driver/providers/process/translate/*.c)) \
 	$(patsubst %.S,%.S.o,$(wildcard host-driver/providers/process/translate/*.S)))
 UNIT_step32_SRCS := tests/unit/native32.S $(UNIT_step32_OBJS)

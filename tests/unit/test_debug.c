@@ -194,7 +194,7 @@ static bool shutdown_told(void)
 /* The broker hears of the stop, and of the crash only when the debugger lets go. */
 static void crash_waits(void **state)
 {
-	pthread_t t;
+	pthread_t t, other;
 
 	vcpus[0].parked = false;
 	domain_crash(&vcpus[0], "a test");
@@ -204,13 +204,19 @@ static void crash_waits(void **state)
 	assert_true(soon(parked));
 	assert_int_equal(up_op, UP_DEBUG);
 	report(true, 0, DEBUG_CRASHED);
+	/* The debugger lets the other vCPU go, as it had begun to before the crash. */
+	debug_hold(&vcpus[1], false);
+	vcpus[1].parked = false;
+	assert_int_equal(pthread_create(&other, NULL, park, &vcpus[1]), 0);
 	usleep(20000);
 	assert_int_equal(up_calls, 1);
 	debug_hold(&vcpus[0], false);
 	assert_true(soon(shutdown_told));
 	dom.shutdown = -1;
 	vcpu_wake(&vcpus[0]);
+	vcpu_wake(&vcpus[1]);
 	pthread_join(t, NULL);
+	pthread_join(other, NULL);
 }
 
 #undef TEST

@@ -378,7 +378,7 @@ static int setup(void **state)
 		return -1;
 	memcpy(p, jmp, sizeof(jmp));
 	memcpy(p + sizeof(jmp), &to, sizeof(to));
-	guest_init();
+	guest_init(true);
 	/* As Linux has them. */
 	gdt_set(4, 0, 0xfffff, CODE32 | PAGES);
 	gdt_set(5, 0, 0xfffff, DATA | PAGES);

@@ -190,6 +190,7 @@ struct fpu_area {
 };
 static inline void *fpu_aligned(struct fpu_area *a)
 {
+	/* cppcheck-suppress ctuuninitvar ; its address alone matters */
 	return (void *)(((uintptr_t)a->bytes + 63) & -64UL);
 }
 static inline void fpu_keep(struct fpu_area *a)
