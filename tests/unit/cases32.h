@@ -17,10 +17,10 @@ struct case32 {
 extern const struct case32 __start_cases32[], __stop_cases32[];
 
 #define AT(label) "(" label " - 8b + 0x40000000)"
-#define CASE(undefined, text)                                                     \
-	__asm__(".pushsection cases32, \"aw\"\n.quad 7f, 8f, 9f, " #undefined     \
-		"\n.popsection\n.pushsection .rodata\n7: .string \"" text         \
-		"\"\n8: .code32\n" text "\n9: .code64\n.popsection")
+#define CASE(undefined, text)                                                                     \
+	__asm__(".pushsection cases32, \"aw\"\n.quad 7f, 8f, 9f, " #undefined                     \
+		"\n.popsection\n.pushsection .rodata\n7: .string \"" text "\"\n8: .code32\n" text \
+		"\n9: .code64\n.popsection")
 
 /* clang-format off */
 /* ---- registers, and what 64-bit mode has for prefixes ---- */
