@@ -18,10 +18,38 @@
 
 static const uint8_t forced_prefix[5] = {0x0f, 0x0b, 'x', 'e', 'n'};
 
+/*
+ * The instruction is a VM exit where the host is itself a guest, and a program's start runs dozens
+ * of them: what was answered once is kept. An entry belongs to whoever takes it first.
+ */
+static void cpuid_machine(uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+	enum { FREE, TAKEN, KEPT };
+	static struct {
+		int state;
+		uint32_t leaf, sub, r[4];
+	} kept[64];
+	typeof(&kept[0]) k = &kept[(leaf ^ leaf >> 26 ^ sub << 4) % 64];
+	int state = __atomic_load_n(&k->state, __ATOMIC_ACQUIRE);
+
+	if (state == KEPT && k->leaf == leaf && k->sub == sub) {
+		memcpy(r, k->r, sizeof(k->r));
+		return;
+	}
+	__cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
+	if (state != FREE || !__atomic_compare_exchange_n(&k->state, &state, TAKEN, false,
+							  __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	k->leaf = leaf;
+	k->sub = sub;
+	memcpy(k->r, r, sizeof(k->r));
+	__atomic_store_n(&k->state, KEPT, __ATOMIC_RELEASE);
+}
+
 /* The machine's CPU as far as the provider gives it to guests. */
 static void cpuid_host(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-	__cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
+	cpuid_machine(leaf, sub, r);
 	if (!the_domain->provider->plain_cpu)
 		return;
 	switch (leaf) {

@@ -369,6 +369,8 @@ void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
 		blocks[to].incoming = link + 1;
 		code = code_run + blocks[to].code;
 		link_set(code_write + l->at, code_run - code_write, code);
+		if (mmu_someone_kicked(v->d))
+			unchain(l);
 	}
 	pthread_mutex_unlock(&lock);
 	return code;

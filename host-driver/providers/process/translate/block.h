@@ -123,6 +123,11 @@ void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip);
 /* two: its instruction goes on in the next page. */
 /* The IBTC has code of that width alone: emptied if it has the other. */
 void mmu_ibtc_for(struct tr_context *c, bool code32);
+/*
+ * Another vCPU is to leave the cache soon. Asked after a jump was chained: it may have been cut the
+ * moment before, by that vCPU's signal handler, which takes no lock.
+ */
+bool mmu_someone_kicked(const struct domain *d);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
 
 /* ---- run.c, signal.c, glue.S ---- */

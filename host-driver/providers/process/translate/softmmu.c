@@ -412,6 +412,18 @@ static void wait_outside(struct vcpu *v, const struct tr *t)
 			sched_yield();
 }
 
+bool mmu_someone_kicked(const struct domain *d)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+		const struct tr *t = d->vcpu[i] ? d->vcpu[i]->provider : NULL;
+
+		if (t && t != &tr && t->kicked && t->in_guest)
+			return true;
+	}
+	return false;
+}
+
 void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va)
 {
 	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
