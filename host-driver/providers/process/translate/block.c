@@ -184,10 +184,10 @@ void code_written(struct domain *d, const uint8_t *page)
 	pthread_mutex_unlock(&lock);
 }
 
-void code_unmapped(struct domain *d, uint64_t mfn)
+bool code_unmapped(struct domain *d, uint64_t mfn)
 {
 	if (mfn >= d->nr_frames || !__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
-		return;
+		return false;
 	pthread_mutex_lock(&lock);
 	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame) {
 		struct block *b = &blocks[blocks[i].stands_for ? blocks[i].stands_for : i];
@@ -196,6 +196,7 @@ void code_unmapped(struct domain *d, uint64_t mfn)
 			unchain_incoming(b);
 	}
 	pthread_mutex_unlock(&lock);
+	return true;
 }
 
 /* Everything goes. The lock is held; nobody else is in the cache, or will be at what it has found.

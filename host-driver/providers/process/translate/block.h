@@ -86,8 +86,11 @@ extern volatile uint32_t code_generation; /* how often the cache was emptied */
 bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
 /* The page (in d->ram) is about to be written: what was translated from it is forgotten. */
 void code_written(struct domain *d, const uint8_t *page);
-/* A mapping of this frame went: jumps from other pages find out for themselves. d->lock held. */
-void code_unmapped(struct domain *d, uint64_t mfn);
+/*
+ * A mapping of this frame went: jumps from other pages find out for themselves. d->lock held.
+ * False: nothing of it is translated.
+ */
+bool code_unmapped(struct domain *d, uint64_t mfn);
 /* The block that this host address is in, NULL: none. From a signal handler as well. */
 struct block *code_block(const void *host);
 void block_cut(struct block *b);  /* its next exit leaves the cache; from a signal handler */

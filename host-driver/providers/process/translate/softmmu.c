@@ -186,6 +186,8 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 #define LOG_FAR	   256 /* further behind than that: empty it as a whole */
 #define LOG_ALL	   (~0UL)
 #define LOG_WRITES 1UL /* in a page's address in d->ram: no stores to it */
+#define LOG_CODE   2UL /* in an index << LOG_INDEX: what it led to had been translated */
+#define LOG_INDEX  2
 
 _Static_assert(TLB_SIZE % L1_ENTRIES == 0, "an L1 table's index is the end of a slot's");
 
@@ -258,16 +260,25 @@ static void catch_up(struct domain *d, struct tr_context *c)
 		if (what & LOG_WRITES)
 			writes_clear(c, what & ~LOG_WRITES);
 		else {
-			const unsigned index = what >> 1;
+			const unsigned index = what >> LOG_INDEX;
 
 			slots_clear(c, index);
-			changed.bits[index / 64] |= 1UL << (index % 64);
+			if (what & LOG_CODE)
+				changed.bits[index / 64] |= 1UL << (index % 64);
 		}
 	}
 	targets_clear(c, &changed);
 	/* Overtaken while we read. */
 	if (__atomic_load_n(&log_end, __ATOMIC_ACQUIRE) - end > LOG_SIZE - LOG_FAR)
 		context_clear(c);
+}
+
+/* Entry `index` of an L1 table was this. No IBTC leads to a page of which nothing is translated. */
+static void log_entry_of(struct domain *d, unsigned index, uint64_t old)
+{
+	const bool code = code_unmapped(d, pte_mfn(old));
+
+	log_add((uint64_t)index << LOG_INDEX | (code ? LOG_CODE : 0));
 }
 
 /*
@@ -287,8 +298,7 @@ static void log_table(struct domain *d, enum frame_type above, uint64_t mfn)
 	}
 	for (unsigned i = 0; present && i < L1_ENTRIES; i++)
 		if (table[i] & PTE_P) {
-			log_add((uint64_t)i << 1);
-			code_unmapped(d, pte_mfn(table[i]));
+			log_entry_of(d, i, table[i]);
 		}
 }
 
@@ -298,8 +308,7 @@ void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uin
 		log_table(d, d->frame[table_mfn].type, pte_mfn(old));
 		return;
 	}
-	log_add((uint64_t)index << 1);
-	code_unmapped(d, pte_mfn(old));
+	log_entry_of(d, index, old);
 }
 
 /* ---- contexts ---- */
