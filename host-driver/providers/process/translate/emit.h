@@ -160,6 +160,25 @@ static inline void emit_lea2(struct emit *e, unsigned dst, unsigned base, unsign
 	e8(e, 0);
 }
 
+/* lea dst, [base + index << scale] */
+static inline void emit_lea_scaled(struct emit *e, unsigned dst, unsigned base, unsigned index,
+				   unsigned scale)
+{
+	e8(e, 0x48 | (dst >> 3) << 2 | (index >> 3) << 1 | base >> 3);
+	e8(e, OP_LEA);
+	e8(e, 0x44 | (dst & 7) << 3);
+	e8(e, scale << 6 | (index & 7) << 3 | (base & 7));
+	e8(e, 0);
+}
+
+/* movsxd dst, src: the low half, with its sign */
+static inline void emit_movsxd(struct emit *e, unsigned dst, unsigned src)
+{
+	emit_rex(e, dst, src);
+	e8(e, 0x63);
+	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
+}
+
 /* pext dst, src, fs:[slot]: the bits of src that the constant there selects. Flags stay. */
 static inline void emit_pext(struct emit *e, unsigned dst, unsigned src, int offset)
 {
@@ -171,6 +190,16 @@ static inline void emit_pext(struct emit *e, unsigned dst, unsigned src, int off
 	e8(e, (dst & 7) << 3 | 4);
 	e8(e, 0x25);
 	e32(e, emit_slot(offset));
+}
+
+/* sarx dst, src, count: flags stay. */
+static inline void emit_sarx(struct emit *e, unsigned dst, unsigned src, unsigned count)
+{
+	e8(e, 0xc4);
+	e8(e, (dst >= 8 ? 0 : 0x80) | 0x40 | (src >= 8 ? 0 : 0x20) | 2);
+	e8(e, 0x80 | (~count & 15) << 3 | 2);
+	e8(e, 0xf7);
+	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
 }
 
 /* rorx reg, reg, by: flags stay. Of r8 to r15. */

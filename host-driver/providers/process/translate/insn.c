@@ -329,7 +329,7 @@ static enum insn_kind kind(struct tr_insn *n)
 	if ((n->i.mnemonic == ZYDIS_MNEMONIC_BT || n->i.mnemonic == ZYDIS_MNEMONIC_BTS ||
 	     n->i.mnemonic == ZYDIS_MNEMONIC_BTR || n->i.mnemonic == ZYDIS_MNEMONIC_BTC) &&
 	    n->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		return INSN_STEP;
+		return n->size >= 4 && n->i.address_width == 64 ? INSN_BIT : INSN_STEP;
 	return INSN_MEMORY;
 }
 

@@ -11,6 +11,7 @@
 enum insn_kind {
 	INSN_PLAIN,  /* registers only: runs as it is */
 	INSN_MEMORY, /* one memory operand, by ModRM */
+	INSN_BIT,    /* of a string of bits in memory, its number in a register */
 	INSN_NOTHING,
 	INSN_LEA,
 	INSN_PUSH, /* a register or a constant, as wide as the code's addresses */

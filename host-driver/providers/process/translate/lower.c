@@ -38,7 +38,7 @@ struct slow {
 	uint8_t words;	 /* of ADDRESS_PUSH */
 };
 
-enum address { ADDRESS_OPERAND, ADDRESS_PUSH, ADDRESS_POP, ADDRESS_FRAME };
+enum address { ADDRESS_OPERAND, ADDRESS_BIT, ADDRESS_PUSH, ADDRESS_POP, ADDRESS_FRAME };
 
 /* Under block.c's lock. */
 static struct {
@@ -182,6 +182,8 @@ static void emit_effective(const struct tr_insn *n, unsigned reg)
 }
 
 /* t0 = the linear address of the access; t1 may be lost. `words` are pushed. */
+static void emit_bit_address(const struct tr_insn *n, unsigned t0, unsigned t1);
+
 static void emit_address(const struct tr_insn *n, enum address what, unsigned words, unsigned t0)
 {
 	const unsigned t1 = t0 ^ R14 ^ R15;
@@ -200,6 +202,26 @@ static void emit_address(const struct tr_insn *n, enum address what, unsigned wo
 		if (code32())
 			emit_mov32(&now.e, t0, t0);
 	}
+	if (what == ADDRESS_BIT)
+		emit_bit_address(n, t0, t1);
+}
+
+/* t0 += the bytes from the operand to the word that has the bit; its number is signed. */
+static void emit_bit_address(const struct tr_insn *n, unsigned t0, unsigned t1)
+{
+	const unsigned reg = number(n->op[1].reg.value);
+	const unsigned bits = n->size == 8 ? 6 : 5;
+
+	emit_store_slot(&now.e, T_SCRATCH, t0);
+	emit_const(&now.e, t0, bits);
+	if (n->size == 4) { /* the number's sign is bit 31 */
+		emit_movsxd(&now.e, t1, value_in(reg, t1));
+		emit_sarx(&now.e, t1, t1, t0);
+	} else {
+		emit_sarx(&now.e, t1, value_in(reg, t1), t0);
+	}
+	emit_load_slot(&now.e, t0, T_SCRATCH);
+	emit_lea_scaled(&now.e, t0, t0, t1, bits - 3);
 }
 
 static struct slow *slow_add(const struct tr_insn *n, int what, uint8_t *jump, uint32_t index)
@@ -388,6 +410,22 @@ static void lower_memory(const struct tr_insn *n)
 	else
 		emit_rewritten(n, t0);
 	temps_store(n->temps_written);
+}
+
+/* bt, bts, btr, btc: on the word that has the bit, by the bit's number in that. */
+static void lower_bit(const struct tr_insn *n)
+{
+	const ZydisDecodedInstruction *i = &n->i;
+	const unsigned reg = number(n->op[1].reg.value);
+
+	emit_place(n, ADDRESS_BIT, R15, n->size, n->writes, n->flags_live & ~n->flags_killed);
+	emit_pext(&now.e, R14, value_in(reg, R14), n->size == 8 ? T_BITS64 : T_BITS32);
+	if (i->attributes & ZYDIS_ATTRIB_HAS_LOCK)
+		e8(&now.e, 0xf0);
+	e8(&now.e, n->size == 8 ? 0x4d : 0x45);
+	e8(&now.e, 0x0f);
+	e8(&now.e, i->opcode);
+	e8(&now.e, (R14 & 7) << 3 | (R15 & 7));
 }
 
 static void lower_plain(const struct tr_insn *n)
@@ -613,6 +651,7 @@ static unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, b
 	case INSN_NOTHING: break;
 	case INSN_PLAIN: lower_plain(n); break;
 	case INSN_MEMORY: lower_memory(n); break;
+	case INSN_BIT: lower_bit(n); break;
 	case INSN_LEA: lower_lea(n); break;
 	case INSN_PUSH:
 		count = group(n, end);

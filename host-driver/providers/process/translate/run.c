@@ -37,6 +37,8 @@ ASSERT_T(T_IBTC_MASK, ibtc_mask);
 ASSERT_T(T_FS_BASE, fs_base);
 ASSERT_T(T_GS_BASE, gs_base);
 ASSERT_T(T_SCRATCH, scratch);
+ASSERT_T(T_BITS32, bits32);
+ASSERT_T(T_BITS64, bits64);
 ASSERT_T(T_KICKED, kicked);
 #define ASSERT_C(offset, member) \
 	_Static_assert(offsetof(struct tr_context, member) == (offset), "translate.h: " #member)

@@ -535,6 +535,8 @@ int mmu_init(struct vcpu *v)
 	tr.pool = tr.context = tr.now[0] = c;
 	tr.now[1] = c + 1;
 	tr.page_mask = PAGE_MASK;
+	tr.bits32 = 31;
+	tr.bits64 = 63;
 	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
 	tr.flush = 1;

@@ -34,7 +34,9 @@
 #define T_FS_BASE   88
 #define T_GS_BASE   96
 #define T_SCRATCH   104
-#define T_KICKED    112
+#define T_BITS32    112
+#define T_BITS64    120
+#define T_KICKED    128
 
 /* Why translated code was left. */
 #define EXIT_KICK     0 /* somebody wants a look at the vCPU */
@@ -77,6 +79,7 @@ struct tr {
 	uint64_t page_mask, tlb_mask, ibtc_mask; /* constants for pext */
 	uint64_t fs_base, gs_base;		 /* the guest's, of the mode it runs in */
 	uint64_t scratch;
+	uint64_t bits32, bits64; /* constants for pext: a bit's number in an operand */
 	volatile uint32_t kicked;
 	uint32_t vector; /* EXIT_TRAP */
 	uint64_t error, cr2;
