@@ -126,6 +126,7 @@ tr_indirect:
 	mov	%rcx, TR(T_RCX)
 tr_indirect_kept:
 	pext	TR(T_IBTC_MASK), %r14, %r15
+	lea	(%r15,%r15), %r15
 	mov	%gs:C_IBTC_NEG(,%r15,8), %rcx
 	lea	(%rcx,%r14), %rcx
 	jrcxz	tr_indirect_hit
@@ -136,7 +137,7 @@ tr_indirect_miss:
 	jmp	save
 tr_indirect_hit:
 	mov	TR(T_RCX), %rcx
-	jmp	*%gs:C_IBTC(,%r15,8)
+	jmp	*%gs:C_IBTC_CODE(,%r15,8)
 tr_indirect_end:
 
 	.section .note.GNU-stack,"",@progbits

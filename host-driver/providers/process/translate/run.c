@@ -43,8 +43,8 @@ ASSERT_T(T_KICKED, kicked);
 #define ASSERT_C(offset, member) \
 	_Static_assert(offsetof(struct tr_context, member) == (offset), "translate.h: " #member)
 ASSERT_C(0, tlb);
-ASSERT_C(C_IBTC_NEG, ibtc_neg);
-ASSERT_C(C_IBTC, ibtc);
+ASSERT_C(C_IBTC_NEG, ibtc);
+_Static_assert(offsetof(struct ibtc_entry, code) == C_IBTC_CODE - C_IBTC_NEG, "translate.h");
 _Static_assert(sizeof(struct tlb_entry) == 1 << TLB_SHIFT, "translate.h: tlb_entry");
 _Static_assert(offsetof(struct tlb_entry, read) == E_READ, "translate.h: tlb_entry");
 _Static_assert(offsetof(struct tlb_entry, write_neg) == E_WRITE_NEG, "translate.h: tlb_entry");

@@ -35,25 +35,43 @@ static inline unsigned tlb_index(uint64_t va)
 }
 
 /*
- * No address that looks at entry i finds itself in the page whose number ends in i ^ 2; nor, as it
- * would with i ^ 1, its last byte in there.
+ * What an empty entry i has for minus an address: 0, as no address but the very first and, with its
+ * last byte, the very last look for what is there; those find the page whose number ends in i ^ 2.
  */
-static inline uint64_t nothing(unsigned i, unsigned shift)
+static inline uint64_t nothing(unsigned i, unsigned size, unsigned shift)
 {
-	return -((uint64_t)(i ^ 2) << shift);
+	return i && i != size - 1 ? 0 : -((uint64_t)(i ^ 2) << shift);
+}
+
+static inline void entry_clear(struct tlb_entry *e, unsigned i)
+{
+	e->read_neg = e->write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
+}
+
+static inline void target_clear(struct tr_context *c, unsigned i)
+{
+	__atomic_store_n(&c->ibtc[i].neg, nothing(i, IBTC_SIZE, IBTC_SHIFT), __ATOMIC_RELAXED);
 }
 
 static void ibtc_clear(struct tr_context *c)
 {
-	for (unsigned i = 0; i < IBTC_SIZE; i++)
-		c->ibtc_neg[i] = nothing(i, IBTC_SHIFT);
+	if (c->ibtc_used > IBTC_LIST) {
+		memset(c->ibtc, 0, sizeof(c->ibtc));
+		target_clear(c, 0);
+		target_clear(c, IBTC_SIZE - 1);
+	} else {
+		for (unsigned k = 0; k < c->ibtc_used; k++)
+			target_clear(c, c->ibtc_list[k]);
+	}
+	c->ibtc_used = 0;
 	memset(c->ibtc_pages, 0, sizeof(c->ibtc_pages));
 }
 
 static void context_clear(struct tr_context *c)
 {
-	for (unsigned i = 0; i < TLB_SIZE; i++)
-		c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
+	memset(c->tlb, 0, sizeof(c->tlb));
+	entry_clear(&c->tlb[0], 0);
+	entry_clear(&c->tlb[TLB_SIZE - 1], TLB_SIZE - 1);
 	ibtc_clear(c);
 	memset(c->low, 0, sizeof(c->low));
 	c->low_code = false;
@@ -213,22 +231,24 @@ static bool in_set(const uint64_t *bits, unsigned index)
 static void slots_clear(struct tr_context *c, unsigned index)
 {
 	for (unsigned i = index; i < TLB_SIZE; i += L1_ENTRIES)
-		c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
+		entry_clear(&c->tlb[i], i);
 }
 
 /* What leads to a page of these indices, or to an instruction that goes on there, goes. */
 static void targets_clear(struct tr_context *c, const struct index_set *changed)
 {
+	const bool all = c->ibtc_used > IBTC_LIST;
 	bool any = false;
 
 	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
 		any |= c->ibtc_pages[i] & changed->bits[i];
-	for (unsigned i = 0; any && i < IBTC_SIZE; i++) {
-		const uint64_t rip = -c->ibtc_neg[i];
+	for (unsigned k = 0; any && k < (all ? IBTC_SIZE : c->ibtc_used); k++) {
+		const unsigned i = all ? k : c->ibtc_list[k];
+		const uint64_t rip = -c->ibtc[i].neg;
 
 		if (in_set(changed->bits, rip >> PAGE_SHIFT & (L1_ENTRIES - 1)) ||
 		    in_set(changed->bits, (rip + INSN_MAX - 1) >> PAGE_SHIFT & (L1_ENTRIES - 1)))
-			c->ibtc_neg[i] = nothing(i, IBTC_SHIFT);
+			target_clear(c, i);
 	}
 	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
 		c->ibtc_pages[i] &= ~changed->bits[i];
@@ -238,7 +258,7 @@ static void writes_clear(struct tr_context *c, uint64_t page)
 {
 	for (unsigned i = 0; i < TLB_SIZE; i++)
 		if (c->tlb[i].write == page)
-			c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
+			c->tlb[i].write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
 }
 
 static void catch_up(struct domain *d, struct tr_context *c)
@@ -368,7 +388,7 @@ static bool goes_on(struct vcpu *v, struct tr_context *c)
 			return false;
 	for (unsigned i = 0; i < TLB_SIZE; i++)
 		if (in_set(c->low, i))
-			c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, PAGE_SHIFT);
+			entry_clear(&c->tlb[i], i);
 	memset(c->low, 0, sizeof(c->low));
 	c->root = v->cr3_mfn;
 	c->since = v->d->tlb_clock;
@@ -477,9 +497,8 @@ void mmu_forget_code(struct domain *d, uint64_t rip, const void *code)
 		struct tr *t = d->vcpu[i] ? d->vcpu[i]->provider : NULL;
 
 		for (unsigned c = 0; t && c < CONTEXTS; c++)
-			if (t->pool[c].ibtc[j] == code)
-				__atomic_store_n(&t->pool[c].ibtc_neg[j], nothing(j, IBTC_SHIFT),
-						 __ATOMIC_RELAXED);
+			if (t->pool[c].ibtc[j].code == code)
+				target_clear(&t->pool[c], j);
 	}
 }
 
@@ -501,7 +520,7 @@ void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
 
-	return c->ibtc_neg[i] == -rip ? c->ibtc[i] : NULL;
+	return c->ibtc[i].neg == -rip ? c->ibtc[i].code : NULL;
 }
 
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
@@ -514,8 +533,13 @@ void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
 	if (two)
 		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
-	c->ibtc[i] = code;
-	c->ibtc_neg[i] = -rip;
+	if (c->ibtc[i].neg == nothing(i, IBTC_SIZE, IBTC_SHIFT) && c->ibtc_used <= IBTC_LIST) {
+		if (c->ibtc_used < IBTC_LIST)
+			c->ibtc_list[c->ibtc_used] = i;
+		c->ibtc_used++;
+	}
+	c->ibtc[i].code = code;
+	c->ibtc[i].neg = -rip;
 }
 
 /* A table that no guest has, for it to see; its own walks never get that far. */
@@ -549,6 +573,8 @@ void mmu_start(void)
 {
 	for (unsigned i = 0; i < CONTEXTS; i++) {
 		tr.pool[i].root = INVALID_MFN;
+		target_clear(&tr.pool[i], 0);
+		target_clear(&tr.pool[i], IBTC_SIZE - 1);
 		tr.pool[i].kernel = i;
 	}
 	context_clear(tr.now[0]);

@@ -55,11 +55,11 @@
 #define E_READ	    8
 #define E_WRITE_NEG 16
 #define E_WRITE	    24
-#define IBTC_BITS   14
+#define IBTC_BITS   16
 #define IBTC_SHIFT  1
 #define IBTC_SIZE   (1 << IBTC_BITS)
-#define C_IBTC_NEG  (TLB_SIZE << TLB_SHIFT)
-#define C_IBTC	    (C_IBTC_NEG + 8 * IBTC_SIZE)
+#define C_IBTC_NEG  (TLB_SIZE << TLB_SHIFT) /* of entry 0; 16 bytes an entry */
+#define C_IBTC_CODE (C_IBTC_NEG + 8)
 
 #ifndef __ASSEMBLER__
 #include "hypercalls/monitor/monitor.h"
@@ -110,10 +110,14 @@ extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 struct tlb_entry {
 	uint64_t read_neg, read, write_neg, write;
 };
+/* minus a guest address, and where its translation is. */
+struct ibtc_entry {
+	uint64_t neg;
+	void *code;
+};
 struct tr_context {
 	struct tlb_entry tlb[TLB_SIZE];
-	uint64_t ibtc_neg[IBTC_SIZE]; /* minus a guest address */
-	void *ibtc[IBTC_SIZE];	      /* and where its translation is */
+	struct ibtc_entry ibtc[IBTC_SIZE];
 
 	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
 	uint64_t root; /* machine frame, INVALID_MFN: free */
@@ -122,7 +126,10 @@ struct tr_context {
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
 	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
-	bool low_code;		     /* the IBTC leads to the lower half */
+#define IBTC_LIST 4096
+	uint32_t ibtc_used; /* beyond IBTC_LIST nobody knows which */
+	uint16_t ibtc_list[IBTC_LIST];
+	bool low_code; /* the IBTC leads to the lower half */
 #define UPPER 240
 	uint64_t upper[UPPER];	/* of a kernel's: the root's entries for the upper half */
 	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
