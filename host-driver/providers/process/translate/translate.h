@@ -7,7 +7,7 @@
  * memory is reached through a TLB in software, one per vCPU and mode, by GS; FS is the thread's.
  *
  *   insn.c     what the translator must know of an instruction
- *   lower.c    an instruction's translation
+ *   lower.c    a block's translation: lower_insn.c, lower_memory.c
  *   block.c    blocks: found, made, chained, forgotten
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   step.c     one instruction, without translating it

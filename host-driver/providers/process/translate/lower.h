@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* A block in the making, between the files that lower it: lower.c, lower_insn.c, lower_memory.c. */
+#ifndef PAVANE_LOWER_H
+#define PAVANE_LOWER_H
+
+#include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/emit.h"
+#include "host-driver/providers/process/translate/insn.h"
+
+#define MAX_SLOW (3 * BLOCK_INSNS)
+
+/* What the address of an access is. */
+enum address { ADDRESS_OPERAND, ADDRESS_BIT, ADDRESS_PUSH, ADDRESS_POP, ADDRESS_FRAME };
+
+/* What lies behind the block. */
+struct slow {
+	const struct tr_insn *n; /* SLOW_MEMORY: whose address is to be computed again */
+	enum { SLOW_MEMORY, SLOW_LINK, SLOW_FAR } what; /* FAR: a branch that is not chained */
+	uint8_t *jump;	/* the distance of the jump that leads here */
+	uint32_t index; /* of the site or link */
+	uint8_t t0;
+	bool keeps_rcx;	 /* rcx is in its slot */
+	uint8_t address; /* enum address */
+	uint8_t words;	 /* of ADDRESS_PUSH */
+};
+
+/* Under block.c's lock. */
+struct lowering {
+	struct vcpu *v;
+	struct block *b;
+	struct emit e, cold; /* what is run again and again, and the rest */
+	const uint8_t *page, *next;
+	uint8_t both[INSN_MAX]; /* an instruction's bytes that are in two pages */
+	struct tr_insn insn[BLOCK_INSNS];
+	unsigned insns;
+	struct slow slow[MAX_SLOW];
+	unsigned slows;
+};
+extern struct lowering now;
+
+/* ---- lower_memory.c ---- */
+static inline bool code32(void)
+{
+	return now.b->mode & MODE_32;
+}
+
+/* Bytes of a return address. */
+static inline int32_t word(void)
+{
+	return code32() ? 4 : 8;
+}
+
+static inline uint32_t offset_of(const uint8_t *written)
+{
+	return written - code_write;
+}
+
+static inline uint16_t guest_offset(const struct tr_insn *n)
+{
+	return n->rip - now.b->rip;
+}
+
+unsigned number(ZydisRegister reg); /* as instructions name it */
+/* The guest's value of a register is in one: its own, or for r14 and r15 `t`, loaded first. */
+unsigned value_in(unsigned reg, unsigned t);
+/* The guest's r14 (bit 0) and r15 (bit 1), into these registers and back. */
+void temps_load(unsigned which);
+void temps_store(unsigned which);
+/* `op reg, [base + disp]`, and mov, as wide as the code's addresses. */
+void emit_word(unsigned op, unsigned reg, unsigned base, int32_t disp);
+void emit_mov_word(unsigned dst, unsigned src);
+void emit_effective(const struct tr_insn *n, unsigned reg); /* reg = the operand's offset */
+/* t0 = the linear address of the access; t1 may be lost. `words` are pushed. */
+void emit_address(const struct tr_insn *n, enum address what, unsigned words, unsigned t0);
+/* t0 = the host's address of the access, which is to the stack for `words` or to n's operand. */
+void emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
+		   unsigned size, bool write, bool flags);
+static inline void emit_place(const struct tr_insn *n, enum address what, unsigned t0,
+			      unsigned size, bool write, bool flags)
+{
+	emit_place_of(n, what, 1, t0, size, write, flags);
+}
+
+/* ---- lower_insn.c ---- */
+/* n and what goes with it; returns how many that are. *open: the block goes on. */
+unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *open);
+void emit_indirect(void); /* to the guest address in r14, by the IBTC */
+/* To a guest address known now: chained later, or by the IBTC. cc as in emit_link. */
+void emit_direct(const struct tr_insn *n, uint64_t target, int cc);
+
+/* ---- lower.c ---- */
+struct slow *slow_add(const struct tr_insn *n, int what, uint8_t *jump, uint32_t index);
+
+#endif

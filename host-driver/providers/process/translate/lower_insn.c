@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/* Instructions, one or a few at a time: most are copied. */
+#include "host-driver/providers/process/translate/lower.h"
+
+static void copy(const struct tr_insn *n)
+{
+	const unsigned count = insn_is_count(n);
+
+	for (unsigned k = 0; k < n->i.length - count; k++)
+		e8(&now.e, n->bytes[k]);
+	if (count) { /* in its longer form */
+		e8(&now.e, 0xff);
+		e8(&now.e, 0xc0 | (n->i.opcode & 15));
+	}
+}
+
+static bool drops(uint8_t prefix)
+{
+	return prefix == 0x26 || prefix == 0x2e || prefix == 0x36 || prefix == 0x3e ||
+	       prefix == 0x64 || prefix == 0x65 || prefix == 0x67;
+}
+
+/* a0 to a3 as 8a, 8b, 88 or 89. */
+static void emit_absolute(const struct tr_insn *n, unsigned t0)
+{
+	struct emit *e = &now.e;
+
+	if (n->i.operand_width == 16)
+		e8(e, 0x66);
+	e8(e, 0x41);
+	e8(e, 0x88 | (n->i.opcode & 1) | (n->i.opcode & 2 ? 0 : 2));
+	e8(e, t0 & 7);
+}
+
+/* The instruction with [t0] for its operand. */
+static void emit_rewritten(const struct tr_insn *n, unsigned t0)
+{
+	const ZydisDecodedInstruction *i = &n->i;
+	const unsigned modrm = i->raw.modrm.offset;
+	struct emit *e = &now.e;
+	unsigned k = 0, end;
+
+	if (i->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
+		const uint8_t *vex = n->bytes + i->raw.vex.offset;
+		const bool two = vex[0] == 0xc5;
+
+		e8(e, 0xc4);
+		e8(e, (vex[1] & 0x80) | 0x40 | (two ? 1 : vex[1] & 0x1f)); /* X 0, B 1 */
+		e8(e, two ? vex[1] & 0x7f : vex[2]);
+		k = i->raw.vex.offset + (two ? 2 : 3);
+	} else {
+		const bool rex = i->attributes & ZYDIS_ATTRIB_HAS_REX;
+
+		for (; k + rex < i->raw.prefix_count; k++)
+			if (!drops(n->bytes[k]))
+				e8(e, n->bytes[k]);
+		e8(e, 0x41 | (rex ? i->raw.rex.W << 3 | i->raw.rex.R << 2 : 0));
+		k += rex;
+	}
+	for (; k < modrm; k++)
+		e8(e, n->bytes[k]);
+	e8(e, (n->bytes[modrm] & 0x38) | (t0 & 7));
+	end = modrm + 1 + (i->raw.modrm.rm == 4) + i->raw.disp.size / 8;
+	for (k = end; k < i->length; k++)
+		e8(e, n->bytes[k]);
+}
+
+static void lower_memory(const struct tr_insn *n)
+{
+	const unsigned own = n->temps_read | n->temps_written, t0 = own & 2 ? R14 : R15;
+
+	emit_place(n, ADDRESS_OPERAND, t0, n->size, n->writes,
+		   (n->flags_live & ~n->flags_killed) | n->flags_read);
+	temps_load(own);
+	if (insn_is_absolute(n))
+		emit_absolute(n, t0);
+	else
+		emit_rewritten(n, t0);
+	temps_store(n->temps_written);
+}
+
+/* bt, bts, btr, btc: on the word that has the bit, by the bit's number in that. */
+static void lower_bit(const struct tr_insn *n)
+{
+	const ZydisDecodedInstruction *i = &n->i;
+	const unsigned reg = number(n->op[1].reg.value);
+
+	emit_place(n, ADDRESS_BIT, R15, n->size, n->writes, n->flags_live & ~n->flags_killed);
+	emit_pext(&now.e, R14, value_in(reg, R14), n->size == 8 ? T_BITS64 : T_BITS32);
+	if (i->attributes & ZYDIS_ATTRIB_HAS_LOCK)
+		e8(&now.e, 0xf0);
+	e8(&now.e, n->size == 8 ? 0x4d : 0x45);
+	e8(&now.e, 0x0f);
+	e8(&now.e, i->opcode);
+	e8(&now.e, (R14 & 7) << 3 | (R15 & 7));
+}
+
+static void lower_plain(const struct tr_insn *n)
+{
+	temps_load(n->temps_read);
+	copy(n);
+	temps_store(n->temps_written);
+}
+
+static void lower_lea(const struct tr_insn *n)
+{
+	const unsigned dst = number(n->op[0].reg.value);
+	const unsigned t = dst == R14 || dst == R15 ? dst : R14;
+
+	if (n->op[0].size == 64 || (n->op[0].size == 32 && code32())) {
+		emit_effective(n, dst);
+	} else if (n->op[0].size == 32) {
+		/* The low half of the sum, into a register that is not read any more. */
+		emit_effective(n, t);
+		if (dst >= 8 || t >= 8)
+			e8(&now.e, 0x41 | (dst >> 3) << 2);
+		e8(&now.e, OP_LOAD);
+		e8(&now.e, 0xc0 | (dst & 7) << 3 | (t & 7));
+	} else {
+		const unsigned t0 = dst == R14 ? R15 : R14;
+
+		emit_effective(n, t0);
+		if (dst == R14 || dst == R15)
+			emit_load_slot(&now.e, dst, dst == R14 ? T_R14 : T_R15);
+		e8(&now.e, 0x66);
+		e8(&now.e, 0x41 | (dst >> 3) << 2);
+		e8(&now.e, OP_LOAD);
+		e8(&now.e, 0xc0 | (dst & 7) << 3 | (t0 & 7));
+	}
+	temps_store(dst == R14 ? 1 : dst == R15 ? 2 : 0);
+}
+
+/* mov [t0 + at], constant; t1 is lost. */
+static void emit_store_const(unsigned t0, int32_t at, uint64_t val)
+{
+	const unsigned t1 = t0 ^ R14 ^ R15;
+
+	if ((int64_t)val == (int32_t)val || code32()) {
+		emit_word(0xc7, 0, t0, at);
+		e32(&now.e, val);
+		return;
+	}
+	emit_const(&now.e, t1, val);
+	emit_base(&now.e, 0, OP_STORE, t1, t0, at);
+}
+
+static void emit_rsp_add(int32_t bytes)
+{
+	emit_word(OP_LEA, RSP, RSP, bytes);
+}
+
+void emit_indirect(void)
+{
+	const uint32_t l = link_add(now.b, 0, false);
+
+	links[l].at = offset_of(emit_link(&now.e, -1, tr_indirect));
+}
+
+/* `count` pushes one after the other: all in one page, or the slow way. */
+static void lower_pushes(const struct tr_insn *n, unsigned count)
+{
+	emit_place_of(n, ADDRESS_PUSH, count, R15, word() * count, true, n->flags_live);
+	for (unsigned k = 0; k < count; k++, n++) {
+		const int32_t at = word() * (count - 1 - k);
+
+		if (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+			emit_store_const(R15, at, n->op[0].imm.value.s);
+		else
+			emit_word(OP_STORE, value_in(number(n->op[0].reg.value), R14), R15, at);
+	}
+	emit_rsp_add(-word() * (int)count);
+}
+
+/* Its value waits in a slot while there is a look for the stack. */
+static void lower_push_memory(const struct tr_insn *n)
+{
+	emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
+	emit_word(OP_LOAD, R14, R15, 0);
+	emit_store_slot(&now.e, T_SCRATCH, R14);
+	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
+	emit_load_slot(&now.e, R14, T_SCRATCH);
+	emit_word(OP_STORE, R14, R15, 0);
+	emit_rsp_add(-word());
+}
+
+static void emit_popped(const struct tr_insn *n, int32_t at)
+{
+	const unsigned reg = number(n->op[0].reg.value), in = reg == R15 ? R14 : reg;
+
+	emit_word(OP_LOAD, in, R15, at);
+	if (reg == R14 || reg == R15)
+		emit_store_slot(&now.e, reg == R14 ? T_R14 : T_R15, in);
+}
+
+/* `count` pops, the last of which may be a ret. */
+static void lower_pops(const struct tr_insn *n, unsigned count)
+{
+	const struct tr_insn *last = n + count - 1;
+	int32_t bytes = word() * count;
+
+	emit_place_of(n, ADDRESS_POP, count, R15, bytes, false, last->flags_live);
+	for (unsigned k = 0; k < count; k++)
+		if (n[k].kind == INSN_POP)
+			emit_popped(&n[k], word() * k);
+	if (last->kind == INSN_POP) {
+		if (number(last->op[0].reg.value) != RSP)
+			emit_rsp_add(bytes);
+		return;
+	}
+	emit_word(OP_LOAD, R14, R15, bytes - word());
+	if (last->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		bytes += (uint16_t)last->op[0].imm.value.u;
+	emit_rsp_add(bytes);
+	emit_indirect();
+}
+
+static void lower_leave(const struct tr_insn *n)
+{
+	emit_place(n, ADDRESS_FRAME, R15, word(), false, n->flags_live);
+	emit_word(OP_LEA, RSP, RBP, word());
+	emit_word(OP_LOAD, RBP, R15, 0);
+}
+
+void emit_direct(const struct tr_insn *n, uint64_t target, int cc)
+{
+	const bool linkable = code_linkable(now.v, now.b, target);
+	uint32_t l;
+
+	if (!linkable && cc < 0) {
+		emit_const(&now.e, R14, target);
+		emit_indirect();
+		return;
+	}
+	if (!linkable) {
+		slow_add(n, SLOW_FAR, emit_link(&now.e, cc, now.e.p), 0);
+		return;
+	}
+	l = link_add(now.b, target, true);
+	links[l].at = offset_of(emit_link(&now.e, cc, now.e.p));
+	slow_add(n, SLOW_LINK, code_write + links[l].at, l);
+}
+
+static void emit_push_return(const struct tr_insn *n)
+{
+	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
+	emit_store_const(R15, 0, n->rip + n->i.length);
+	emit_rsp_add(-word());
+}
+
+/* r14 = where the instruction says, before the stack changes. */
+static void emit_target(const struct tr_insn *n)
+{
+	if (n->kind == INSN_CALL_MEM || n->kind == INSN_JUMP_MEM) {
+		emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
+		emit_word(OP_LOAD, R14, R15, 0);
+	} else {
+		const unsigned in = value_in(number(n->op[0].reg.value), R14);
+
+		if (in != R14)
+			emit_mov_word(R14, in);
+	}
+}
+
+static void lower_transfer(const struct tr_insn *n)
+{
+	switch (n->kind) {
+	case INSN_CALL:
+		emit_push_return(n);
+		emit_direct(n, n->target, -1);
+		break;
+	case INSN_JUMP: emit_direct(n, n->target, -1); break;
+	case INSN_BRANCH: emit_direct(n, n->target, n->i.opcode & 15); break;
+	case INSN_CALL_REG:
+	case INSN_CALL_MEM:
+		emit_target(n);
+		emit_store_slot(&now.e, T_SCRATCH, R14);
+		emit_push_return(n);
+		emit_load_slot(&now.e, R14, T_SCRATCH);
+		emit_indirect();
+		break;
+	default: emit_target(n); emit_indirect();
+	}
+}
+
+static bool pushes(const struct tr_insn *n)
+{
+	return n->kind == INSN_PUSH &&
+	       (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE || number(n->op[0].reg.value) != RSP);
+}
+
+/* How many instructions from n on are one access to the stack: pushes, or pops and a ret. */
+static unsigned group(const struct tr_insn *n, const struct tr_insn *end)
+{
+	const struct tr_insn *m = n;
+
+	if (pushes(n)) {
+		while (m < end && pushes(m))
+			m++;
+		return m - n;
+	}
+	while (m < end && m->kind == INSN_POP && number(m->op[0].reg.value) != RSP)
+		m++;
+	if (m < end && m->kind == INSN_RET)
+		m++;
+	return m > n ? m - n : 1;
+}
+
+unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *open)
+{
+	const uint32_t site = site_add(now.b, offset_of(now.e.p), guest_offset(n), 0, SITE_START);
+	unsigned count = 1;
+
+	*open = n->kind < INSN_CALL || n->kind == INSN_BRANCH;
+	switch (n->kind) {
+	case INSN_NOTHING: break;
+	case INSN_PLAIN: lower_plain(n); break;
+	case INSN_MEMORY: lower_memory(n); break;
+	case INSN_BIT: lower_bit(n); break;
+	case INSN_LEA: lower_lea(n); break;
+	case INSN_PUSH:
+		count = group(n, end);
+		lower_pushes(n, count);
+		break;
+	case INSN_PUSH_MEM: lower_push_memory(n); break;
+	case INSN_POP:
+	case INSN_RET:
+		count = group(n, end);
+		*open = n[count - 1].kind != INSN_RET;
+		lower_pops(n, count);
+		break;
+	case INSN_LEAVE: lower_leave(n); break;
+	case INSN_STEP:
+		emit_const(&now.e, R15, site);
+		emit_jump(&now.e, n->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL && !code32()
+					  ? tr_exit_syscall
+					  : tr_exit_step);
+		break;
+	default: lower_transfer(n);
+	}
+	return count;
+}
