@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "hypercalls/monitor/monitor.h"
+#include "hypercalls/monitor/trace.h"
 
 #define NS	   1000000000ULL
 #define POLL_PORTS 128
@@ -89,6 +89,7 @@ static void wait_parked(struct vcpu *v)
 {
 	uint32_t seen;
 
+	trace_flush(v);
 	__atomic_store_n(&v->parked, true, __ATOMIC_SEQ_CST);
 	for (;;) {
 		seen = __atomic_load_n(&v->wake, __ATOMIC_SEQ_CST);

@@ -5,7 +5,7 @@
  * Xen public headers: arch-x86/xen.h (trap_info, vcpu_guest_context), arch-x86/xen-x86_64.h
  * (iret_context, segment bases), callback.h, nmi.h.
  */
-#include "hypercalls/monitor/monitor.h"
+#include "hypercalls/monitor/trace.h"
 
 #include <xen/callback.h>
 #include <xen/nmi.h>
@@ -103,12 +103,24 @@ void failsafe_deliver(struct vcpu *v)
 	       SELECTORS);
 }
 
+/* Of a vector that has none the error code is `-`; cr2 is what the last page fault left. */
+static void trace_trap(const struct vcpu *v, unsigned vector, int64_t error)
+{
+	if (error < 0)
+		trace_line(v, "trap %lu - %lx %lx", (uint64_t)vector, v->regs.rip, v->cr2);
+	else
+		trace_line(v, "trap %lu %lx %lx %lx", (uint64_t)vector, (uint64_t)error,
+			   v->regs.rip, v->cr2);
+}
+
 void trap_deliver(struct vcpu *v, unsigned vector, int64_t error)
 {
 	const struct guest_trap *t = &v->traps[vector & 0xff];
 
 	if (vector == 14 && v->info)
 		v->info->arch.cr2 = v->cr2;
+	if (tracing(TRACE_TRAPS))
+		trace_trap(v, vector, error);
 	bounce(v, t->address, t->flags & TRAP_MASK_EVENTS, error);
 }
 

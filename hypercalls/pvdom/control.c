@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hypercalls/monitor/trace.h"
 #include "hypercalls/pvdom/pvdom.h"
 
 static uint8_t in_buf[PVDOM_MAX_PAYLOAD], out_buf[PVDOM_MAX_PAYLOAD];
@@ -193,6 +194,15 @@ static long frames_drop(struct domain *d, uint64_t mfn, uint64_t n)
 	return 0;
 }
 
+static long trace(struct domain *d, uint64_t what, int fds[2])
+{
+	if (what & ~(uint64_t)TRACE_ALL || !what != (fds[0] < 0))
+		return -EINVAL;
+	trace_set(d, what, fds[0]);
+	fds[0] = -1;
+	return 0;
+}
+
 static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rsp *rsp, int fds[2])
 {
 	const unsigned n = q->len / sizeof(uint64_t);
@@ -263,6 +273,7 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 		virq_raise(d->vcpu[q->arg[1]], q->arg[0]);
 		return 0;
 	case CTL_GRANT_FRAMES: return d->grant_frames;
+	case CTL_TRACE: return trace(d, q->arg[0], fds);
 	case CTL_DEBUG: debug_attach(d, q->arg[0]); return 0;
 	case CTL_DEBUG_STATUS: {
 		struct pvdom_debug *s = (void *)out_buf;

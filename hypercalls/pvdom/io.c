@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "hypercalls/monitor/trace.h"
 #include "hypercalls/pvdom/pvdom.h"
 
 #define CTL ~0U
@@ -37,8 +38,10 @@ void io_loop(struct domain *d)
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.u32 != CTL)
 				evtchn_rx(d, ev[i].data.u32);
-			else if (!control_serve(d))
+			else if (!control_serve(d)) {
+				trace_set(d, 0, -1);
 				_exit(0);
+			}
 		}
 	}
 }

@@ -83,7 +83,15 @@ enum pvdom_ctl {
 	CTL_DEBUG_READ,	  /* arg0 = vcpu, whose tables, 1 = va, 2 = n; -> bytes; ret = how many */
 	CTL_DEBUG_WRITE,  /* arg0 = vcpu, 1 = va; payload; ret = how many */
 	CTL_DEBUG_BREAK,  /* arg0 = vcpu, 1 = va, 2 = 1: an int3 there; 0: no longer */
+	CTL_TRACE,	  /* arg0 = TRACE_* to the fd, passed twice; 0 and none: no longer */
 };
+
+/* What of a guest is traced. */
+#define TRACE_BLOCKS  1U
+#define TRACE_EXITS   2U
+#define TRACE_TRAPS   4U
+#define TRACE_FLUSHES 8U
+#define TRACE_ALL     15U
 
 enum pvdom_up {
 	UP_READY = 1,	 /* sandboxed and serving ctl; arg0 = 1 if seccomp is in force */

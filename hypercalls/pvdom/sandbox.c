@@ -8,6 +8,7 @@
  */
 #include <linux/prctl.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -31,17 +32,20 @@ static const int allowed[] = {
 	SCMP_SYS(exit_group),
 };
 
-/* stderr is the broker's log, cut at 16 MiB: a guest must not fill the disk meanwhile. */
-#define MAX_LOG (32UL << 20)
+/*
+ * stderr is the broker's log, cut at 16 MiB: a guest must not fill the disk meanwhile, nor by a
+ * trace. What is beyond is an error of write(), not the end of the domain.
+ */
+#define MAX_FILE (32UL << 20)
 
 int sandbox_enter(bool vtx)
 {
-	const struct rlimit log = {MAX_LOG, MAX_LOG};
+	const struct rlimit file = {MAX_FILE, MAX_FILE};
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	const unsigned n = sizeof(allowed) / sizeof(allowed[0]);
 	int rc = -ENOMEM;
 
-	if (!ctx || setrlimit(RLIMIT_FSIZE, &log))
+	if (!ctx || signal(SIGXFSZ, SIG_IGN) == SIG_ERR || setrlimit(RLIMIT_FSIZE, &file))
 		return rc;
 	rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	for (unsigned i = 0; !rc && i < n; i++)

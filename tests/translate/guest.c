@@ -124,6 +124,7 @@ UNUSED(long, hypercall,
 	uint64_t a5),
        -1)
 UNUSED(void, guest_cpuid, (const struct vcpu *v, uint32_t leaf, uint32_t sub, uint32_t r[4]), )
+UNUSED(uint64_t, system_time, (const struct domain *d), 0)
 UNUSED(void, timer_check, (struct vcpu * v), )
 UNUSED(void, vcpu_park, (struct vcpu * v), )
 UNUSED(bool, ldt_map, (struct vcpu * v, unsigned page), false)

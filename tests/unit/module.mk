@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Each tests/unit/test_NAME.c is a cmocka program; UNIT_NAME_SRCS are the files it tests.
 M := hypercalls/monitor
-UNIT_evtchn_SRCS := $(addprefix $M/,evtchn.c evtchn_op.c sched.c time.c vcpu.c)
+UNIT_evtchn_SRCS := $(addprefix $M/,evtchn.c evtchn_op.c sched.c time.c trace.c vcpu.c)
 UNIT_debug_SRCS  := $(UNIT_evtchn_SRCS) $M/debug.c
 UNIT_misc_SRCS   := $(UNIT_evtchn_SRCS) $(addprefix $M/,version.c extension.c console.c grant.c grant_map.c lend.c misc.c tlb.c)
 UNIT_context_SRCS := $(addprefix $M/,copy.c frame.c validate.c mmuext.c mmu.c descriptor.c tlb.c vcpu.c memory.c)
@@ -28,7 +28,7 @@ UNIT_sandbox_LIBS := -lseccomp
 # is no -fsanitize.
 UNIT_step32_OBJS := $(addprefix $(B)/tests/translate/,$(patsubst %.c,%.o,tests/translate/guest.c \
 	tests/translate/engine.c tests/translate/filter.c tests/translate/pages.c tests/translate/case.c \
-	hypercalls/monitor/copy.c \
+	hypercalls/monitor/copy.c hypercalls/monitor/trace.c \
 	$(wildcard host-driver/providers/process/translate/*.c)) \
 	$(patsubst %.S,%.S.o,$(wildcard host-driver/providers/process/translate/*.S)))
 UNIT_step32_SRCS := tests/unit/native32.S $(UNIT_step32_OBJS)

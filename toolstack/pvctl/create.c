@@ -29,6 +29,7 @@ static const char create_help[] =
 	"                    keys mode=slirp (the default), tap or bridge, and for slirp\n"
 	"                    hostfwd=tcp:[ADDRESS]:PORT-:PORT; may be given again; --net '' is\n"
 	"                    one with all defaults\n"
+	"  --trace FILE      write what its guest does to FILE; see `pvctl trace --help`\n"
 	"  --dry-run         print what would be made, as JSON, and make nothing\n"
 	"  -c, --console     attach to its console; leave with ^]\n"
 	"  -p, --paused      do not start it\n"
@@ -71,25 +72,19 @@ static void absolute(char *path, size_t size)
 }
 
 static const struct option create_opts[] = {
-	{"kernel", required_argument, 0, 'k'},
-	{"ramdisk", required_argument, 0, 'r'},
-	{"cmdline", required_argument, 0, 'x'},
-	{"memory", required_argument, 0, 'm'},
-	{"vcpus", required_argument, 0, 'v'},
-	{"name", required_argument, 0, 'n'},
-	{"provider", required_argument, 0, 'P'},
-	{"console", no_argument, 0, 'c'},
-	{"paused", no_argument, 0, 'p'},
-	{"wait", no_argument, 0, 'w'},
-	{"disk", required_argument, 0, 'd'},
-	{"net", required_argument, 0, 'N'},
-	{"dry-run", no_argument, 0, 'D'},
-	{"help", no_argument, 0, 'h'},
-	{0},
+	{"kernel", required_argument, 0, 'k'},	 {"ramdisk", required_argument, 0, 'r'},
+	{"cmdline", required_argument, 0, 'x'},	 {"memory", required_argument, 0, 'm'},
+	{"vcpus", required_argument, 0, 'v'},	 {"name", required_argument, 0, 'n'},
+	{"provider", required_argument, 0, 'P'}, {"console", no_argument, 0, 'c'},
+	{"paused", no_argument, 0, 'p'},	 {"wait", no_argument, 0, 'w'},
+	{"disk", required_argument, 0, 'd'},	 {"net", required_argument, 0, 'N'},
+	{"trace", required_argument, 0, 't'},	 {"dry-run", no_argument, 0, 'D'},
+	{"help", no_argument, 0, 'h'},		 {0},
 };
 
 struct how {
 	bool console, paused, wait, dry;
+	const char *trace;
 	struct text_list disk, net; /* of the command line */
 };
 
@@ -107,6 +102,7 @@ static void option(int opt, struct config *c, struct how *how)
 	case 'p': how->paused = true; break;
 	case 'w': how->wait = true; break;
 	case 'D': how->dry = true; break;
+	case 't': how->trace = optarg; break;
 	case 'd': list_add(&how->disk, optarg); break;
 	case 'N': list_add(&how->net, optarg); break;
 	case 'h': fputs(create_help, stdout); exit(0);
@@ -164,14 +160,21 @@ int cmd_create(int argc, char **argv)
 {
 	struct config c;
 	struct how how = {0};
+	struct trace_file trace;
 	uint32_t domid;
 
 	gather(argc, argv, &c, &how);
 	if (how.dry)
 		return dry_run(&c);
 	connect_broker(true);
+	if (how.trace)
+		trace_open(&trace, how.trace);
 	if (domain_build(&c, &domid))
 		return 1;
+	if (how.trace && trace_begin(domid, &trace)) {
+		domain_remove(domid);
+		return 1;
+	}
 	if (how.console)
 		return console_attach(domid, !how.paused, true);
 	if (how.wait)

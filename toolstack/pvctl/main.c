@@ -36,6 +36,7 @@ static const struct command {
 	{"network-list", cmd_network_list, "a domain's network interfaces"},
 	{"exec", cmd_exec, "run an unmodified Xen tool: pvctl exec -- xl list"},
 	{"gdb", cmd_gdb, "debug a domain with gdb"},
+	{"trace", cmd_trace, "write what a domain's guest does to a file"},
 	{"scan", cmd_scan, "instructions of a kernel or module that cannot stay in a PV guest"},
 	{"reap", cmd_reap, NULL},
 };

@@ -30,7 +30,7 @@ _pvctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]}
 	if [ "$COMP_CWORD" = 1 ]; then
 		mapfile -t COMPREPLY < <(compgen -W "create list console info shutdown reboot destroy pause
-			unpause vcpu-list domid domname uptime dmesg bench exec gdb scan block-attach block-detach
+			unpause vcpu-list domid domname uptime dmesg bench exec gdb trace scan block-attach block-detach
 			block-list block-resize cd-insert cd-eject network-attach network-detach
 			network-list --help" -- "$cur")
 		return
@@ -50,7 +50,7 @@ _pvctl() {
 			;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -f -W "--kernel --ramdisk --cmdline --memory --vcpus
-			--name --provider --disk --net --dry-run --console --paused --wait --help" -- "$cur")
+			--name --provider --disk --net --trace --dry-run --console --paused --wait --help" -- "$cur")
 		;;
 	block-* | cd-* | network-*) _pvctl_device "$cmd" "$cur" ;;
 	console | info | shutdown | reboot | destroy | pause | unpause | vcpu-list | domid | list)
@@ -72,6 +72,13 @@ _pvctl() {
 			mapfile -t COMPREPLY < <(compgen -W "$(_pvctl_domains) --help" -- "$cur")
 		else
 			mapfile -t COMPREPLY < <(compgen -f -W "--port --unix --stdio --" -- "$cur")
+		fi
+		;;
+	trace)
+		if [ "$COMP_CWORD" = 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_pvctl_domains) --help" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -f -W "off" -- "$cur")
 		fi
 		;;
 	exec) mapfile -t COMPREPLY < <(compgen -c -W "xl xentop xenstore-ls xenstore-watch" -- "$cur") ;;

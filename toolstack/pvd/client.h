@@ -75,6 +75,9 @@ enum pvd_op {
 	 * 1 = the first frame, 2 = how many; ret = how many from the first on may be, out0 = id */
 	PVD_HOLD,
 	PVD_DROP, /* arg0 = id: they are unmapped */
+	/* arg0 = domid, 1 = TRACE_* (pvdom/proto.h) of it; 1 fd, a file open to write only, or
+	 * none and arg1 = 0: no longer */
+	PVD_TRACE,
 };
 
 /* Run as PROGRAM --state FD DOMID DEVICE; FD: a memfd that outlives each of its processes. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The socket and its clients: one thread each, requests in order. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -58,6 +60,34 @@ static long domain_stats(const struct pvd_req *q, struct answer *a)
 	a->r.len = sizeof(*s);
 	dom_put(d);
 	return 0;
+}
+
+/*
+ * The domain's process belongs to its guest: what is handed to it can neither be read nor make it
+ * wait.
+ */
+static bool trace_file(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	       (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY;
+}
+
+static long domain_trace(uint64_t domid, uint64_t what, int fd)
+{
+	struct dom *d;
+	long rc;
+
+	if (!what != (fd < 0) || (fd >= 0 && !trace_file(fd)))
+		return -EINVAL;
+	d = dom_get(domid);
+	if (!d)
+		return -ESRCH;
+	rc = ctl_call(d, CTL_TRACE, (uint64_t[4]){what}, NULL, 0, what ? (int[2]){fd, fd} : NULL,
+		      NULL, NULL);
+	dom_put(d);
+	return rc;
 }
 
 /* Bytes that a copy takes from the request, or puts into the answer. */
@@ -190,6 +220,7 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_BACKEND: return backend_start(q->arg[0], q->arg[1], q->arg[2]);
 	case PVD_HOLD: return hold_begin(c, q->arg[0], q->arg[1], q->arg[2], a->r.out);
 	case PVD_DROP: return hold_end(c, q->arg[0]);
+	case PVD_TRACE: return domain_trace(q->arg[0], q->arg[1], fd);
 	default: return -ENOSYS;
 	}
 }

@@ -18,6 +18,7 @@
 
 #include "host-driver/providers/process/translate/block.h"
 #include "host-driver/providers/process/translate/emit.h"
+#include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
 
 #define HASH_BITS  20
@@ -265,6 +266,8 @@ static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, co
 		return 0;
 	b->size = e.p - (code_write + b->code);
 	code_used += (b->size + 15) & -16U;
+	if (tracing(TRACE_BLOCKS))
+		trace_block(v, b, cold.p - (code_write + cold_used));
 	cold_used = cold.p - code_write;
 	b->same_frame = frame_blocks[mfn];
 	b->same_hash = hash[hash_of(rip, mfn, mode)];

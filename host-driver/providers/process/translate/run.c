@@ -16,7 +16,7 @@
 #include <asm/hwcap2.h>
 
 #include "host-driver/providers/process/direct.h"
-#include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/trace.h"
 #include "host-driver/providers/syscall_page.h"
 
 #define BMI2 (1U << 8) /* CPUID 7, ebx */
@@ -156,6 +156,8 @@ static void run(struct vcpu *v, void *code)
 			break;
 		default: break;
 		}
+		if (tracing(TRACE_EXITS))
+			trace_exit(v, why);
 		left();
 		if (why == EXIT_LINK)
 			code = code_follow(v, tr.arg, generation);

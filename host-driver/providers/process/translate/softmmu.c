@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
-#include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
 
 #define SPINS	    200
@@ -414,6 +414,8 @@ void mmu_flush_self(struct vcpu *v)
 {
 	struct tr *t = v->provider;
 
+	if (tracing(TRACE_FLUSHES))
+		trace_line(v, "flush");
 	__atomic_store_n(&t->flush, 0, __ATOMIC_SEQ_CST);
 	t->now[1] = kernel_context(v, t->now[1]);
 	if (was_another(v->d, t->now[0], v->user_cr3_mfn))
@@ -471,6 +473,8 @@ void mmu_root_changed(struct vcpu *v)
 {
 	struct tr *t = v->provider;
 
+	if (tracing(TRACE_FLUSHES))
+		trace_line(v, "root %lx %lx", v->cr3_mfn, v->user_cr3_mfn);
 	if (t)
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
 	v->flushed_at = v->d->tlb_clock;

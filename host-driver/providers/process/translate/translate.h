@@ -13,6 +13,7 @@
  *   step.c     one instruction, without translating it
  *   segments.c what width the code has that the guest's selectors lead to
  *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
+ *   trace.c    what of it goes to a file, if somebody asks
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
  */
