@@ -71,16 +71,26 @@ static void absolute(char *path, size_t size)
 		strcpy(path, full);
 }
 
+/* clang-format off */
 static const struct option create_opts[] = {
-	{"kernel", required_argument, 0, 'k'},	 {"ramdisk", required_argument, 0, 'r'},
-	{"cmdline", required_argument, 0, 'x'},	 {"memory", required_argument, 0, 'm'},
-	{"vcpus", required_argument, 0, 'v'},	 {"name", required_argument, 0, 'n'},
-	{"provider", required_argument, 0, 'P'}, {"console", no_argument, 0, 'c'},
-	{"paused", no_argument, 0, 'p'},	 {"wait", no_argument, 0, 'w'},
-	{"disk", required_argument, 0, 'd'},	 {"net", required_argument, 0, 'N'},
-	{"trace", required_argument, 0, 't'},	 {"dry-run", no_argument, 0, 'D'},
-	{"help", no_argument, 0, 'h'},		 {0},
+	{"kernel", required_argument, 0, 'k'},
+	{"ramdisk", required_argument, 0, 'r'},
+	{"cmdline", required_argument, 0, 'x'},
+	{"memory", required_argument, 0, 'm'},
+	{"vcpus", required_argument, 0, 'v'},
+	{"name", required_argument, 0, 'n'},
+	{"provider", required_argument, 0, 'P'},
+	{"console", no_argument, 0, 'c'},
+	{"paused", no_argument, 0, 'p'},
+	{"wait", no_argument, 0, 'w'},
+	{"disk", required_argument, 0, 'd'},
+	{"net", required_argument, 0, 'N'},
+	{"trace", required_argument, 0, 't'},
+	{"dry-run", no_argument, 0, 'D'},
+	{"help", no_argument, 0, 'h'},
+	{0},
 };
+/* clang-format on */
 
 struct how {
 	bool console, paused, wait, dry;
