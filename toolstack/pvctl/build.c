@@ -85,6 +85,19 @@ int domain_check(const struct config *c)
 	return check_kernel(c->kernel);
 }
 
+void name_unnamed(struct config *c)
+{
+	struct domain_row *rows;
+	unsigned n = domains(&rows), i = 0;
+
+	for (unsigned k = 1; !*c->name || i < n; k++) {
+		snprintf(c->name, sizeof(c->name), "guest%u", k);
+		for (i = 0; i < n && strcmp(rows[i].name, c->name); i++)
+			;
+	}
+	free(rows);
+}
+
 static int check_name(const struct config *c)
 {
 	struct domain_row *rows;

@@ -18,7 +18,7 @@ static const char create_help[] =
 	"  --cmdline TEXT    its command line\n"
 	"  --memory MIB      memory in MiB (64)\n"
 	"  --vcpus N         virtual CPUs (1)\n"
-	"  --name NAME       its name\n"
+	"  --name NAME       its name (guest1, guest2, ...)\n"
 	"  --provider NAME   how it runs: vtx (VT-x, needs pvhost.ko), process (no hardware and no\n"
 	"                    privileges: as it is, or translated if its kernel is in the upper\n"
 	"                    half, as Linux is), translate (translated in any case: user mode,\n"
@@ -159,6 +159,8 @@ static int dry_run(struct config *c)
 {
 	struct device_list devices;
 
+	if (!*c->name)
+		strcpy(c->name, "guest1");
 	if (domain_check(c) || devices_of(c, &devices))
 		return 1;
 	devices_print(c, &devices);
@@ -179,6 +181,8 @@ int cmd_create(int argc, char **argv)
 	connect_broker(true);
 	if (how.trace)
 		trace_open(&trace, how.trace);
+	if (!*c.name)
+		name_unnamed(&c);
 	if (domain_build(&c, &domid))
 		return 1;
 	if (how.trace && trace_begin(domid, &trace)) {

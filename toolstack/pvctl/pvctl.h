@@ -68,6 +68,7 @@ const char *config_action(const struct config *c, unsigned reason);
  * devices become what they were taken for.
  */
 int domain_build(struct config *c, uint32_t *domid);
+void name_unnamed(struct config *c);	  /* guest1, or the first number that is not taken */
 int domain_check(const struct config *c); /* what can be said before it is built; a line and -1 */
 void domain_remove(uint32_t domid);	  /* destroy, and take its nodes out of the store */
 
