@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * String instructions, as many elements at a time as the pages allow. Registers are right after
- * each such chunk, so that a fault or a kick between two needs no more.
+ * each such chunk, so that a fault, a kick or a flush between two needs no more.
  */
 #include "host-driver/providers/process/translate/step.h"
 
@@ -275,7 +275,7 @@ bool step_string(struct step *s, enum outcome *o)
 		counted(s, &t, n);
 		if (!t.rep)
 			break;
-		if (n && !end && (one || tr.kicked) && elements(s, &t)) {
+		if (n && !end && (one || tr.kicked || tr.flush) && elements(s, &t)) {
 			s->v->regs.rflags |= FLAG_RF; /* as the CPU, between two */
 			*o = WENT;
 			return true;
