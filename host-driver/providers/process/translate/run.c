@@ -300,7 +300,7 @@ static void load_tables(struct vcpu *v)
 	struct tr *t = v->provider;
 
 	tr_descriptors_changed(v->d);
-	if (t && t->ts != v->fpu_ts)
+	if (t && (t->now[0]->ts != v->fpu_ts || t->now[1]->ts != v->fpu_ts))
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
 }
 

@@ -88,9 +88,9 @@ struct tr {
 	struct tr_context *context; /* in GS: of the mode the guest runs in */
 	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
 	struct tr_context *pool;
-	bool ts;	   /* what the blocks in the IBTCs were looked for with */
-	struct block *cut; /* its way on was cut, for it to end (signal.c) */
-	uint64_t met;	   /* data breakpoints, by the instruction at hand (watch.c) */
+	struct block *cut;	 /* its way on was cut, for it to end (signal.c) */
+	uint32_t cut_generation; /* the cache's, then */
+	uint64_t met;		 /* data breakpoints, by the instruction at hand (watch.c) */
 	/* segments.c, of user mode and kernel mode: selectors that lead to 64-bit code, or 0. */
 	struct {
 		uint64_t cs, ss;
@@ -123,6 +123,7 @@ struct tr_context {
 	uint64_t root; /* machine frame, INVALID_MFN: free */
 	bool kernel;
 	bool code32;	      /* what the IBTC leads to */
+	bool ts;	      /* what that was looked for with */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
 	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
