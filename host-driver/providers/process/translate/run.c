@@ -216,10 +216,8 @@ bool tr_turn(struct vcpu *v)
 static void work(struct vcpu *v)
 {
 	tr.kicked = 0;
-	if (tr.cut) {
-		block_mend(tr.cut);
+	if (tr.cut && code_mend(tr.cut, tr.cut_generation))
 		tr.cut = NULL;
-	}
 	timer_check(v);
 	if (vcpu_must_park(v))
 		vcpu_park(v);
