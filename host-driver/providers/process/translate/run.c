@@ -57,18 +57,6 @@ static pid_t process_id; /* getpid() is not in the sandbox's list */
 
 /* ---- one entry ---- */
 
-static bool enter(void)
-{
-	__atomic_store_n(&tr.in_guest, 1, __ATOMIC_SEQ_CST);
-	return !__atomic_load_n(&tr.flush, __ATOMIC_SEQ_CST);
-}
-
-static void left(void)
-{
-	__atomic_store_n(&tr.entries, tr.entries + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&tr.in_guest, 0, __ATOMIC_RELEASE);
-}
-
 static bool canonical(uint64_t va)
 {
 	return (int64_t)(va << 16) >> 16 == (int64_t)va;
@@ -137,8 +125,7 @@ static void run(struct vcpu *v, void *code)
 
 		tr.target = (uint64_t)code;
 		tr.resume = (uint64_t)resume;
-		if (!enter()) {
-			left();
+		if (!tr_enter()) {
 			mmu_flush_self(v);
 			return;
 		}
@@ -156,7 +143,7 @@ static void run(struct vcpu *v, void *code)
 			break;
 		default: break;
 		}
-		left();
+		tr_left();
 		if (why == EXIT_LINK)
 			code = code_follow(v, tr.arg, generation);
 		else if (why == EXIT_MEMORY && (resume = memory_exit(v, &s)))

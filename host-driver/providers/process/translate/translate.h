@@ -137,6 +137,24 @@ struct tr_context {
 				   into */
 };
 
+/*
+ * While in_guest is set a flush waits: around the use of a place that tr_memory() gave, and of
+ * translated code. No lock is taken in there. False: there was a flush, and no place is good.
+ */
+static inline void tr_left(void)
+{
+	__atomic_store_n(&tr.entries, tr.entries + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&tr.in_guest, 0, __ATOMIC_RELEASE);
+}
+static inline bool tr_enter(void)
+{
+	__atomic_store_n(&tr.in_guest, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&tr.flush, __ATOMIC_SEQ_CST))
+		return true;
+	tr_left();
+	return false;
+}
+
 /* ---- softmmu.c ---- */
 /*
  * The host's address of the guest's linear address va, or NULL: that is a page fault, which the
