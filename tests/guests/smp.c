@@ -202,6 +202,20 @@ static void writing(void)
 	}
 }
 
+static uint8_t many[256 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+/* By an instruction that takes long: what is flushed meanwhile it must not go on to use. */
+static void filling(void)
+{
+	while (!READ_ONCE(stop)) {
+		void *to = many;
+		unsigned long n = sizeof(many);
+
+		__asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(1) : "memory");
+		WRITE_ONCE(progress, progress + 1);
+	}
+}
+
 static void reading_once(void)
 {
 	checked = read1(va);
@@ -480,6 +494,38 @@ static void types(void)
 		panic("the page of before");
 }
 
+/* Once its mapping is flushed, a page is not written to by a string instruction that had begun. */
+static void strings(void)
+{
+	uint8_t *last = many + sizeof(many) - PAGE_SIZE, *spare = page_alloc();
+	volatile uint8_t *page = (void *)va;
+	const mfn_t mfn = va_to_mfn(last), other = va_to_mfn(spare);
+	unsigned long stale = 0;
+
+	printf("smp: strings\n");
+	if (HYPERVISOR_update_va_mapping(va, mfn_pte(mfn, PTE_KERN), UVMF_TLB_FLUSH | UVMF_ALL))
+		panic("the page twice");
+	start(filling);
+	for (int i = ROUNDS(400); i; i--) {
+		if (HYPERVISOR_update_va_mapping((unsigned long)last, mfn_pte(other, PTE_KERN),
+						 UVMF_INVLPG | UVMF_ALL))
+			panic("another page there");
+		page[0] = page[PAGE_SIZE - 1] = 0;
+		moves("filling", &progress);
+		stale += page[0] || page[PAGE_SIZE - 1];
+		if (HYPERVISOR_update_va_mapping((unsigned long)last, mfn_pte(mfn, PTE_KERN),
+						 UVMF_INVLPG | UVMF_ALL))
+			panic("the page of before");
+		moves("filling", &progress);
+	}
+	finish("filling");
+	check_eq("written to by a stale translation", (long)stale, 0);
+	page_free(spare);
+	if (HYPERVISOR_update_va_mapping(va, mfn_pte(frame[0], PTE_KERN),
+					 UVMF_TLB_FLUSH | UVMF_ALL))
+		panic("the page of before");
+}
+
 /* Going down by itself, and by another's word in the middle of its work. */
 static void down_up(void)
 {
@@ -665,6 +711,7 @@ void test_main(void)
 	ipis();
 	mappings();
 	types();
+	strings();
 	down_up();
 	timer();
 	nmi();

@@ -70,10 +70,8 @@ void guest_engine_stop(uint64_t rip)
 void guest_engine_turn(struct vcpu *v)
 {
 	tr.kicked = 0;
-	if (tr.cut) {
-		block_mend(tr.cut);
+	if (tr.cut && code_mend(tr.cut, tr.cut_generation))
 		tr.cut = NULL;
-	}
 	tr_turn(v);
 }
 

@@ -165,7 +165,8 @@ static void block_kill(struct domain *d, uint32_t i)
 			links[l].to = 0;
 		}
 	block_cut(b);
-	b->dead = true;
+	b->dead = true; /* before we look for it in IBTCs: code_find() has it there, then looks */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	mmu_forget_code(d, b->rip, code_run + b->code);
 }
 
@@ -294,6 +295,24 @@ static const uint8_t *code_page(struct vcpu *v, uint64_t rip)
 	return d->ram + (mfn << PAGE_SHIFT);
 }
 
+/*
+ * Is what was found for rip in `page` still what it leads to? Asked when others can see the block:
+ * who changes the page table, or writes to the page, from now on forgets it; before, nobody did.
+ */
+static bool block_stands(struct vcpu *v, uint32_t i, uint64_t rip, const uint8_t *page)
+{
+	const struct block *b = &blocks[i];
+	const uint8_t *page2;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&b->dead, __ATOMIC_RELAXED) || code_page(v, rip) != page)
+		return false;
+	if (!b->mfn2)
+		return true;
+	page2 = code_page(v, (rip & PAGE_MASK) + PAGE_SIZE);
+	return page2 && (uint64_t)(page2 - v->d->ram) >> PAGE_SHIFT == b->mfn2;
+}
+
 /* The block for this rip, which is in `page`, made if need be; 0: there cannot be one. */
 static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
 {
@@ -339,7 +358,10 @@ enum found code_find(struct vcpu *v, void **code)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
 	mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
-	return FOUND;
+	if (block_stands(v, i, rip, page))
+		return FOUND;
+	mmu_forget_code(v->d, rip, *code);
+	return FOUND_AGAIN;
 }
 
 /* ---- chaining ---- */
@@ -351,6 +373,19 @@ bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target)
 	if (target >> PAGE_SHIFT == b->rip >> PAGE_SHIFT)
 		return target != tr_stop || !tr_stop;
 	return v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END;
+}
+
+/*
+ * Since the block that the link is of was left, another vCPU may have mapped something else there,
+ * or here: and the link is everybody's who has that block's page.
+ */
+static bool link_stands(struct vcpu *v, const struct link *l, uint32_t to, const uint8_t *page)
+{
+	const struct block *from = &blocks[l->from];
+
+	if (from->rip >> PAGE_SHIFT == l->target >> PAGE_SHIFT && from->mfn != blocks[to].mfn)
+		return false;
+	return from->mode == blocks[to].mode && block_stands(v, to, l->target, page);
 }
 
 void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
@@ -365,7 +400,7 @@ void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
 	if (!to)
 		return NULL;
 	pthread_mutex_lock(&lock);
-	if (generation == code_generation && !blocks[l->from].dead && !blocks[to].dead) {
+	if (generation == code_generation && !blocks[l->from].dead && link_stands(v, l, to, page)) {
 		if (l->to)
 			remove_incoming(link);
 		l->to = to;
@@ -407,11 +442,27 @@ void block_cut(struct block *b)
 }
 
 /* Direct links are chained anew as they are met. */
-void block_mend(struct block *b)
+bool block_mend(struct block *b, uint32_t generation)
 {
+	if (generation != code_generation || b->dead)
+		return true;
 	for (uint32_t l = b->link; l < b->link + b->links; l++)
-		if (!links[l].direct && !b->dead)
+		if (!links[l].direct)
 			link_set(code_write + links[l].at, code_run - code_write, tr_indirect);
+	if (!b->dead && !mmu_someone_kicked(the_domain))
+		return true;
+	block_cut(b);
+	return b->dead;
+}
+
+bool code_mend(struct block *b, uint32_t generation)
+{
+	bool mended;
+
+	pthread_mutex_lock(&lock);
+	mended = block_mend(b, generation);
+	pthread_mutex_unlock(&lock);
+	return mended;
 }
 
 uint64_t block_rip(const struct block *b, const void *host)

@@ -75,7 +75,7 @@ int code_init(struct domain *d); /* before the sandbox; 0 or -errno */
  * domain's, it cannot be decoded, or the next page is not there): a step then; or v took a page
  * fault.
  */
-enum found { FOUND, FOUND_STEP, FOUND_FAULT };
+enum found { FOUND, FOUND_STEP, FOUND_FAULT, FOUND_AGAIN }; /* AGAIN: it changed meanwhile */
 enum found code_find(struct vcpu *v, void **code);
 /*
  * Chains a link that was met while `generation` was the cache's; NULL: its target, v's rip, is to
@@ -93,8 +93,14 @@ void code_written(struct domain *d, const uint8_t *page);
 bool code_unmapped(struct domain *d, uint64_t mfn);
 /* The block that this host address is in, NULL: none. From a signal handler as well. */
 struct block *code_block(const void *host);
-void block_cut(struct block *b);  /* its next exit leaves the cache; from a signal handler */
-void block_mend(struct block *b); /* it does not have to any longer */
+void block_cut(struct block *b); /* its next exit leaves the cache; from a signal handler */
+/*
+ * It does not have to any longer. False: another vCPU has it cut, perhaps; to be asked again. Cut
+ * while `generation` was the cache's: after that there is nothing to mend.
+ */
+bool block_mend(struct block *b, uint32_t generation);
+/* The same by C code, which does not keep the cache from being emptied. */
+bool code_mend(struct block *b, uint32_t generation);
 /* The instruction of b that translated code at `host` belongs to: its guest address. */
 uint64_t block_rip(const struct block *b, const void *host);
 

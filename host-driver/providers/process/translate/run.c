@@ -57,18 +57,6 @@ static pid_t process_id; /* getpid() is not in the sandbox's list */
 
 /* ---- one entry ---- */
 
-static bool enter(void)
-{
-	__atomic_store_n(&tr.in_guest, 1, __ATOMIC_SEQ_CST);
-	return !__atomic_load_n(&tr.flush, __ATOMIC_SEQ_CST);
-}
-
-static void left(void)
-{
-	__atomic_store_n(&tr.entries, tr.entries + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&tr.in_guest, 0, __ATOMIC_RELEASE);
-}
-
 static bool canonical(uint64_t va)
 {
 	return (int64_t)(va << 16) >> 16 == (int64_t)va;
@@ -137,8 +125,7 @@ static void run(struct vcpu *v, void *code)
 
 		tr.target = (uint64_t)code;
 		tr.resume = (uint64_t)resume;
-		if (!enter()) {
-			left();
+		if (!tr_enter()) {
 			mmu_flush_self(v);
 			return;
 		}
@@ -158,7 +145,7 @@ static void run(struct vcpu *v, void *code)
 		}
 		if (tracing(TRACE_EXITS))
 			trace_exit(v, why);
-		left();
+		tr_left();
 		if (why == EXIT_LINK)
 			code = code_follow(v, tr.arg, generation);
 		else if (why == EXIT_MEMORY && (resume = memory_exit(v, &s)))
@@ -218,10 +205,8 @@ bool tr_turn(struct vcpu *v)
 static void work(struct vcpu *v)
 {
 	tr.kicked = 0;
-	if (tr.cut) {
-		block_mend(tr.cut);
+	if (tr.cut && code_mend(tr.cut, tr.cut_generation))
 		tr.cut = NULL;
-	}
 	timer_check(v);
 	if (vcpu_must_park(v))
 		vcpu_park(v);
@@ -302,7 +287,7 @@ static void load_tables(struct vcpu *v)
 	struct tr *t = v->provider;
 
 	tr_descriptors_changed(v->d);
-	if (t && t->ts != v->fpu_ts)
+	if (t && (t->now[0]->ts != v->fpu_ts || t->now[1]->ts != v->fpu_ts))
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
 }
 

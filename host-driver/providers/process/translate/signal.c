@@ -72,8 +72,9 @@ static void on_kick(greg_t *g)
 	if (!b)
 		return;
 	if (tr.cut && tr.cut != b)
-		block_mend(tr.cut);
+		block_mend(tr.cut, tr.cut_generation);
 	tr.cut = b;
+	tr.cut_generation = code_generation;
 	block_cut(b);
 }
 

@@ -422,10 +422,10 @@ void mmu_flush_self(struct vcpu *v)
 		t->now[0] = context_of(v, v->user_cr3_mfn, false);
 	for (unsigned i = 0; i < 2; i++) {
 		catch_up(v->d, t->now[i]);
-		if (t->ts != v->fpu_ts)
+		if (t->now[i]->ts != v->fpu_ts)
 			ibtc_clear(t->now[i]);
+		t->now[i]->ts = v->fpu_ts;
 	}
-	t->ts = v->fpu_ts;
 	t->context = t->now[v->kernel_mode];
 }
 

@@ -134,8 +134,9 @@ void step_stack_move(struct step *s, int64_t delta);
 /* The same of what lies `more` bytes further. */
 struct where step_address_plus(const struct step *s, const ZydisDecodedOperand *op, uint64_t more);
 /*
- * n bytes of guest memory, at most two pages, all of which allow the access. False: the fault was
- * delivered and nothing has changed; likewise of all below.
+ * n bytes of guest memory, at most two pages, all of which allow the access; to be used between
+ * tr_enter() and tr_left(). False: the fault was delivered, or (of those below, which do so
+ * themselves) there was a flush and the instruction begins again; nothing has changed.
  */
 bool step_reach(struct step *s, struct where at, unsigned n, enum access how, struct span *sp);
 void span_get(const struct span *sp, void *dst, unsigned n);

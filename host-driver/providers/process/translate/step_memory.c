@@ -251,12 +251,13 @@ bool step_load(struct step *s, struct where at, void *dst, unsigned n)
 {
 	struct span sp;
 
-	if (!step_reach(s, at, n, ACCESS_READ, &sp))
+	if (!step_reach(s, at, n, ACCESS_READ, &sp) || !tr_enter())
 		return false;
 	if (sp.first == n)
 		copy(dst, sp.p[0], n);
 	else
 		span_get(&sp, dst, n);
+	tr_left();
 	return true;
 }
 
@@ -264,12 +265,13 @@ bool step_store(struct step *s, struct where at, const void *src, unsigned n)
 {
 	struct span sp;
 
-	if (!step_reach(s, at, n, ACCESS_WRITE, &sp))
+	if (!step_reach(s, at, n, ACCESS_WRITE, &sp) || !tr_enter())
 		return false;
 	if (sp.first == n)
 		copy(sp.p[0], src, n);
 	else
 		span_put(&sp, src, n);
+	tr_left();
 	return true;
 }
 

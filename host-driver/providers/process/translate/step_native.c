@@ -284,6 +284,7 @@ enum outcome step_native(struct step *s)
 {
 	struct native n;
 	struct operand o = {.bytes = 0};
+	bool ran;
 
 	if (!s->slot->emitted && !prepare(s))
 		return step_trap(s, VECTOR_UD, 0);
@@ -294,11 +295,15 @@ enum outcome step_native(struct step *s)
 	n.code = (uint64_t)mine->rx + (s->slot - mine->slot) * SLOT_CODE;
 	if (s->slot->memory && !operand_begin(s, &n, &o))
 		return THERE;
+	if (!tr_enter())
+		return THERE;
 	s->slot->fresh = false;
-	if (!step_enter(&n))
-		return step_trap(s, n.vector, n.error);
-	if (o.copied && o.writes)
+	ran = step_enter(&n);
+	if (ran && o.copied && o.writes)
 		span_put(&o.sp, o.copy, o.bytes);
+	tr_left();
+	if (!ran)
+		return step_trap(s, n.vector, n.error);
 	registers_back(s, &n);
 	return NEXT;
 }

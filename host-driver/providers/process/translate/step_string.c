@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * String instructions, as many elements at a time as the pages allow. Registers are right after
- * each such chunk, so that a fault or a kick between two needs no more.
+ * each such chunk, so that a fault, a kick or a flush between two needs no more.
  */
 #include "host-driver/providers/process/translate/step.h"
 
@@ -133,7 +133,7 @@ static void fill(void *dst, uint64_t val, uint64_t n, const struct string *t)
 	asm volatile("cld");
 }
 
-/* Up to n elements; 0: a fault was delivered. */
+/* Up to n elements; 0: a fault was delivered, or there was a flush. */
 static uint64_t movs(struct step *s, const struct string *t, uint64_t n)
 {
 	const struct where from = source(s, t), to = destination(s, t);
@@ -142,7 +142,7 @@ static uint64_t movs(struct step *s, const struct string *t, uint64_t n)
 
 	n = least(n, least(room(t, from, s->v->regs.rsi), room(t, to, s->v->regs.rdi)));
 	if (!step_reach(s, from, t->size, ACCESS_READ, &src) ||
-	    !step_reach(s, to, t->size, ACCESS_WRITE, &dst))
+	    !step_reach(s, to, t->size, ACCESS_WRITE, &dst) || !tr_enter())
 		return 0;
 	if (n) {
 		move(dst.p[0], src.p[0], n, t);
@@ -151,6 +151,7 @@ static uint64_t movs(struct step *s, const struct string *t, uint64_t n)
 		span_get(&src, &val, t->size);
 		span_put(&dst, &val, t->size);
 	}
+	tr_left();
 	advance(&s->v->regs.rsi, t, n);
 	advance(&s->v->regs.rdi, t, n);
 	return n;
@@ -162,7 +163,7 @@ static uint64_t stos(struct step *s, const struct string *t, uint64_t n)
 	struct span dst;
 
 	n = least(n, room(t, to, s->v->regs.rdi));
-	if (!step_reach(s, to, t->size, ACCESS_WRITE, &dst))
+	if (!step_reach(s, to, t->size, ACCESS_WRITE, &dst) || !tr_enter())
 		return 0;
 	if (n) {
 		fill(dst.p[0], s->v->regs.rax, n, t);
@@ -170,6 +171,7 @@ static uint64_t stos(struct step *s, const struct string *t, uint64_t n)
 		n = 1;
 		span_put(&dst, &s->v->regs.rax, t->size);
 	}
+	tr_left();
 	advance(&s->v->regs.rdi, t, n);
 	return n;
 }
@@ -188,13 +190,14 @@ static uint64_t lods(struct step *s, const struct string *t, uint64_t n)
 	uint64_t val = 0;
 
 	n = least(n, room(t, source(s, t), s->v->regs.rsi));
-	if (!step_reach(s, source(s, t), t->size, ACCESS_READ, &src))
+	if (!step_reach(s, source(s, t), t->size, ACCESS_READ, &src) || !tr_enter())
 		return 0;
 	if (n)
 		src.p[0] += (int64_t)(t->step * (n - 1));
 	else
 		n = 1;
 	span_get(&src, &val, t->size);
+	tr_left();
 	step_set(s, accumulator[t->size], val);
 	advance(&s->v->regs.rsi, t, n);
 	return n;
@@ -231,7 +234,7 @@ static uint64_t compare_some(struct step *s, const struct string *t, uint64_t n,
 		n = least(n, room(t, source(s, t), s->v->regs.rsi));
 	n = n ? n : 1;
 	if ((two && !step_reach(s, source(s, t), t->size, ACCESS_READ, &src)) ||
-	    !step_reach(s, destination(s, t), t->size, ACCESS_READ, &dst))
+	    !step_reach(s, destination(s, t), t->size, ACCESS_READ, &dst) || !tr_enter())
 		return 0;
 	if (!two)
 		a = step_get(s, accumulator[t->size]);
@@ -245,6 +248,7 @@ static uint64_t compare_some(struct step *s, const struct string *t, uint64_t n,
 		flags = compare(a, b, t->size);
 		*end = !(flags & FLAG_ZF) != t->until_equal;
 	}
+	tr_left();
 	if (two)
 		advance(&r->rsi, t, done);
 	advance(&r->rdi, t, done);
@@ -275,7 +279,7 @@ bool step_string(struct step *s, enum outcome *o)
 		counted(s, &t, n);
 		if (!t.rep)
 			break;
-		if (n && !end && (one || tr.kicked) && elements(s, &t)) {
+		if (n && !end && (one || tr.kicked || tr.flush) && elements(s, &t)) {
 			s->v->regs.rflags |= FLAG_RF; /* as the CPU, between two */
 			*o = WENT;
 			return true;

@@ -92,17 +92,15 @@ static bool gather_elements(struct step *s, struct gather *g)
 {
 	const ZydisDecodedOperand *op = &s->op[1];
 	uint64_t ea, start = op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0;
-	struct span sp;
 
 	if (op->mem.base != ZYDIS_REGISTER_NONE)
 		start += step_get(s, op->mem.base);
 	for (unsigned k = 0; k < g->n; k++) {
 		if (sign(&g->mask, k, g->size)) {
 			ea = start + index_of(g, k) * op->mem.scale;
-			if (!step_reach(s, step_at(s, op->mem.segment, ea & step_address_mask(s)),
-					g->size, ACCESS_READ, &sp))
+			if (!step_load(s, step_at(s, op->mem.segment, ea & step_address_mask(s)),
+				       g->value.byte + k * g->size, g->size))
 				return false;
-			span_get(&sp, g->value.byte + k * g->size, g->size);
 		}
 		for (unsigned b = 0; b < g->size; b++)
 			g->mask.byte[k * g->size + b] = 0;
@@ -173,10 +171,9 @@ static enum outcome masked_store(struct step *s, const struct vector *mask,
 
 			if (!sign(mask, k, size))
 				continue;
-			if (!step_reach(s, here, size, ACCESS_WRITE, &sp))
+			if (pass ? !step_store(s, here, value->byte + k * size, size)
+				 : !step_reach(s, here, size, ACCESS_WRITE, &sp))
 				return THERE;
-			if (pass)
-				span_put(&sp, value->byte + k * size, size);
 		}
 	}
 	return NEXT;

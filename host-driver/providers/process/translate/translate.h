@@ -89,9 +89,9 @@ struct tr {
 	struct tr_context *context; /* in GS: of the mode the guest runs in */
 	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
 	struct tr_context *pool;
-	bool ts;	   /* what the blocks in the IBTCs were looked for with */
-	struct block *cut; /* its way on was cut, for it to end (signal.c) */
-	uint64_t met;	   /* data breakpoints, by the instruction at hand (watch.c) */
+	struct block *cut;	 /* its way on was cut, for it to end (signal.c) */
+	uint32_t cut_generation; /* the cache's, then */
+	uint64_t met;		 /* data breakpoints, by the instruction at hand (watch.c) */
 	/* segments.c, of user mode and kernel mode: selectors that lead to 64-bit code, or 0. */
 	struct {
 		uint64_t cs, ss;
@@ -124,6 +124,7 @@ struct tr_context {
 	uint64_t root; /* machine frame, INVALID_MFN: free */
 	bool kernel;
 	bool code32;	      /* what the IBTC leads to */
+	bool ts;	      /* what that was looked for with */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
 	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
@@ -136,6 +137,24 @@ struct tr_context {
 	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
 				   into */
 };
+
+/*
+ * While in_guest is set a flush waits: around the use of a place that tr_memory() gave, and of
+ * translated code. No lock is taken in there. False: there was a flush, and no place is good.
+ */
+static inline void tr_left(void)
+{
+	__atomic_store_n(&tr.entries, tr.entries + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&tr.in_guest, 0, __ATOMIC_RELEASE);
+}
+static inline bool tr_enter(void)
+{
+	__atomic_store_n(&tr.in_guest, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&tr.flush, __ATOMIC_SEQ_CST))
+		return true;
+	tr_left();
+	return false;
+}
 
 /* ---- softmmu.c ---- */
 /*
