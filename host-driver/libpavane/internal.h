@@ -85,6 +85,7 @@ int paging_init(int vm, unsigned gpa_bits);
 uint64_t paging_cr3(const struct pv_root *root);
 /* Bring in the part of the process around va. False: there is, or can be, nothing. */
 bool paging_fill(struct pv_root *root, uint64_t va);
+void paging_thread(const struct thread *t);
 /* The pages at `va` are those at `memory` instead, in every root. Once. */
 void paging_replace(uint64_t va, const void *memory, size_t size);
 

@@ -280,6 +280,21 @@ static void fill_essentials(struct pv_root *root)
 		fill(root, (uint64_t)pv_self);
 }
 
+/*
+ * The same of a thread that is about to enter by the default root, called by itself: what it has of
+ * its own may be the first that the process has in that GiB.
+ */
+void paging_thread(const struct thread *t)
+{
+	const uint64_t flags = take();
+
+	fill(default_root, (uint64_t)t);
+	fill(default_root, (uint64_t)(t + 1) - 1);
+	fill(default_root, (uint64_t)&pv_self);
+	fill(default_root, (uint64_t)__builtin_frame_address(0));
+	release(flags);
+}
+
 struct pv_root *pv_root_new(void)
 {
 	const uint64_t flags = take();

@@ -213,6 +213,7 @@ static int thread_make(struct thread **out)
 	t->in_user = 0;
 	memset(t->pending, 0, sizeof(t->pending));
 	syscall(SYS_arch_prctl, ARCH_GET_FS, &t->fs);
+	paging_thread(t);
 	stub_make(t);
 	segments_make(t);
 	ret = state_set(t);
