@@ -292,7 +292,7 @@ static void load_tables(struct vcpu *v)
 }
 
 const struct provider provider_translate = {
-	.name = "process (translated)",
+	.name = "process (translated, soft TLB)",
 	.plain_cpu = true,
 	.domain_init = domain_init,
 	.memory_ready = mmu_memory,

@@ -14,6 +14,7 @@
 #include "hypercalls/monitor/mm.h"
 
 #define SPINS	    200
+#define KICK_EVERY  (1U << 14)
 #define L1_ENTRIES  512
 #define FIRST_UPPER 272 /* of an L4 table: behind what is the hypervisor's */
 #define CONTEXTS    16	/* of a vCPU: two for each pair of roots */
@@ -435,12 +436,15 @@ static void wait_outside(struct vcpu *v, const struct tr *t)
 
 	if (!t->in_guest)
 		return;
-	v->d->provider->kick(v);
-	for (unsigned i = 0; t->in_guest && t->entries == seen; i++)
+	for (unsigned i = 0; t->in_guest && t->entries == seen; i++) {
+		if (i % KICK_EVERY ==
+		    0) /* once is enough; who relied on that would wait for ever */
+			v->d->provider->kick(v);
 		if (i < SPINS)
 			__builtin_ia32_pause();
 		else
 			sched_yield();
+	}
 }
 
 bool mmu_someone_kicked(const struct domain *d)
