@@ -38,33 +38,6 @@ static void roots(void)
 	check_eq("user: no such frame", mmuext(MMUEXT_NEW_USER_BASEPTR, BAD_MFN), -XEN_EINVAL);
 }
 
-static void use_vectors(void *unused)
-{
-	__asm__ volatile("movq %%xmm0, %%rax" : : : "rax");
-}
-
-/* Set while another root was loaded, CR0.TS counts in the code that has run without it as well. */
-static void task_switched(void)
-{
-	uint64_t *copy = page_alloc();
-	const mfn_t old = va_to_mfn((void *)start_info->pt_base), new = va_to_mfn(copy);
-
-	memcpy(copy, (void *)start_info->pt_base, PAGE_SIZE / 2);
-	if (page_set_ro(copy, true) || mmuext(MMUEXT_PIN_L4_TABLE, new))
-		panic("a second root");
-	for (int i = 0; i < 3; i++) {
-		check_eq("TS clear", vector_of(use_vectors, NULL), -1);
-		check_eq("TS clear, again", vector_of(use_vectors, NULL), -1);
-		mmuext(MMUEXT_NEW_BASEPTR, new);
-		HYPERVISOR_fpu_taskswitch(1);
-		mmuext(MMUEXT_NEW_BASEPTR, old);
-		check_eq("TS set by another task", vector_of(use_vectors, NULL), 7);
-	}
-	if (mmuext(MMUEXT_UNPIN_TABLE, new) || page_set_ro(copy, false))
-		panic("no root any more");
-	page_free(copy);
-}
-
 static void flushes(void)
 {
 	struct mmuext_op op[3] = {
@@ -118,7 +91,6 @@ static void descriptors(void)
 void test_main(void)
 {
 	roots();
-	task_switched();
 	flushes();
 	descriptors();
 }
