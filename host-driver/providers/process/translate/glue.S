@@ -10,7 +10,6 @@
 #include "host-driver/providers/process/translate/translate.h"
 
 #define TR(slot)   %fs:(tr + (slot))@tpoff
-#define FLAGS_HOST 0xcd5 /* OF DF SF ZF AF PF CF: the others are never the host's */
 
 	.text
 	.globl	tr_run, tr_resume, tr_resume_end

@@ -57,11 +57,6 @@ static pid_t process_id; /* getpid() is not in the sandbox's list */
 
 /* ---- one entry ---- */
 
-static bool canonical(uint64_t va)
-{
-	return (int64_t)(va << 16) >> 16 == (int64_t)va;
-}
-
 /* The instruction at rip wants `s` at tr.ea: its place, or NULL and that is dealt with. */
 static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 {
@@ -73,41 +68,13 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	}
 	p = tr_memory(v, tr.ea, s->access);
 	/* A store to its own page ends a block; and tr_step knows #SS from #GP. */
-	if (p ? blocks[s->block].dead : s->group || !canonical(tr.ea)) {
+	if (p ? blocks[s->block].dead : s->group || !tr_canonical(tr.ea)) {
 		tr_step(v);
 		return NULL;
 	}
 	if (!p)
 		tr_page_fault(v, tr.ea, s->access);
 	return p;
-}
-
-/* The kernel's is a hypercall; what the instruction does to rcx and r11 it does in any case. */
-static void syscall_exit(struct vcpu *v)
-{
-	regs_t *r = &v->regs;
-	const uint64_t nr = r->rax;
-	long ret;
-
-	r->rip += 2;
-	r->rcx = r->rip;
-	r->r11 = r->rflags;
-	if (!v->kernel_mode) {
-		syscall_deliver(v);
-		return;
-	}
-	ret = hypercall(v, nr, r->rdi, r->rsi, r->rdx, r->r10, r->r8);
-	if (nr != __HYPERVISOR_iret)
-		r->rax = ret;
-}
-
-static void trap_exit(struct vcpu *v)
-{
-	struct fpu_area fpu;
-
-	fpu_keep(&fpu);
-	guest_exception(v, tr.vector, tr.error);
-	fpu_back(&fpu);
 }
 
 /* From `code` on till the guest's state is all in v->regs and nothing known of how it goes on. */
@@ -151,11 +118,11 @@ static void run(struct vcpu *v, void *code)
 		else if (why == EXIT_MEMORY && (resume = memory_exit(v, &s)))
 			code = code_run + s.code;
 		else if (why == EXIT_SYSCALL)
-			syscall_exit(v);
+			tr_syscall(v, v->regs.rip + 2);
 		else if (why == EXIT_STEP)
 			tr_step(v);
 		else if (why == EXIT_TRAP)
-			trap_exit(v);
+			tr_exception(v, tr.vector, tr.error);
 	}
 }
 

@@ -10,8 +10,7 @@
 #include "host-driver/providers/process/direct.h"
 #include "host-driver/providers/process/translate/block.h"
 
-#define VECTOR_PF  14
-#define FLAGS_HOST 0xcd5UL /* as in glue.S */
+#define VECTOR_PF 14
 
 static bool between(greg_t rip, const char *from, const char *to)
 {

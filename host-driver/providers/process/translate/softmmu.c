@@ -19,16 +19,13 @@
 #define FIRST_UPPER 272 /* of an L4 table: behind what is the hypervisor's */
 #define CONTEXTS    16	/* of a vCPU: two for each pair of roots */
 
+#define VECTOR_GP 13
+
 #define PF_PRESENT 1 /* Intel SDM vol. 3, 4.7 */
 #define PF_WRITE   2
 #define PF_FETCH   16
 
 #define M2P_SLOT 256 /* of an L4 table */
-
-static bool canonical(uint64_t va)
-{
-	return (int64_t)(va << 16) >> 16 == (int64_t)va;
-}
 
 static inline unsigned tlb_index(uint64_t va)
 {
@@ -84,7 +81,7 @@ static uint64_t *leaf(struct vcpu *v, uint64_t va, uint64_t *rights)
 	uint64_t mfn = v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, nx = 0, rw = PTE_RW;
 	uint64_t *slot = NULL;
 
-	if (!canonical(va) || (va >= HYPERVISOR_START && va < HYPERVISOR_END))
+	if (!tr_canonical(va) || (va >= HYPERVISOR_START && va < HYPERVISOR_END))
 		return NULL;
 	for (int shift = 39; shift >= 12; shift -= 9) {
 		uint64_t *table = frame_ptr(v->d, mfn), e;
@@ -175,8 +172,8 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 	uint64_t rights, *slot = leaf(v, va, &rights), error = 0;
 	struct fpu_area fpu;
 
-	if (!canonical(va)) {
-		guest_exception(v, 13, 0);
+	if (!tr_canonical(va)) {
+		tr_exception(v, VECTOR_GP, 0);
 		return;
 	}
 	if (slot && *slot & PTE_P)

@@ -18,25 +18,29 @@
 
 #define INSN_MAX 15
 
-enum outcome step_trap(struct step *s, unsigned vector, uint64_t error)
+void tr_exception(struct vcpu *v, unsigned vector, uint64_t error)
 {
 	struct fpu_area area;
 
+	fpu_keep(&area);
+	guest_exception(v, vector, error);
+	fpu_back(&area);
+}
+
+enum outcome step_trap(struct step *s, unsigned vector, uint64_t error)
+{
 	/* What the monitor carries out is at rip, as it reads it: without a base. */
 	if (s->cs_base && (vector == VECTOR_GP || vector == VECTOR_UD)) {
 		trap_deliver(s->v, vector, vector == VECTOR_GP ? (int64_t)error : -1);
 		return THERE;
 	}
-	/* It may have to be decoded, which takes vector registers. */
-	fpu_keep(&area);
-	guest_exception(s->v, vector, error);
-	fpu_back(&area);
+	tr_exception(s->v, vector, error);
 	return THERE;
 }
 
 bool step_target_ok(const struct step *s, uint64_t target)
 {
-	return s->code32 ? target <= s->cs_limit : step_canonical(target);
+	return s->code32 ? target <= s->cs_limit : tr_canonical(target);
 }
 
 enum outcome step_jump(struct step *s, uint64_t target)

@@ -102,10 +102,6 @@ bool step_target_ok(const struct step *s, uint64_t target);
 enum outcome step_jump(struct step *s, uint64_t target);
 
 /* ---- step_memory.c ---- */
-static inline bool step_canonical(uint64_t va)
-{
-	return (uint64_t)((int64_t)(va << 16) >> 16) == va;
-}
 static inline void step_bytes(void *dst, const void *src, size_t n)
 {
 	asm volatile("rep movsb" : "+D"(dst), "+S"(src), "+c"(n) : : "memory");

@@ -188,7 +188,7 @@ bool step_reach(struct step *s, struct where at, unsigned n, enum access how, st
 {
 	const unsigned room = PAGE_SIZE - (at.va & ~PAGE_MASK);
 
-	if (!step_canonical(at.va) || !step_canonical(at.va + n - 1) || n > at.room ||
+	if (!tr_canonical(at.va) || !tr_canonical(at.va + n - 1) || n > at.room ||
 	    (at.readonly && how == ACCESS_WRITE)) {
 		step_trap(s, at.stack ? VECTOR_SS : VECTOR_GP, 0);
 		return false;

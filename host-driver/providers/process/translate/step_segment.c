@@ -63,7 +63,7 @@ bool step_code_selector(struct step *s, uint64_t selector, uint64_t target)
 
 	if (vector)
 		return refuse(s, vector, selector);
-	return (e & DESC_L ? step_canonical(target) : target <= descriptor_limit(e)) ||
+	return (e & DESC_L ? tr_canonical(target) : target <= descriptor_limit(e)) ||
 	       refuse(s, VECTOR_GP, 0);
 }
 
@@ -267,7 +267,7 @@ static enum outcome bases(struct step *s, ZydisRegister segment, bool write)
 		return NEXT;
 	}
 	val = step_get(s, s->op[0].reg.value);
-	if (!step_canonical(val))
+	if (!tr_canonical(val))
 		return step_trap(s, VECTOR_GP, 0);
 	set_base(s, segment, val);
 	return NEXT;

@@ -33,24 +33,28 @@ static enum outcome system_call32(struct step *s)
 	return THERE;
 }
 
-static enum outcome system_call(struct step *s)
+void tr_syscall(struct vcpu *v, uint64_t next)
 {
-	struct vcpu *v = s->v;
 	regs_t *r = &v->regs;
 	const uint64_t nr = r->rax;
 	long ret;
 
-	r->rip = s->next;
+	r->rip = next;
 	r->rflags &= ~FLAG_RF;
 	r->rcx = r->rip;
 	r->r11 = r->rflags | FLAG_IF | 2;
 	if (!v->kernel_mode) {
 		syscall_deliver(v);
-		return THERE;
+		return;
 	}
 	ret = hypercall(v, nr, r->rdi, r->rsi, r->rdx, r->r10, r->r8);
 	if (nr != __HYPERVISOR_iret)
 		r->rax = ret;
+}
+
+static enum outcome system_call(struct step *s)
+{
+	tr_syscall(s->v, s->next);
 	return THERE;
 }
 

@@ -205,7 +205,7 @@ static enum outcome masked_bytes(struct step *s, uint8_t *area)
 	at = step_at(s, segment, s->v->regs.rdi & step_address_mask(s));
 	if (mmx)
 		become_mmx(area);
-	if (!step_canonical(at.va)) /* also when no byte is to be stored */
+	if (!tr_canonical(at.va)) /* also when no byte is to be stored */
 		return step_trap(s, VECTOR_GP, 0);
 	get_vector(area, s->op[0].reg.value, &value);
 	get_vector(area, s->op[1].reg.value, &mask);

@@ -39,6 +39,8 @@
 #define T_BITS64    120
 #define T_KICKED    128
 
+#define FLAGS_HOST 0xcd5 /* OF DF SF ZF AF PF CF: the guest's others are never the host's */
+
 /* Why translated code was left. */
 #define EXIT_KICK     0 /* somebody wants a look at the vCPU */
 #define EXIT_LINK     1 /* to a block that is not chained yet: tr.arg is the link */
@@ -83,7 +85,7 @@ struct tr {
 	uint64_t bits32, bits64; /* constants for pext: a bit's number in an operand */
 	volatile uint32_t kicked;
 	uint32_t vector; /* EXIT_TRAP */
-	uint64_t error, cr2;
+	uint64_t error;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
 	struct tr_context *context; /* in GS: of the mode the guest runs in */
@@ -156,6 +158,11 @@ static inline bool tr_enter(void)
 	return false;
 }
 
+static inline bool tr_canonical(uint64_t va)
+{
+	return (uint64_t)((int64_t)(va << 16) >> 16) == va;
+}
+
 /* ---- softmmu.c ---- */
 /*
  * The host's address of the guest's linear address va, or NULL: that is a page fault, which the
@@ -197,6 +204,13 @@ int tr_step_init(void);
  * behind an instruction may.
  */
 bool tr_step(struct vcpu *v);
+/*
+ * `syscall`, behind which `next` is: the guest kernel's is a hypercall; what the instruction does
+ * to rcx and r11 it does in any case.
+ */
+void tr_syscall(struct vcpu *v, uint64_t next);
+/* guest_exception() of translated code: it may decode, which takes vector registers. */
+void tr_exception(struct vcpu *v, unsigned vector, uint64_t error);
 /*
  * From the signal handler: the host's CPU raised `vector` at `ctx`. True: it was step.c's doing,
  * and ctx was changed so that tr_step delivers it.
