@@ -7,8 +7,11 @@
  * `flush`, which that vCPU looks at after it said in_guest and before it enters the cache; if it is
  * in there, we wait until it has left. So when a flush returns nobody uses what was before.
  */
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
@@ -26,6 +29,8 @@
 #define PF_FETCH   16
 
 #define M2P_SLOT 256 /* of an L4 table */
+
+bool tr_fences = true;
 
 static inline unsigned tlb_index(uint64_t va)
 {
@@ -456,16 +461,35 @@ bool mmu_someone_kicked(const struct domain *d)
 	return false;
 }
 
+/* Who said in_guest before it saw `flush` is seen to have said so (tr_enter). */
+static void fence_others(void)
+{
+	if (!tr_fences)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va)
 {
+	bool others = false;
+
 	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
 		struct vcpu *v = d->vcpu[i];
 		struct tr *t = v ? v->provider : NULL;
 
 		if (!(vcpus >> i & 1) || !t)
 			continue;
-		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
-		if (v != current)
+		__atomic_store_n(&t->flush, 1, __ATOMIC_RELAXED);
+		others |= v != current;
+	}
+	if (!others)
+		return;
+	fence_others();
+	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+		struct vcpu *v = d->vcpu[i];
+		struct tr *t = v ? v->provider : NULL;
+
+		if (vcpus >> i & 1 && t && v != current)
 			wait_outside(v, t);
 	}
 }
@@ -547,6 +571,12 @@ void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 	c->ibtc[i].neg = -rip;
 }
 
+/* Before the sandbox. */
+static void fences_init(void)
+{
+	tr_fences = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
+}
+
 /* A table that no guest has, for it to see; its own walks never get that far. */
 int mmu_memory(struct domain *d)
 {
@@ -569,6 +599,7 @@ int mmu_init(struct vcpu *v)
 	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
 	tr.flush = 1;
+	fences_init();
 	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);
 	return 0;
 }

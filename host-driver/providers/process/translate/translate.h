@@ -142,8 +142,10 @@ struct tr_context {
 
 /*
  * While in_guest is set a flush waits: around the use of a place that tr_memory() gave, and of
- * translated code. No lock is taken in there. False: there was a flush, and no place is good.
+ * translated code. No lock is taken in there. False: there was a flush, and no place is good. Who
+ * flushes has the kernel put a fence in here (membarrier), so that we need none of our own.
  */
+extern bool tr_fences; /* but where the kernel does not */
 static inline void tr_left(void)
 {
 	__atomic_store_n(&tr.entries, tr.entries + 1, __ATOMIC_RELAXED);
@@ -151,8 +153,11 @@ static inline void tr_left(void)
 }
 static inline bool tr_enter(void)
 {
-	__atomic_store_n(&tr.in_guest, 1, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&tr.flush, __ATOMIC_SEQ_CST))
+	__atomic_store_n(&tr.in_guest, 1, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (tr_fences)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&tr.flush, __ATOMIC_ACQUIRE))
 		return true;
 	tr_left();
 	return false;
