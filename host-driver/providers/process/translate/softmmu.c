@@ -16,11 +16,10 @@
 #include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
 
-#define SPINS	    200
-#define KICK_EVERY  (1U << 14)
-#define L1_ENTRIES  512
-#define FIRST_UPPER 272 /* of an L4 table: behind what is the hypervisor's */
-#define CONTEXTS    16	/* of a vCPU: two for each pair of roots */
+#define SPINS	   200
+#define KICK_EVERY (1U << 14)
+#define L1_ENTRIES 512
+#define CONTEXTS   12 /* of a vCPU: the kernel's, and of its last users */
 
 #define VECTOR_GP 13
 
@@ -72,7 +71,7 @@ static void ibtc_clear(struct tr_context *c)
 
 static void context_clear(struct tr_context *c)
 {
-	memset(c->tlb, 0, sizeof(c->tlb));
+	memset(c->tlb, 0, TLB_SIZE * sizeof(*c->tlb));
 	entry_clear(&c->tlb[0], 0);
 	entry_clear(&c->tlb[TLB_SIZE - 1], TLB_SIZE - 1);
 	ibtc_clear(c);
@@ -213,6 +212,7 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 _Static_assert(TLB_SIZE % L1_ENTRIES == 0, "an L1 table's index is the end of a slot's");
 
 static uint64_t log_entry[LOG_SIZE];
+static volatile uint64_t l4_changes; /* of entries for the upper half, in any root */
 static volatile uint64_t log_end;
 
 static void log_add(uint64_t what)
@@ -327,6 +327,9 @@ static void log_table(struct domain *d, enum frame_type above, uint64_t mfn)
 
 void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
 {
+	if (d->frame[table_mfn].type == FT_L4 && index >= UPPER_FIRST)
+		__atomic_store_n(&l4_changes, l4_changes + 1, __ATOMIC_RELEASE);
+	upper_entry_changed(d, table_mfn, index, old);
 	if (d->frame[table_mfn].type != FT_L1) {
 		log_table(d, d->frame[table_mfn].type, pte_mfn(old));
 		return;
@@ -341,29 +344,31 @@ static bool was_another(const struct domain *d, const struct tr_context *c, uint
 	return c->root != root || root >= d->nr_frames || d->frame[root].lost_at > c->since;
 }
 
-/* The pool's for this root, or the one that was not used for longest, emptied. */
-static struct tr_context *context_of(struct vcpu *v, uint64_t root, bool kernel)
+static void context_reset(struct domain *d, struct tr_context *c, uint64_t root)
 {
-	const struct domain *d = v->d;
-	struct tr *t = v->provider;
-	struct tr_context *c = t->pool, *last = NULL;
+	context_clear(c);
+	c->seen = log_end;
+	c->since = d->tlb_clock;
+	c->root = root;
+}
 
-	for (unsigned i = 0; i < CONTEXTS; i++, c++) {
-		if (c->root == root && c->kernel == kernel)
+/* The pool's for user code of this root, or the one that was not used for longest, emptied. */
+static struct tr_context *user_context(struct vcpu *v, uint64_t root)
+{
+	struct tr *t = v->provider;
+	struct tr_context *c = t->pool + 1, *last = NULL;
+
+	for (unsigned i = 1; i < CONTEXTS; i++, c++) {
+		if (c->root == root)
 			break;
-		if (c != t->now[0] && c != t->now[1] && (!last || c->used < last->used))
+		if (c != t->now[0] && (!last || c->used < last->used))
 			last = c;
 	}
 	if (c == t->pool + CONTEXTS)
 		c = last;
 	/* A frame that was no table meanwhile is another root. */
-	if (was_another(d, c, root) || c->kernel != kernel) {
-		context_clear(c);
-		c->seen = log_end;
-		c->since = d->tlb_clock;
-	}
-	c->root = root;
-	c->kernel = kernel;
+	if (was_another(v->d, c, root))
+		context_reset(v->d, c, root);
 	c->used = t->entries;
 	return c;
 }
@@ -372,7 +377,7 @@ static const uint64_t *upper_half(struct vcpu *v, uint64_t root)
 {
 	const uint64_t *table = frame_ptr(v->d, root);
 
-	return table ? table + FIRST_UPPER : NULL;
+	return table ? table + UPPER_FIRST : NULL;
 }
 
 /*
@@ -386,7 +391,7 @@ static bool goes_on(struct vcpu *v, struct tr_context *c)
 
 	if (c->root == INVALID_MFN || c->low_code || !upper)
 		return false;
-	for (unsigned i = 0; i < UPPER; i++)
+	for (unsigned i = 0; i < UPPER_ENTRIES; i++)
 		if (c->upper[i] != upper[i])
 			return false;
 	for (unsigned i = 0; i < TLB_SIZE; i++)
@@ -398,16 +403,18 @@ static bool goes_on(struct vcpu *v, struct tr_context *c)
 	return true;
 }
 
-static struct tr_context *kernel_context(struct vcpu *v, struct tr_context *c)
+static void kernel_context(struct vcpu *v, struct tr_context *c)
 {
 	const uint64_t *upper = upper_half(v, v->cr3_mfn);
+	const uint64_t changes = __atomic_load_n(&l4_changes, __ATOMIC_ACQUIRE);
 
-	if (!was_another(v->d, c, v->cr3_mfn) || goes_on(v, c))
-		return c;
-	c = context_of(v, v->cr3_mfn, true);
-	for (unsigned i = 0; upper && i < UPPER; i++)
+	if (changes == c->l4_changes && (!was_another(v->d, c, v->cr3_mfn) || goes_on(v, c)))
+		return;
+	context_reset(v->d, c, v->cr3_mfn);
+	c->l4_changes = changes;
+	for (unsigned i = 0; upper && i < UPPER_ENTRIES; i++)
 		c->upper[i] = upper[i];
-	return c;
+	tr.upper = upper_bind(v, upper);
 }
 
 /* ---- flushes ---- */
@@ -420,9 +427,9 @@ void mmu_flush_self(struct vcpu *v)
 	if (tracing(TRACE_FLUSHES))
 		trace_line(v, "flush");
 	__atomic_store_n(&t->flush, 0, __ATOMIC_SEQ_CST);
-	t->now[1] = kernel_context(v, t->now[1]);
+	kernel_context(v, t->now[1]);
 	if (was_another(v->d, t->now[0], v->user_cr3_mfn))
-		t->now[0] = context_of(v, v->user_cr3_mfn, false);
+		t->now[0] = user_context(v, v->user_cr3_mfn);
 	for (unsigned i = 0; i < 2; i++) {
 		catch_up(v->d, t->now[i]);
 		if (t->now[i]->ts != v->fpu_ts)
@@ -591,8 +598,9 @@ int mmu_init(struct vcpu *v)
 
 	if (c == MAP_FAILED)
 		return -ENOMEM;
-	tr.pool = tr.context = tr.now[0] = c;
-	tr.now[1] = c + 1;
+	tr.pool = tr.now[1] = c;
+	tr.context = tr.now[0] = c + 1;
+	c->tlb = tr_kernel_tlb;
 	tr.page_mask = PAGE_MASK;
 	tr.bits32 = 31;
 	tr.bits64 = 63;
@@ -611,7 +619,8 @@ void mmu_start(void)
 		tr.pool[i].root = INVALID_MFN;
 		target_clear(&tr.pool[i], 0);
 		target_clear(&tr.pool[i], IBTC_SIZE - 1);
-		tr.pool[i].kernel = i;
+		if (i)
+			tr.pool[i].tlb = tr.pool[i].own;
 	}
 	context_clear(tr.now[0]);
 	context_clear(tr.now[1]);

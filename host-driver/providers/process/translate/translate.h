@@ -4,12 +4,14 @@
  *
  * Guest registers are host registers, flags are host flags, and vector registers are left alone.
  * Only r14 and r15 are the translator's while translated code runs: the guest's are in `tr`. Guest
- * memory is reached through a TLB in software, one per vCPU and mode, by GS; FS is the thread's.
+ * memory is reached through a TLB in software, one per vCPU and mode: user code's by GS, the
+ * kernel's by FS, which is the thread's. A kernel in the upper half reads by GS without one.
  *
  *   insn.c     what the translator must know of an instruction
  *   lower.c    a block's translation: lower_insn.c, lower_memory.c
  *   block.c    blocks: found, made, chained, forgotten
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
+ *   upper.c    the guest kernel's upper half, to read from without it
  *   step.c     one instruction, without translating it
  *   segments.c what width the code has that the guest's selectors lead to
  *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
@@ -38,6 +40,7 @@
 #define T_BITS32    112
 #define T_BITS64    120
 #define T_KICKED    128
+#define T_IBTC	    136
 
 #define FLAGS_HOST 0xcd5 /* OF DF SF ZF AF PF CF: the guest's others are never the host's */
 
@@ -49,6 +52,7 @@
 #define EXIT_STEP     4 /* an instruction that step.c carries out: tr.arg is the site */
 #define EXIT_TRAP     5 /* the host's CPU raised tr.vector at v->regs.rip */
 #define EXIT_SYSCALL  6 /* that instruction: tr.arg is the site */
+#define EXIT_UPPER    7 /* nothing was read at tr.ea (tr.vector: 14), or somewhere: tr.arg, site */
 
 /* The TLB's entries and the IBTC's arrays in struct tr_context. */
 #define TLB_BITS    11
@@ -61,10 +65,9 @@
 #define IBTC_BITS   16
 #define IBTC_SHIFT  1
 #define IBTC_SIZE   (1 << IBTC_BITS)
-#define C_IBTC_NEG  (TLB_SIZE << TLB_SHIFT) /* of entry 0; 16 bytes an entry */
-#define C_IBTC_CODE (C_IBTC_NEG + 8)
 
 #ifndef __ASSEMBLER__
+#include "host-driver/providers/process/translate/upper.h"
 #include "hypercalls/monitor/monitor.h"
 
 /*
@@ -85,12 +88,14 @@ struct tr {
 	uint64_t bits32, bits64; /* constants for pext: a bit's number in an operand */
 	volatile uint32_t kicked;
 	uint32_t vector; /* EXIT_TRAP */
+	struct ibtc_entry *ibtc;
 	uint64_t error;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
-	struct tr_context *context; /* in GS: of the mode the guest runs in */
+	struct tr_context *context; /* of the mode the guest runs in */
 	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
 	struct tr_context *pool;
+	bool upper;		 /* the kernel's code reads by upper.c */
 	struct block *cut;	 /* its way on was cut, for it to end (signal.c) */
 	uint32_t cut_generation; /* the cache's, then */
 	uint64_t met;		 /* data breakpoints, by the instruction at hand (watch.c) */
@@ -113,18 +118,21 @@ extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 struct tlb_entry {
 	uint64_t read_neg, read, write_neg, write;
 };
+/* The kernel code's, for which GS is the upper half's base. */
+extern __thread struct tlb_entry tr_kernel_tlb[TLB_SIZE] __attribute__((tls_model("local-exec")));
+
 /* minus a guest address, and where its translation is. */
 struct ibtc_entry {
 	uint64_t neg;
 	void *code;
 };
 struct tr_context {
-	struct tlb_entry tlb[TLB_SIZE];
+	struct tlb_entry own[TLB_SIZE]; /* of user code: GS is there */
 	struct ibtc_entry ibtc[IBTC_SIZE];
+	struct tlb_entry *tlb; /* own, or tr_kernel_tlb */
 
 	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
-	uint64_t root; /* machine frame, INVALID_MFN: free */
-	bool kernel;
+	uint64_t root;	      /* machine frame, INVALID_MFN: free */
 	bool code32;	      /* what the IBTC leads to */
 	bool ts;	      /* what that was looked for with */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
@@ -133,9 +141,9 @@ struct tr_context {
 #define IBTC_LIST 4096
 	uint32_t ibtc_used; /* beyond IBTC_LIST nobody knows which */
 	uint16_t ibtc_list[IBTC_LIST];
-	bool low_code; /* the IBTC leads to the lower half */
-#define UPPER 240
-	uint64_t upper[UPPER];	/* of a kernel's: the root's entries for the upper half */
+	bool low_code;		       /* the IBTC leads to the lower half */
+	uint64_t upper[UPPER_ENTRIES]; /* of a kernel's: the root's entries for the upper half */
+	uint64_t l4_changes;	       /* as they were then */
 	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
 				   into */
 };
