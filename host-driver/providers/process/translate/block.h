@@ -45,6 +45,13 @@ struct link {
 	uint32_t at;	 /* where its jump's distance is, offset in the cache */
 	uint32_t stub;	 /* where it goes unchained, offset in the cache; 0: tr_indirect_miss */
 	uint32_t from, to, next; /* blocks; the next link to the same, + 1 */
+	/*
+	 * Of a jump to another page: where its number is, that is looked up in the context before
+	 * the jump, offset in the cache; 0: there is no such look. The link behind it is the way
+	 * of those that have something else there, who ask the IBTC.
+	 */
+	uint32_t guard;
+	uint32_t page_id; /* what is there now; 0: nobody's */
 	bool direct;
 };
 
@@ -83,7 +90,9 @@ enum found code_find(struct vcpu *v, void **code);
  */
 void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation);
 extern volatile uint32_t code_generation; /* how often the cache was emptied */
-bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
+/* How a jump from b to target may be chained: not; always; if its page is mapped there (guard). */
+enum linkable { LINK_NONE, LINK_TRUSTED, LINK_GUARDED };
+enum linkable code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
 /* The page (in d->ram) is about to be written: what was translated from it is forgotten. */
 void code_written(struct domain *d, const uint8_t *page);
 /*
@@ -103,6 +112,18 @@ bool block_mend(struct block *b, uint32_t generation);
 bool code_mend(struct block *b, uint32_t generation);
 /* The instruction of b that translated code at `host` belongs to: its guest address. */
 uint64_t block_rip(const struct block *b, const void *host);
+
+/* ---- page_id.c ---- */
+int page_id_init(void);
+/*
+ * The number of this frame where it is mapped at that address' page. _make: given to it if it has
+ * none, 0 if there is none left; code_lock held. _find: 0 if it has none.
+ */
+uint32_t page_id_make(uint64_t va, uint32_t mfn);
+uint32_t page_id_find(uint64_t va, uint32_t mfn);
+uint64_t page_id_address(uint32_t id);
+bool page_id_given(uint32_t mfn); /* has this frame one? */
+void page_id_forget_all(void);	  /* code_lock held */
 
 /* ---- lower.c ---- */
 struct emit;
@@ -138,6 +159,8 @@ void mmu_ibtc_for(struct tr_context *c, bool code32);
  */
 bool mmu_someone_kicked(const struct domain *d);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
+/* The page of that number, which va is in, is mapped there in c; or no longer. */
+void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here);
 
 /* ---- run.c, signal.c, glue.S ---- */
 bool tr_turn(struct vcpu *v);

@@ -221,23 +221,68 @@ static void lower_leave(const struct tr_insn *n)
 	emit_word(OP_LOAD, RBP, R15, 0);
 }
 
-void emit_direct(const struct tr_insn *n, uint64_t target, int cc)
+static uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
 {
-	const bool linkable = code_linkable(now.v, now.b, target);
-	uint32_t l;
+	const uint32_t l = link_add(now.b, target, true);
 
-	if (!linkable && cc < 0) {
-		emit_const(&now.e, R14, target);
-		emit_indirect();
-		return;
-	}
-	if (!linkable) {
-		slow_add(n, SLOW_FAR, emit_link(&now.e, cc, now.e.p), 0);
-		return;
-	}
-	l = link_add(now.b, target, true);
 	links[l].at = offset_of(emit_link(&now.e, cc, now.e.p));
 	slow_add(n, SLOW_LINK, code_write + links[l].at, l);
+	return l;
+}
+
+static void emit_by_ibtc(uint64_t target)
+{
+	emit_const(&now.e, R14, target);
+	emit_indirect();
+}
+
+/*
+ * To another page, if the context says that the one is there that the jump was chained for:
+ *
+ *	mov    r14, rcx
+ *	movzx  ecx, byte gs:[page_here + number]	of nobody, until it is chained
+ *	jrcxz  other
+ *	mov    rcx, r14
+ *	jmp    target
+ * other: mov  rcx, r14				by the IBTC, once it is chained
+ *	mov    r14, target
+ *	jmp    tr_indirect
+ *
+ * The flags stay what they are: what needs them is in the other page, of which nothing is known.
+ */
+static void emit_guarded(const struct tr_insn *n, uint64_t target)
+{
+	struct emit *e = &now.e;
+	uint8_t *guard, *over;
+	uint32_t l, other;
+
+	emit_mov(e, R14, RCX);
+	guard = emit_guard(e);
+	e8(e, 0xe3); /* jrcxz */
+	e8(e, 0);
+	over = e->p;
+	emit_mov(e, RCX, R14);
+	l = emit_chained(n, target, -1);
+	links[l].guard = offset_of(guard);
+	over[-1] = e->p - over;
+	emit_mov(e, RCX, R14);
+	emit_const(e, R14, target);
+	other = link_add(now.b, target, true);
+	links[other].at = offset_of(emit_link(e, -1, e->p));
+}
+
+void emit_direct(const struct tr_insn *n, uint64_t target, int cc)
+{
+	const enum linkable linkable = code_linkable(now.v, now.b, target);
+
+	if (linkable == LINK_TRUSTED)
+		emit_chained(n, target, cc);
+	else if (cc >= 0)
+		slow_add(n, SLOW_FAR, emit_link(&now.e, cc, now.e.p), 0);
+	else if (linkable == LINK_GUARDED)
+		emit_guarded(n, target);
+	else
+		emit_by_ibtc(target);
 }
 
 static void emit_push_return(const struct tr_insn *n)

@@ -44,6 +44,7 @@ ASSERT_T(T_KICKED, kicked);
 	_Static_assert(offsetof(struct tr_context, member) == (offset), "translate.h: " #member)
 ASSERT_C(0, tlb);
 ASSERT_C(C_IBTC_NEG, ibtc);
+ASSERT_C(C_PAGES, page_here);
 _Static_assert(offsetof(struct ibtc_entry, code) == C_IBTC_CODE - C_IBTC_NEG, "translate.h");
 _Static_assert(sizeof(struct tlb_entry) == 1 << TLB_SHIFT, "translate.h: tlb_entry");
 _Static_assert(offsetof(struct tlb_entry, read) == E_READ, "translate.h: tlb_entry");

@@ -62,15 +62,24 @@ static void ibtc_clear(struct tr_context *c)
 			target_clear(c, c->ibtc_list[k]);
 	}
 	c->ibtc_used = 0;
-	memset(c->ibtc_pages, 0, sizeof(c->ibtc_pages));
+}
+
+static void pages_clear(struct tr_context *c)
+{
+	if (c->pages_first < c->pages_end)
+		memset(c->page_here + c->pages_first, 0, c->pages_end - c->pages_first);
+	c->pages_first = PAGE_IDS;
+	c->pages_end = 0;
 }
 
 static void context_clear(struct tr_context *c)
 {
+	pages_clear(c);
 	memset(c->tlb, 0, sizeof(c->tlb));
 	entry_clear(&c->tlb[0], 0);
 	entry_clear(&c->tlb[TLB_SIZE - 1], TLB_SIZE - 1);
 	ibtc_clear(c);
+	memset(c->code_pages, 0, sizeof(c->code_pages));
 	memset(c->low, 0, sizeof(c->low));
 	c->low_code = false;
 }
@@ -232,6 +241,15 @@ static void slots_clear(struct tr_context *c, unsigned index)
 		entry_clear(&c->tlb[i], i);
 }
 
+/* Pages of these indices are not relied on any longer. */
+static void pages_forget(struct tr_context *c, const struct index_set *changed)
+{
+	for (uint32_t id = c->pages_first; id < c->pages_end; id++)
+		if (c->page_here[id] &&
+		    in_set(changed->bits, page_id_address(id) >> PAGE_SHIFT & (L1_ENTRIES - 1)))
+			c->page_here[id] = 0;
+}
+
 /* What leads to a page of these indices, or to an instruction that goes on there, goes. */
 static void targets_clear(struct tr_context *c, const struct index_set *changed)
 {
@@ -239,7 +257,9 @@ static void targets_clear(struct tr_context *c, const struct index_set *changed)
 	bool any = false;
 
 	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
-		any |= c->ibtc_pages[i] & changed->bits[i];
+		any |= c->code_pages[i] & changed->bits[i];
+	if (any)
+		pages_forget(c, changed);
 	for (unsigned k = 0; any && k < (all ? IBTC_SIZE : c->ibtc_used); k++) {
 		const unsigned i = all ? k : c->ibtc_list[k];
 		const uint64_t rip = -c->ibtc[i].neg;
@@ -249,7 +269,7 @@ static void targets_clear(struct tr_context *c, const struct index_set *changed)
 			target_clear(c, i);
 	}
 	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
-		c->ibtc_pages[i] &= ~changed->bits[i];
+		c->code_pages[i] &= ~changed->bits[i];
 }
 
 static void writes_clear(struct tr_context *c, uint64_t page)
@@ -528,16 +548,21 @@ void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
 	return c->ibtc[i].neg == -rip ? c->ibtc[i].code : NULL;
 }
 
+static inline void page_of_code(struct tr_context *c, uint64_t va)
+{
+	const unsigned index = va >> PAGE_SHIFT & (L1_ENTRIES - 1);
+
+	c->low_code |= va < HYPERVISOR_START;
+	c->code_pages[index / 64] |= 1UL << (index % 64);
+}
+
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
-	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1),
-		       next = (index + 1) % L1_ENTRIES;
 
-	c->low_code |= rip < HYPERVISOR_START;
-	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
+	page_of_code(c, rip);
 	if (two)
-		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
+		page_of_code(c, rip + PAGE_SIZE);
 	if (c->ibtc[i].neg == nothing(i, IBTC_SIZE, IBTC_SHIFT) && c->ibtc_used <= IBTC_LIST) {
 		if (c->ibtc_used < IBTC_LIST)
 			c->ibtc_list[c->ibtc_used] = i;
@@ -545,6 +570,14 @@ void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 	}
 	c->ibtc[i].code = code;
 	c->ibtc[i].neg = -rip;
+}
+
+void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here)
+{
+	page_of_code(c, va);
+	c->pages_first = id < c->pages_first ? id : c->pages_first;
+	c->pages_end = id >= c->pages_end ? id + 1 : c->pages_end;
+	c->page_here[id] = here;
 }
 
 /* A table that no guest has, for it to see; its own walks never get that far. */
@@ -581,6 +614,7 @@ void mmu_start(void)
 		target_clear(&tr.pool[i], 0);
 		target_clear(&tr.pool[i], IBTC_SIZE - 1);
 		tr.pool[i].kernel = i;
+		tr.pool[i].pages_first = PAGE_IDS;
 	}
 	context_clear(tr.now[0]);
 	context_clear(tr.now[1]);

@@ -9,6 +9,7 @@
  *   insn.c     what the translator must know of an instruction
  *   lower.c    a block's translation: lower_insn.c, lower_memory.c
  *   block.c    blocks: found, made, chained, forgotten
+ *   page_id.c  which page is where, for jumps from one to another
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   step.c     one instruction, without translating it
  *   segments.c what width the code has that the guest's selectors lead to
@@ -63,6 +64,8 @@
 #define IBTC_SIZE   (1 << IBTC_BITS)
 #define C_IBTC_NEG  (TLB_SIZE << TLB_SHIFT) /* of entry 0; 16 bytes an entry */
 #define C_IBTC_CODE (C_IBTC_NEG + 8)
+#define C_PAGES	    (C_IBTC_NEG + 16 * IBTC_SIZE)
+#define PAGE_IDS    (1 << 17)
 
 #ifndef __ASSEMBLER__
 #include "hypercalls/monitor/monitor.h"
@@ -121,6 +124,8 @@ struct ibtc_entry {
 struct tr_context {
 	struct tlb_entry tlb[TLB_SIZE];
 	struct ibtc_entry ibtc[IBTC_SIZE];
+	/* By a page's number (page_id.c): 1, it is mapped here, as translated code may rely on. */
+	uint8_t page_here[PAGE_IDS];
 
 	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
 	uint64_t root; /* machine frame, INVALID_MFN: free */
@@ -133,11 +138,12 @@ struct tr_context {
 #define IBTC_LIST 4096
 	uint32_t ibtc_used; /* beyond IBTC_LIST nobody knows which */
 	uint16_t ibtc_list[IBTC_LIST];
-	bool low_code; /* the IBTC leads to the lower half */
+	bool low_code;			 /* the IBTC leads to the lower half */
+	uint32_t pages_first, pages_end; /* all of page_here that may be 1 */
 #define UPPER 240
 	uint64_t upper[UPPER];	/* of a kernel's: the root's entries for the upper half */
-	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
-				   into */
+	uint64_t code_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
+				   into, or that are in page_here */
 };
 
 /*
