@@ -41,9 +41,18 @@ static inline uint64_t nothing(unsigned i, unsigned size, unsigned shift)
 	return i && i != size - 1 ? 0 : -((uint64_t)(i ^ 2) << shift);
 }
 
-static inline void entry_clear(struct tlb_entry *e, unsigned i)
+static inline void entry_clear(struct tr_context *c, unsigned i)
 {
-	e->read_neg = e->write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
+	c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
+	c->filled[i / 64] &= ~(1UL << (i % 64));
+}
+
+/* Those of `which`, an array like `filled`. */
+static void entries_clear(struct tr_context *c, const uint64_t *which)
+{
+	for (unsigned w = 0; w < TLB_SIZE / 64; w++)
+		for (uint64_t bits = which[w]; bits; bits &= bits - 1)
+			entry_clear(c, 64 * w + __builtin_ctzl(bits));
 }
 
 static inline void target_clear(struct tr_context *c, unsigned i)
@@ -75,9 +84,7 @@ static void pages_clear(struct tr_context *c)
 static void context_clear(struct tr_context *c)
 {
 	pages_clear(c);
-	memset(c->tlb, 0, sizeof(c->tlb));
-	entry_clear(&c->tlb[0], 0);
-	entry_clear(&c->tlb[TLB_SIZE - 1], TLB_SIZE - 1);
+	entries_clear(c, c->filled);
 	ibtc_clear(c);
 	memset(c->code_pages, 0, sizeof(c->code_pages));
 	memset(c->low, 0, sizeof(c->low));
@@ -173,6 +180,7 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	c->tlb[i].read_neg = -(va & PAGE_MASK);
 	if (va < HYPERVISOR_START)
 		c->low[i / 64] |= 1UL << (i % 64);
+	c->filled[i / 64] |= 1UL << (i % 64);
 	return page + offset;
 }
 
@@ -238,7 +246,8 @@ static bool in_set(const uint64_t *bits, unsigned index)
 static void slots_clear(struct tr_context *c, unsigned index)
 {
 	for (unsigned i = index; i < TLB_SIZE; i += L1_ENTRIES)
-		entry_clear(&c->tlb[i], i);
+		if (in_set(c->filled, i))
+			entry_clear(c, i);
 }
 
 /* Pages of these indices are not relied on any longer. */
@@ -274,9 +283,13 @@ static void targets_clear(struct tr_context *c, const struct index_set *changed)
 
 static void writes_clear(struct tr_context *c, uint64_t page)
 {
-	for (unsigned i = 0; i < TLB_SIZE; i++)
-		if (c->tlb[i].write == page)
-			c->tlb[i].write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
+	for (unsigned w = 0; w < TLB_SIZE / 64; w++)
+		for (uint64_t bits = c->filled[w]; bits; bits &= bits - 1) {
+			const unsigned i = 64 * w + __builtin_ctzl(bits);
+
+			if (c->tlb[i].write == page)
+				c->tlb[i].write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
+		}
 }
 
 static void catch_up(struct domain *d, struct tr_context *c)
@@ -404,9 +417,7 @@ static bool goes_on(struct vcpu *v, struct tr_context *c)
 	for (unsigned i = 0; i < UPPER; i++)
 		if (c->upper[i] != upper[i])
 			return false;
-	for (unsigned i = 0; i < TLB_SIZE; i++)
-		if (in_set(c->low, i))
-			entry_clear(&c->tlb[i], i);
+	entries_clear(c, c->low);
 	memset(c->low, 0, sizeof(c->low));
 	c->root = v->cr3_mfn;
 	c->since = v->d->tlb_clock;
@@ -611,6 +622,8 @@ void mmu_start(void)
 {
 	for (unsigned i = 0; i < CONTEXTS; i++) {
 		tr.pool[i].root = INVALID_MFN;
+		entry_clear(&tr.pool[i], 0);
+		entry_clear(&tr.pool[i], TLB_SIZE - 1);
 		target_clear(&tr.pool[i], 0);
 		target_clear(&tr.pool[i], IBTC_SIZE - 1);
 		tr.pool[i].kernel = i;

@@ -52,7 +52,7 @@
 #define EXIT_SYSCALL  6 /* that instruction: tr.arg is the site */
 
 /* The TLB's entries and the IBTC's arrays in struct tr_context. */
-#define TLB_BITS    11
+#define TLB_BITS    13
 #define TLB_SIZE    (1 << TLB_BITS)
 #define TLB_SHIFT   5 /* bytes of an entry */
 #define E_READ_NEG  0
@@ -134,7 +134,8 @@ struct tr_context {
 	bool ts;	      /* what that was looked for with */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
-	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
+	/* Entries of the TLB that are about something; those of them about the lower half. */
+	uint64_t filled[TLB_SIZE / 64], low[TLB_SIZE / 64];
 #define IBTC_LIST 4096
 	uint32_t ibtc_used; /* beyond IBTC_LIST nobody knows which */
 	uint16_t ibtc_list[IBTC_LIST];
