@@ -116,9 +116,9 @@ uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size
 	return nr_sites++;
 }
 
-uint32_t link_add(struct block *b, uint64_t target, bool direct)
+uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind)
 {
-	links[nr_links] = (struct link){.target = target, .from = b - blocks, .direct = direct};
+	links[nr_links] = (struct link){.target = target, .from = b - blocks, .kind = kind};
 	b->links++;
 	return nr_links++;
 }
@@ -508,8 +508,9 @@ bool block_mend(struct block *b, uint32_t generation)
 	if (generation != code_generation || b->dead)
 		return true;
 	for (uint32_t l = b->link; l < b->link + b->links; l++)
-		if (!links[l].direct)
-			link_set(code_write + links[l].at, code_run - code_write, tr_indirect);
+		if (links[l].kind != LINK_DIRECT)
+			link_set(code_write + links[l].at, code_run - code_write,
+				 links[l].kind == LINK_RETURN ? tr_return : tr_indirect);
 	if (!b->dead && !mmu_someone_kicked(the_domain))
 		return true;
 	block_cut(b);

@@ -52,7 +52,7 @@ struct link {
 	 */
 	uint32_t guard;
 	uint32_t page_id; /* what is there now; 0: nobody's */
-	bool direct;
+	enum link_kind { LINK_DIRECT, LINK_INDIRECT, LINK_RETURN } kind;
 };
 
 /*
@@ -136,7 +136,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 		 struct emit *e, struct emit *cold);
 #define INSN_MAX 15 /* bytes */
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
-uint32_t link_add(struct block *b, uint64_t target, bool direct);
+uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind);
 
 /* ---- softmmu.c ---- */
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
@@ -169,7 +169,7 @@ int tr_signals_init(void);
 int tr_run(struct vcpu *v);
 extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[];
 extern char tr_indirect[], tr_indirect_kept[], tr_indirect_end[], tr_indirect_miss[];
-extern char tr_indirect_hit[];
+extern char tr_indirect_hit[], tr_return[], tr_return_end[];
 extern char tr_exit_link[], tr_exit_memory[], tr_exit_step[], tr_exit_syscall[];
 void tr_signal(int sig, siginfo_t *si, void *ctx);
 

@@ -139,4 +139,19 @@ tr_indirect_hit:
 	jmp	*%gs:C_IBTC_CODE(,%r15,8)
 tr_indirect_end:
 
+/* The same behind a return, whose call has left where it goes, by the stack's place. */
+	.globl	tr_return, tr_return_end
+tr_return:
+	mov	%rcx, TR(T_RCX)
+	pext	TR(T_RET_MASK), %rsp, %r15
+	lea	(%r15,%r15), %r15
+	mov	%gs:C_RET_NEG(,%r15,8), %rcx
+	lea	(%rcx,%r14), %rcx
+	jrcxz	tr_return_hit
+	jmp	tr_indirect_kept
+tr_return_hit:
+	mov	TR(T_RCX), %rcx
+	jmp	*%gs:C_RET_CODE(,%r15,8)
+tr_return_end:
+
 	.section .note.GNU-stack,"",@progbits

@@ -30,7 +30,7 @@ static void patch(uint8_t *at, const uint8_t *target)
 static void emit_far(const struct slow *s)
 {
 	patch(s->jump, now.e.p);
-	emit_direct(s->n, s->n->target, -1);
+	emit_direct(s->n, s->what == SLOW_FAR ? s->n->target : s->n->rip + s->n->i.length, -1);
 }
 
 static void emit_slow(const struct slow *s)
@@ -61,12 +61,12 @@ static void emit_behind(void)
 	struct emit near;
 
 	for (unsigned k = 0; k < now.slows; k++)
-		if (now.slow[k].what == SLOW_FAR)
+		if (now.slow[k].what >= SLOW_FAR)
 			emit_far(&now.slow[k]);
 	near = now.e;
 	now.e = now.cold;
 	for (unsigned k = 0; k < now.slows; k++)
-		if (now.slow[k].what != SLOW_FAR)
+		if (now.slow[k].what < SLOW_FAR)
 			emit_slow(&now.slow[k]);
 	now.cold = now.e;
 	now.e = near;

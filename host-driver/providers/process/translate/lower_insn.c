@@ -149,11 +149,12 @@ static void emit_rsp_add(int32_t bytes)
 	emit_word(OP_LEA, RSP, RSP, bytes);
 }
 
-void emit_indirect(void)
+static void emit_indirect(enum link_kind kind)
 {
-	const uint32_t l = link_add(now.b, 0, false);
+	const uint32_t l = link_add(now.b, 0, kind);
 
-	links[l].at = offset_of(emit_link(&now.e, -1, tr_indirect));
+	links[l].at =
+		offset_of(emit_link(&now.e, -1, kind == LINK_RETURN ? tr_return : tr_indirect));
 }
 
 /* `count` pushes one after the other: all in one page, or the slow way. */
@@ -211,7 +212,7 @@ static void lower_pops(const struct tr_insn *n, unsigned count)
 	if (last->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		bytes += (uint16_t)last->op[0].imm.value.u;
 	emit_rsp_add(bytes);
-	emit_indirect();
+	emit_indirect(LINK_RETURN);
 }
 
 static void lower_leave(const struct tr_insn *n)
@@ -223,7 +224,7 @@ static void lower_leave(const struct tr_insn *n)
 
 static uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
 {
-	const uint32_t l = link_add(now.b, target, true);
+	const uint32_t l = link_add(now.b, target, LINK_DIRECT);
 
 	links[l].at = offset_of(emit_link(&now.e, cc, now.e.p));
 	slow_add(n, SLOW_LINK, code_write + links[l].at, l);
@@ -233,7 +234,7 @@ static uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
 static void emit_by_ibtc(uint64_t target)
 {
 	emit_const(&now.e, R14, target);
-	emit_indirect();
+	emit_indirect(LINK_INDIRECT);
 }
 
 /*
@@ -267,7 +268,7 @@ static void emit_guarded(const struct tr_insn *n, uint64_t target)
 	over[-1] = e->p - over;
 	emit_mov(e, RCX, R14);
 	emit_const(e, R14, target);
-	other = link_add(now.b, target, true);
+	other = link_add(now.b, target, LINK_DIRECT);
 	links[other].at = offset_of(emit_link(e, -1, e->p));
 }
 
@@ -285,10 +286,45 @@ void emit_direct(const struct tr_insn *n, uint64_t target, int cc)
 		emit_by_ibtc(target);
 }
 
+/* mov gs:[r15 * 8 + at], reg */
+static void emit_expect(int32_t at, unsigned reg)
+{
+	e8(&now.e, SEG_GS);
+	e8(&now.e, 0x4a | (reg >> 3) << 2);
+	e8(&now.e, OP_STORE);
+	e8(&now.e, (reg & 7) << 3 | 4);
+	e8(&now.e, 0xfd);
+	e32(&now.e, at);
+}
+
+/*
+ * Leaves for the return behind call n where that goes: r15 = its entry, which the stack pointer
+ * says before it changes; r14 is lost. What it leads to lies behind the block.
+ */
+static void emit_expect_return(const struct tr_insn *n)
+{
+	const uint64_t target = n->rip + n->i.length;
+	struct emit *e = &now.e;
+
+	if (code32() || code_linkable(now.v, now.b, target) != LINK_TRUSTED)
+		return;
+	emit_pext(e, R15, RSP, T_RET_MASK);
+	emit_lea2(e, R15, R15, R15);
+	emit_const(e, R14, -target);
+	emit_expect(C_RET_NEG, R14);
+	e8(e, 0x4c); /* lea r14, [rip + ...] */
+	e8(e, OP_LEA);
+	e8(e, 0x35);
+	e32(e, 0);
+	slow_add(n, SLOW_RETURN, e->p - 4, 0);
+	emit_expect(C_RET_CODE, R14);
+}
+
 static void emit_push_return(const struct tr_insn *n)
 {
 	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
 	emit_store_const(R15, 0, n->rip + n->i.length);
+	emit_expect_return(n);
 	emit_rsp_add(-word());
 }
 
@@ -321,9 +357,9 @@ static void lower_transfer(const struct tr_insn *n)
 		emit_store_slot(&now.e, T_SCRATCH, R14);
 		emit_push_return(n);
 		emit_load_slot(&now.e, R14, T_SCRATCH);
-		emit_indirect();
+		emit_indirect(LINK_INDIRECT);
 		break;
-	default: emit_target(n); emit_indirect();
+	default: emit_target(n); emit_indirect(LINK_INDIRECT);
 	}
 }
 

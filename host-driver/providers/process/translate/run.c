@@ -40,11 +40,13 @@ ASSERT_T(T_SCRATCH, scratch);
 ASSERT_T(T_BITS32, bits32);
 ASSERT_T(T_BITS64, bits64);
 ASSERT_T(T_KICKED, kicked);
+ASSERT_T(T_RET_MASK, ret_mask);
 #define ASSERT_C(offset, member) \
 	_Static_assert(offsetof(struct tr_context, member) == (offset), "translate.h: " #member)
 ASSERT_C(0, tlb);
 ASSERT_C(C_IBTC_NEG, ibtc);
 ASSERT_C(C_PAGES, page_here);
+ASSERT_C(C_RET_NEG, returns);
 _Static_assert(offsetof(struct ibtc_entry, code) == C_IBTC_CODE - C_IBTC_NEG, "translate.h");
 _Static_assert(sizeof(struct tlb_entry) == 1 << TLB_SHIFT, "translate.h: tlb_entry");
 _Static_assert(offsetof(struct tlb_entry, read) == E_READ, "translate.h: tlb_entry");

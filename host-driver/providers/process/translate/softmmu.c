@@ -60,8 +60,16 @@ static inline void target_clear(struct tr_context *c, unsigned i)
 	__atomic_store_n(&c->ibtc[i].neg, nothing(i, IBTC_SIZE, IBTC_SHIFT), __ATOMIC_RELAXED);
 }
 
+/* An empty entry is one for 0, and leads to where all go that are not known. */
+static void returns_clear(struct tr_context *c)
+{
+	for (unsigned i = 0; i < RET_SIZE; i++)
+		c->returns[i] = (struct ibtc_entry){.code = tr_indirect_miss};
+}
+
 static void ibtc_clear(struct tr_context *c)
 {
+	returns_clear(c);
 	if (c->ibtc_used > IBTC_LIST) {
 		memset(c->ibtc, 0, sizeof(c->ibtc));
 		target_clear(c, 0);
@@ -296,6 +304,7 @@ static void catch_up(struct domain *d, struct tr_context *c)
 {
 	const uint64_t end = __atomic_load_n(&log_end, __ATOMIC_ACQUIRE);
 	struct index_set changed = {0};
+	bool code = false;
 
 	if (c->seen == end)
 		return;
@@ -316,9 +325,12 @@ static void catch_up(struct domain *d, struct tr_context *c)
 			slots_clear(c, index);
 			if (what & LOG_CODE)
 				changed.bits[index / 64] |= 1UL << (index % 64);
+			code |= what & LOG_CODE;
 		}
 	}
 	targets_clear(c, &changed);
+	if (code)
+		returns_clear(c);
 	/* Overtaken while we read. */
 	if (__atomic_load_n(&log_end, __ATOMIC_ACQUIRE) - end > LOG_SIZE - LOG_FAR)
 		context_clear(c);
@@ -611,6 +623,7 @@ int mmu_init(struct vcpu *v)
 	tr.bits32 = 31;
 	tr.bits64 = 63;
 	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
+	tr.ret_mask = (RET_SIZE - 1) << 3;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
 	tr.flush = 1;
 	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);

@@ -39,6 +39,7 @@
 #define T_BITS32    112
 #define T_BITS64    120
 #define T_KICKED    128
+#define T_RET_MASK  136
 
 #define FLAGS_HOST 0xcd5 /* OF DF SF ZF AF PF CF: the guest's others are never the host's */
 
@@ -66,6 +67,10 @@
 #define C_IBTC_CODE (C_IBTC_NEG + 8)
 #define C_PAGES	    (C_IBTC_NEG + 16 * IBTC_SIZE)
 #define PAGE_IDS    (1 << 17)
+#define RET_BITS    11
+#define RET_SIZE    (1 << RET_BITS)
+#define C_RET_NEG   (C_PAGES + PAGE_IDS)
+#define C_RET_CODE  (C_RET_NEG + 8)
 
 #ifndef __ASSEMBLER__
 #include "hypercalls/monitor/monitor.h"
@@ -87,7 +92,8 @@ struct tr {
 	uint64_t scratch;
 	uint64_t bits32, bits64; /* constants for pext: a bit's number in an operand */
 	volatile uint32_t kicked;
-	uint32_t vector; /* EXIT_TRAP */
+	uint32_t vector;   /* EXIT_TRAP */
+	uint64_t ret_mask; /* for pext: which entry a return's stack slot has */
 	uint64_t error;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
@@ -126,6 +132,12 @@ struct tr_context {
 	struct ibtc_entry ibtc[IBTC_SIZE];
 	/* By a page's number (page_id.c): 1, it is mapped here, as translated code may rely on. */
 	uint8_t page_here[PAGE_IDS];
+	/*
+	 * Where returns are expected to go, by the stack slot they come from: what the last call
+	 * left that pushed there. It leads to the caller's own code, and from there as any jump
+	 * within a page: so nothing is to be done here when a block is forgotten.
+	 */
+	struct ibtc_entry returns[RET_SIZE];
 
 	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
 	uint64_t root; /* machine frame, INVALID_MFN: free */
