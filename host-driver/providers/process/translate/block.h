@@ -46,7 +46,14 @@ struct link {
 	uint32_t at;	 /* where its jump's distance is, offset in the cache */
 	uint32_t stub;	 /* where it goes unchained, offset in the cache; 0: tr_indirect_miss */
 	uint32_t from, to, next; /* blocks; the next link to the same, + 1 */
-	bool direct;
+	/*
+	 * Of a jump to another page: where its number is, that is looked up in the context before
+	 * the jump, offset in the cache; 0: there is no such look. The link behind it is the way
+	 * of those that have something else there, who ask the IBTC.
+	 */
+	uint32_t guard;
+	uint32_t page_id; /* what is there now; 0: nobody's */
+	enum link_kind { LINK_DIRECT, LINK_INDIRECT, LINK_RETURN } kind;
 };
 
 /*
@@ -84,7 +91,9 @@ enum found code_find(struct vcpu *v, void **code);
  */
 void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation);
 extern volatile uint32_t code_generation; /* how often the cache was emptied */
-bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
+/* How a jump from b to target may be chained: not; always; if its page is mapped there (guard). */
+enum linkable { LINK_NONE, LINK_TRUSTED, LINK_GUARDED };
+enum linkable code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
 /* The page (in d->ram) is about to be written: what was translated from it is forgotten. */
 void code_written(struct domain *d, const uint8_t *page);
 /*
@@ -112,6 +121,18 @@ void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t gen
 /* Is it one of those? Under block.c's lock. */
 bool code_soft(const struct block *b, uint64_t rip);
 
+/* ---- page_id.c ---- */
+int page_id_init(void);
+/*
+ * The number of this frame where it is mapped at that address' page. _make: given to it if it has
+ * none, 0 if there is none left; code_lock held. _find: 0 if it has none.
+ */
+uint32_t page_id_make(uint64_t va, uint32_t mfn);
+uint32_t page_id_find(uint64_t va, uint32_t mfn);
+uint64_t page_id_address(uint32_t id);
+bool page_id_given(uint32_t mfn); /* has this frame one? */
+void page_id_forget_all(void);	  /* code_lock held */
+
 /* ---- lower.c ---- */
 struct emit;
 /*
@@ -123,7 +144,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 		 struct emit *e, struct emit *cold);
 #define INSN_MAX 15 /* bytes */
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
-uint32_t link_add(struct block *b, uint64_t target, bool direct);
+uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind);
 
 /* ---- softmmu.c ---- */
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
@@ -146,6 +167,8 @@ void mmu_ibtc_for(struct tr_context *c, bool code32);
  */
 bool mmu_someone_kicked(const struct domain *d);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
+/* The page of that number, which va is in, is mapped there in c; or no longer. */
+void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here);
 
 /* ---- run.c, signal.c, glue.S ---- */
 bool tr_turn(struct vcpu *v);
@@ -154,7 +177,7 @@ int tr_signals_init(void);
 int tr_run(struct vcpu *v);
 extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[], tr_unread[];
 extern char tr_indirect[], tr_indirect_kept[], tr_indirect_end[], tr_indirect_miss[];
-extern char tr_indirect_hit[];
+extern char tr_indirect_hit[], tr_return[], tr_return_end[];
 extern char tr_exit_link[], tr_exit_memory[], tr_exit_step[], tr_exit_syscall[];
 void tr_signal(int sig, siginfo_t *si, void *ctx);
 

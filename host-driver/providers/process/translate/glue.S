@@ -144,4 +144,21 @@ tr_indirect_hit:
 	jmp	*8(%r15)
 tr_indirect_end:
 
+/* The same behind a return, whose call has left where it goes, by the stack's place. */
+	.globl	tr_return, tr_return_end
+tr_return:
+	mov	%rcx, TR(T_RCX)
+	pext	TR(T_RET_MASK), %rsp, %r15
+	lea	(%r15,%r15), %r15
+	mov	TR(T_RETURNS), %rcx
+	lea	(%rcx,%r15,8), %r15
+	mov	(%r15), %rcx
+	lea	(%rcx,%r14), %rcx
+	jrcxz	tr_return_hit
+	jmp	tr_indirect_kept
+tr_return_hit:
+	mov	TR(T_RCX), %rcx
+	jmp	*8(%r15)
+tr_return_end:
+
 	.section .note.GNU-stack,"",@progbits

@@ -15,7 +15,8 @@ enum address { ADDRESS_OPERAND, ADDRESS_BIT, ADDRESS_PUSH, ADDRESS_POP, ADDRESS_
 /* What lies behind the block. */
 struct slow {
 	const struct tr_insn *n; /* SLOW_MEMORY: whose address is to be computed again */
-	enum { SLOW_MEMORY, SLOW_LINK, SLOW_FAR } what; /* FAR: a branch that is not chained */
+	/* FAR: a branch to another page; RETURN: what a call leaves for its return */
+	enum { SLOW_MEMORY, SLOW_LINK, SLOW_FAR, SLOW_RETURN } what;
 	uint8_t *jump;	/* the distance of the jump that leads here */
 	uint32_t index; /* of the site or link */
 	uint8_t t0;
@@ -98,7 +99,6 @@ unsigned temps_in_address(const ZydisDecodedOperand *m);
 /* ---- lower_insn.c ---- */
 /* n and what goes with it; returns how many that are. *open: the block goes on. */
 unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *open);
-void emit_indirect(void); /* to the guest address in r14, by the IBTC */
 /* To a guest address known now: chained later, or by the IBTC. cc as in emit_link. */
 void emit_direct(const struct tr_insn *n, uint64_t target, int cc);
 

@@ -187,11 +187,12 @@ static void emit_rsp_add(int32_t bytes)
 	emit_word(OP_LEA, RSP, RSP, bytes);
 }
 
-void emit_indirect(void)
+static void emit_indirect(enum link_kind kind)
 {
-	const uint32_t l = link_add(now.b, 0, false);
+	const uint32_t l = link_add(now.b, 0, kind);
 
-	links[l].at = offset_of(emit_link(&now.e, -1, tr_indirect));
+	links[l].at =
+		offset_of(emit_link(&now.e, -1, kind == LINK_RETURN ? tr_return : tr_indirect));
 }
 
 /* `count` pushes one after the other: all in one page, or the slow way. */
@@ -251,7 +252,7 @@ static void lower_pops(const struct tr_insn *n, unsigned count)
 	if (last->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		bytes += (uint16_t)last->op[0].imm.value.u;
 	emit_rsp_add(bytes);
-	emit_indirect();
+	emit_indirect(LINK_RETURN);
 }
 
 static void lower_leave(const struct tr_insn *n)
@@ -263,29 +264,100 @@ static void lower_leave(const struct tr_insn *n)
 	emit_mov_word(RBP, R14);
 }
 
-void emit_direct(const struct tr_insn *n, uint64_t target, int cc)
+static uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
 {
-	const bool linkable = code_linkable(now.v, now.b, target);
-	uint32_t l;
+	const uint32_t l = link_add(now.b, target, LINK_DIRECT);
 
-	if (!linkable && cc < 0) {
-		emit_const(&now.e, R14, target);
-		emit_indirect();
-		return;
-	}
-	if (!linkable) {
-		slow_add(n, SLOW_FAR, emit_link(&now.e, cc, now.e.p), 0);
-		return;
-	}
-	l = link_add(now.b, target, true);
 	links[l].at = offset_of(emit_link(&now.e, cc, now.e.p));
 	slow_add(n, SLOW_LINK, code_write + links[l].at, l);
+	return l;
+}
+
+static void emit_by_ibtc(uint64_t target)
+{
+	emit_const(&now.e, R14, target);
+	emit_indirect(LINK_INDIRECT);
+}
+
+/*
+ * To another page, if the context says that the one is there that the jump was chained for:
+ *
+ *	mov    r14, rcx
+ *	movzx  ecx, byte gs:[page_here + number]	of nobody, until it is chained
+ *	jrcxz  other
+ *	mov    rcx, r14
+ *	jmp    target
+ * other: mov  rcx, r14				by the IBTC, once it is chained
+ *	mov    r14, target
+ *	jmp    tr_indirect
+ *
+ * The flags stay what they are: what needs them is in the other page, of which nothing is known.
+ */
+static void emit_guarded(const struct tr_insn *n, uint64_t target)
+{
+	struct emit *e = &now.e;
+	uint8_t *guard, *over;
+	uint32_t l, other;
+
+	emit_mov(e, R14, RCX);
+	guard = emit_guard(e);
+	e8(e, 0xe3); /* jrcxz */
+	e8(e, 0);
+	over = e->p;
+	emit_mov(e, RCX, R14);
+	l = emit_chained(n, target, -1);
+	links[l].guard = offset_of(guard);
+	over[-1] = e->p - over;
+	emit_mov(e, RCX, R14);
+	emit_const(e, R14, target);
+	other = link_add(now.b, target, LINK_DIRECT);
+	links[other].at = offset_of(emit_link(e, -1, e->p));
+}
+
+void emit_direct(const struct tr_insn *n, uint64_t target, int cc)
+{
+	const enum linkable linkable = code_linkable(now.v, now.b, target);
+
+	if (linkable == LINK_TRUSTED)
+		emit_chained(n, target, cc);
+	else if (cc >= 0)
+		slow_add(n, SLOW_FAR, emit_link(&now.e, cc, now.e.p), 0);
+	else if (linkable == LINK_GUARDED)
+		emit_guarded(n, target);
+	else
+		emit_by_ibtc(target);
+}
+
+/*
+ * Leaves for the return behind call n where that goes: r15 = its entry, which the stack pointer
+ * says before it changes; r14 is lost. What it leads to lies behind the block.
+ */
+static void emit_expect_return(const struct tr_insn *n)
+{
+	const uint64_t target = n->rip + n->i.length;
+	struct emit *e = &now.e;
+
+	if (code32() || code_linkable(now.v, now.b, target) != LINK_TRUSTED)
+		return;
+	emit_pext(e, R15, RSP, T_RET_MASK);
+	emit_lea2(e, R15, R15, R15);
+	emit_load_slot(e, R14, T_RETURNS);
+	emit_lea_scaled(e, R15, R14, R15, 3);
+	emit_const(e, R14, -target);
+	emit_base(e, 0, OP_STORE, R14, R15, 0);
+	e8(e, 0x4c); /* lea r14, [rip + ...] */
+	e8(e, OP_LEA);
+	e8(e, 0x35);
+	e32(e, 0);
+	slow_add(n, SLOW_RETURN, e->p - 4, 0);
+	emit_base(e, 0, OP_STORE, R14, R15, 8);
 }
 
 static void emit_push_return(const struct tr_insn *n)
 {
 	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
 	emit_store_const(R15, 0, n->rip + n->i.length);
+	emit_expect_return(n);
 	emit_rsp_add(-word());
 }
 
@@ -320,9 +392,9 @@ static void lower_transfer(const struct tr_insn *n)
 		emit_store_slot(&now.e, T_SCRATCH, R14);
 		emit_push_return(n);
 		emit_load_slot(&now.e, R14, T_SCRATCH);
-		emit_indirect();
+		emit_indirect(LINK_INDIRECT);
 		break;
-	default: emit_target(n); emit_indirect();
+	default: emit_target(n); emit_indirect(LINK_INDIRECT);
 	}
 }
 

@@ -215,7 +215,7 @@ static uint8_t *emit_look(unsigned t0, unsigned size, bool write)
 	e8(e, 0x41); /* and t1d, imm32 */
 	e8(e, 0x81);
 	e8(e, 0xe0 | (t1 & 7));
-	e32(e, (TLB_SIZE - 1) << TLB_SHIFT);
+	e32(e, (now.b->mode & MODE_KERNEL ? KERNEL_TLB_SIZE - 1 : TLB_SIZE - 1) << TLB_SHIFT);
 	emit_entry(OP_ADD, t0, t1, write ? E_WRITE_NEG : E_READ_NEG);
 	emit_rex(e, 0, t0); /* cmp t0, imm32 */
 	e8(e, 0x81);
@@ -231,7 +231,7 @@ static uint8_t *emit_look_flags(unsigned t0, unsigned size, bool write)
 	struct emit *e = &now.e;
 	uint8_t *jump;
 
-	emit_pext(e, t1, t0, T_TLB_MASK);
+	emit_pext(e, t1, t0, now.b->mode & MODE_KERNEL ? T_KERNEL_TLB_MASK : T_TLB_MASK);
 	emit_store_slot(e, T_RCX, RCX);
 	emit_rotate(e, t1, 64 - TLB_SHIFT);
 	emit_entry(OP_LOAD, RCX, t1, write ? E_WRITE_NEG : E_READ_NEG);

@@ -42,7 +42,11 @@ ASSERT_T(T_BITS32, bits32);
 ASSERT_T(T_BITS64, bits64);
 ASSERT_T(T_KICKED, kicked);
 ASSERT_T(T_IBTC, ibtc);
+ASSERT_T(T_RETURNS, returns);
+ASSERT_T(T_RET_MASK, ret_mask);
+ASSERT_T(T_KERNEL_TLB_MASK, kernel_tlb_mask);
 _Static_assert(offsetof(struct tr_context, own) == 0, "GS is there");
+_Static_assert(offsetof(struct tr_context, page_here) == C_PAGES, "translate.h: page_here");
 _Static_assert(offsetof(struct ibtc_entry, neg) == 0, "glue.S");
 _Static_assert(offsetof(struct ibtc_entry, code) == 8, "glue.S");
 _Static_assert(sizeof(struct ibtc_entry) == 8 << IBTC_SHIFT, "glue.S");
@@ -52,7 +56,7 @@ _Static_assert(offsetof(struct tlb_entry, write_neg) == E_WRITE_NEG, "translate.
 _Static_assert(offsetof(struct tlb_entry, write) == E_WRITE, "translate.h: tlb_entry");
 
 __thread struct tr tr;
-__thread struct tlb_entry tr_kernel_tlb[TLB_SIZE];
+__thread struct tlb_entry tr_kernel_tlb[KERNEL_TLB_SIZE];
 uint64_t tr_stop;
 
 static pid_t process_id; /* getpid() is not in the sandbox's list */
@@ -101,6 +105,7 @@ static void run(struct vcpu *v, void *code)
 	tr.fs_base = v->fs_base;
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
 	tr.ibtc = tr.context->ibtc;
+	tr.returns = tr.context->returns;
 	__builtin_ia32_wrgsbase64(v->kernel_mode ? UPPER_BASE : (uint64_t)tr.context->own);
 	while (code) {
 		struct site s = {0};

@@ -78,6 +78,12 @@ static void on_kick(greg_t *g)
 		leave_by(g, tr_abort);
 		return;
 	}
+	if (between(g[REG_RIP], tr_return, tr_return_end)) {
+		if ((char *)g[REG_RIP] > tr_return)
+			g[REG_RCX] = tr.rcx;
+		g[REG_RIP] = (greg_t)tr_indirect_miss;
+		return;
+	}
 	if (between(g[REG_RIP], tr_indirect, tr_indirect_miss) ||
 	    between(g[REG_RIP], tr_indirect_hit, tr_indirect_end)) {
 		if ((char *)g[REG_RIP] >= tr_indirect_kept)

@@ -31,9 +31,14 @@
 
 bool tr_fences = true;
 
-static inline unsigned tlb_index(uint64_t va)
+static inline unsigned tlb_size(const struct tr_context *c)
 {
-	return va >> PAGE_SHIFT & (TLB_SIZE - 1);
+	return c->tlb == c->own ? TLB_SIZE : KERNEL_TLB_SIZE;
+}
+
+static inline unsigned tlb_index(const struct tr_context *c, uint64_t va)
+{
+	return va >> PAGE_SHIFT & (tlb_size(c) - 1);
 }
 
 /*
@@ -45,9 +50,18 @@ static inline uint64_t nothing(unsigned i, unsigned size, unsigned shift)
 	return i && i != size - 1 ? 0 : -((uint64_t)(i ^ 2) << shift);
 }
 
-static inline void entry_clear(struct tlb_entry *e, unsigned i)
+static inline void entry_clear(struct tr_context *c, unsigned i)
 {
-	e->read_neg = e->write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
+	c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, tlb_size(c), PAGE_SHIFT);
+	c->filled[i / 64] &= ~(1UL << (i % 64));
+}
+
+/* Those of `which`, an array like `filled`. */
+static void entries_clear(struct tr_context *c, const uint64_t *which)
+{
+	for (unsigned w = 0; w < TLB_SIZE / 64; w++)
+		for (uint64_t bits = which[w]; bits; bits &= bits - 1)
+			entry_clear(c, 64 * w + __builtin_ctzl(bits));
 }
 
 static inline void target_clear(struct tr_context *c, unsigned i)
@@ -55,8 +69,16 @@ static inline void target_clear(struct tr_context *c, unsigned i)
 	__atomic_store_n(&c->ibtc[i].neg, nothing(i, IBTC_SIZE, IBTC_SHIFT), __ATOMIC_RELAXED);
 }
 
+/* An empty entry is one for 0, and leads to where all go that are not known. */
+static void returns_clear(struct tr_context *c)
+{
+	for (unsigned i = 0; i < RET_SIZE; i++)
+		c->returns[i] = (struct ibtc_entry){.code = tr_indirect_miss};
+}
+
 static void ibtc_clear(struct tr_context *c)
 {
+	returns_clear(c);
 	if (c->ibtc_used > IBTC_LIST) {
 		memset(c->ibtc, 0, sizeof(c->ibtc));
 		target_clear(c, 0);
@@ -66,15 +88,22 @@ static void ibtc_clear(struct tr_context *c)
 			target_clear(c, c->ibtc_list[k]);
 	}
 	c->ibtc_used = 0;
-	memset(c->ibtc_pages, 0, sizeof(c->ibtc_pages));
+}
+
+static void pages_clear(struct tr_context *c)
+{
+	if (c->pages_first < c->pages_end)
+		memset(c->page_here + c->pages_first, 0, c->pages_end - c->pages_first);
+	c->pages_first = PAGE_IDS;
+	c->pages_end = 0;
 }
 
 static void context_clear(struct tr_context *c)
 {
-	memset(c->tlb, 0, TLB_SIZE * sizeof(*c->tlb));
-	entry_clear(&c->tlb[0], 0);
-	entry_clear(&c->tlb[TLB_SIZE - 1], TLB_SIZE - 1);
+	pages_clear(c);
+	entries_clear(c, c->filled);
 	ibtc_clear(c);
+	memset(c->code_pages, 0, sizeof(c->code_pages));
 	memset(c->low, 0, sizeof(c->low));
 	c->low_code = false;
 }
@@ -145,7 +174,7 @@ static uint8_t *page_of(struct vcpu *v, uint64_t va, enum access how, bool *writ
 uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 {
 	struct tr_context *c = tr.context;
-	const unsigned i = tlb_index(va);
+	const unsigned i = tlb_index(c, va);
 	const uint64_t offset = va & (PAGE_SIZE - 1);
 	bool writable;
 	uint8_t *page;
@@ -168,6 +197,7 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	c->tlb[i].read_neg = -(va & PAGE_MASK);
 	if (va < HYPERVISOR_START)
 		c->low[i / 64] |= 1UL << (i % 64);
+	c->filled[i / 64] |= 1UL << (i % 64);
 	return page + offset;
 }
 
@@ -209,7 +239,8 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 #define LOG_CODE   2UL /* in an index << LOG_INDEX: what it led to had been translated */
 #define LOG_INDEX  2
 
-_Static_assert(TLB_SIZE % L1_ENTRIES == 0, "an L1 table's index is the end of a slot's");
+_Static_assert(TLB_SIZE % L1_ENTRIES == 0 && KERNEL_TLB_SIZE % L1_ENTRIES == 0,
+	       "an L1 table's index is the end of a slot's");
 
 static uint64_t log_entry[LOG_SIZE];
 static volatile uint64_t l4_changes; /* of entries for the upper half, in any root */
@@ -233,8 +264,18 @@ static bool in_set(const uint64_t *bits, unsigned index)
 
 static void slots_clear(struct tr_context *c, unsigned index)
 {
-	for (unsigned i = index; i < TLB_SIZE; i += L1_ENTRIES)
-		entry_clear(&c->tlb[i], i);
+	for (unsigned i = index; i < tlb_size(c); i += L1_ENTRIES)
+		if (in_set(c->filled, i))
+			entry_clear(c, i);
+}
+
+/* Pages of these indices are not relied on any longer. */
+static void pages_forget(struct tr_context *c, const struct index_set *changed)
+{
+	for (uint32_t id = c->pages_first; id < c->pages_end; id++)
+		if (c->page_here[id] &&
+		    in_set(changed->bits, page_id_address(id) >> PAGE_SHIFT & (L1_ENTRIES - 1)))
+			c->page_here[id] = 0;
 }
 
 /* What leads to a page of these indices, or to an instruction that goes on there, goes. */
@@ -244,7 +285,9 @@ static void targets_clear(struct tr_context *c, const struct index_set *changed)
 	bool any = false;
 
 	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
-		any |= c->ibtc_pages[i] & changed->bits[i];
+		any |= c->code_pages[i] & changed->bits[i];
+	if (any)
+		pages_forget(c, changed);
 	for (unsigned k = 0; any && k < (all ? IBTC_SIZE : c->ibtc_used); k++) {
 		const unsigned i = all ? k : c->ibtc_list[k];
 		const uint64_t rip = -c->ibtc[i].neg;
@@ -254,20 +297,25 @@ static void targets_clear(struct tr_context *c, const struct index_set *changed)
 			target_clear(c, i);
 	}
 	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
-		c->ibtc_pages[i] &= ~changed->bits[i];
+		c->code_pages[i] &= ~changed->bits[i];
 }
 
 static void writes_clear(struct tr_context *c, uint64_t page)
 {
-	for (unsigned i = 0; i < TLB_SIZE; i++)
-		if (c->tlb[i].write == page)
-			c->tlb[i].write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
+	for (unsigned w = 0; w < TLB_SIZE / 64; w++)
+		for (uint64_t bits = c->filled[w]; bits; bits &= bits - 1) {
+			const unsigned i = 64 * w + __builtin_ctzl(bits);
+
+			if (c->tlb[i].write == page)
+				c->tlb[i].write_neg = nothing(i, tlb_size(c), PAGE_SHIFT);
+		}
 }
 
 static void catch_up(struct domain *d, struct tr_context *c)
 {
 	const uint64_t end = __atomic_load_n(&log_end, __ATOMIC_ACQUIRE);
 	struct index_set changed = {0};
+	bool code = false;
 
 	if (c->seen == end)
 		return;
@@ -288,9 +336,12 @@ static void catch_up(struct domain *d, struct tr_context *c)
 			slots_clear(c, index);
 			if (what & LOG_CODE)
 				changed.bits[index / 64] |= 1UL << (index % 64);
+			code |= what & LOG_CODE;
 		}
 	}
 	targets_clear(c, &changed);
+	if (code)
+		returns_clear(c);
 	/* Overtaken while we read. */
 	if (__atomic_load_n(&log_end, __ATOMIC_ACQUIRE) - end > LOG_SIZE - LOG_FAR)
 		context_clear(c);
@@ -394,9 +445,7 @@ static bool goes_on(struct vcpu *v, struct tr_context *c)
 	for (unsigned i = 0; i < UPPER_ENTRIES; i++)
 		if (c->upper[i] != upper[i])
 			return false;
-	for (unsigned i = 0; i < TLB_SIZE; i++)
-		if (in_set(c->low, i))
-			entry_clear(&c->tlb[i], i);
+	entries_clear(c, c->low);
 	memset(c->low, 0, sizeof(c->low));
 	c->root = v->cr3_mfn;
 	c->since = v->d->tlb_clock;
@@ -559,16 +608,21 @@ void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
 	return c->ibtc[i].neg == -rip ? c->ibtc[i].code : NULL;
 }
 
+static inline void page_of_code(struct tr_context *c, uint64_t va)
+{
+	const unsigned index = va >> PAGE_SHIFT & (L1_ENTRIES - 1);
+
+	c->low_code |= va < HYPERVISOR_START;
+	c->code_pages[index / 64] |= 1UL << (index % 64);
+}
+
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
-	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1),
-		       next = (index + 1) % L1_ENTRIES;
 
-	c->low_code |= rip < HYPERVISOR_START;
-	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
+	page_of_code(c, rip);
 	if (two)
-		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
+		page_of_code(c, rip + PAGE_SIZE);
 	if (c->ibtc[i].neg == nothing(i, IBTC_SIZE, IBTC_SHIFT) && c->ibtc_used <= IBTC_LIST) {
 		if (c->ibtc_used < IBTC_LIST)
 			c->ibtc_list[c->ibtc_used] = i;
@@ -576,6 +630,14 @@ void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 	}
 	c->ibtc[i].code = code;
 	c->ibtc[i].neg = -rip;
+}
+
+void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here)
+{
+	page_of_code(c, va);
+	c->pages_first = id < c->pages_first ? id : c->pages_first;
+	c->pages_end = id >= c->pages_end ? id + 1 : c->pages_end;
+	c->page_here[id] = here;
 }
 
 /* Before the sandbox. */
@@ -605,6 +667,8 @@ int mmu_init(struct vcpu *v)
 	tr.bits32 = 31;
 	tr.bits64 = 63;
 	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
+	tr.kernel_tlb_mask = (uint64_t)(KERNEL_TLB_SIZE - 1) << PAGE_SHIFT;
+	tr.ret_mask = (RET_SIZE - 1) << 3;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
 	tr.flush = 1;
 	fences_init();
@@ -616,11 +680,14 @@ int mmu_init(struct vcpu *v)
 void mmu_start(void)
 {
 	for (unsigned i = 0; i < CONTEXTS; i++) {
-		tr.pool[i].root = INVALID_MFN;
-		target_clear(&tr.pool[i], 0);
-		target_clear(&tr.pool[i], IBTC_SIZE - 1);
 		if (i)
 			tr.pool[i].tlb = tr.pool[i].own;
+		tr.pool[i].root = INVALID_MFN;
+		entry_clear(&tr.pool[i], 0);
+		entry_clear(&tr.pool[i], tlb_size(&tr.pool[i]) - 1);
+		target_clear(&tr.pool[i], 0);
+		target_clear(&tr.pool[i], IBTC_SIZE - 1);
+		tr.pool[i].pages_first = PAGE_IDS;
 	}
 	context_clear(tr.now[0]);
 	context_clear(tr.now[1]);

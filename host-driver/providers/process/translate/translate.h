@@ -10,6 +10,7 @@
  *   insn.c     what the translator must know of an instruction
  *   lower.c    a block's translation: lower_insn.c, lower_memory.c
  *   block.c    blocks: found, made, chained, forgotten
+ *   page_id.c  which page is where, for jumps from one to another
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   upper.c    the guest kernel's upper half, to read from without it
  *   step.c     one instruction, without translating it
@@ -23,24 +24,27 @@
 #define PAVANE_TRANSLATE_H
 
 /* Offsets into struct vcpu are direct.h's R_*; these are into struct tr (asserted in run.c). */
-#define T_R14	    0
-#define T_R15	    8
-#define T_RCX	    16
-#define T_EA	    24
-#define T_ARG	    32
-#define T_HOST_RSP  40
-#define T_TARGET    48
-#define T_RESUME    56
-#define T_PAGE_MASK 64
-#define T_TLB_MASK  72
-#define T_IBTC_MASK 80
-#define T_FS_BASE   88
-#define T_GS_BASE   96
-#define T_SCRATCH   104
-#define T_BITS32    112
-#define T_BITS64    120
-#define T_KICKED    128
-#define T_IBTC	    136
+#define T_R14		  0
+#define T_R15		  8
+#define T_RCX		  16
+#define T_EA		  24
+#define T_ARG		  32
+#define T_HOST_RSP	  40
+#define T_TARGET	  48
+#define T_RESUME	  56
+#define T_PAGE_MASK	  64
+#define T_TLB_MASK	  72
+#define T_IBTC_MASK	  80
+#define T_FS_BASE	  88
+#define T_GS_BASE	  96
+#define T_SCRATCH	  104
+#define T_BITS32	  112
+#define T_BITS64	  120
+#define T_KICKED	  128
+#define T_IBTC		  136
+#define T_RETURNS	  144
+#define T_RET_MASK	  152
+#define T_KERNEL_TLB_MASK 160
 
 #define FLAGS_HOST 0xcd5 /* OF DF SF ZF AF PF CF: the guest's others are never the host's */
 
@@ -55,16 +59,21 @@
 #define EXIT_UPPER    7 /* nothing was read at tr.ea (tr.vector: 14), or somewhere: tr.arg, site */
 
 /* The TLB's entries and the IBTC's arrays in struct tr_context. */
-#define TLB_BITS    11
-#define TLB_SIZE    (1 << TLB_BITS)
-#define TLB_SHIFT   5 /* bytes of an entry */
-#define E_READ_NEG  0
-#define E_READ	    8
-#define E_WRITE_NEG 16
-#define E_WRITE	    24
-#define IBTC_BITS   16
-#define IBTC_SHIFT  1
-#define IBTC_SIZE   (1 << IBTC_BITS)
+#define TLB_BITS	13
+#define TLB_SIZE	(1 << TLB_BITS)
+#define TLB_SHIFT	5    /* bytes of an entry */
+#define KERNEL_TLB_SIZE 2048 /* it is part of every thread, and seldom needed to read */
+#define E_READ_NEG	0
+#define E_READ		8
+#define E_WRITE_NEG	16
+#define E_WRITE		24
+#define IBTC_BITS	16
+#define IBTC_SHIFT	1
+#define IBTC_SIZE	(1 << IBTC_BITS)
+#define C_PAGES		((TLB_SIZE << TLB_SHIFT) + 16 * IBTC_SIZE)
+#define PAGE_IDS	(1 << 17)
+#define RET_BITS	11
+#define RET_SIZE	(1 << RET_BITS)
 
 #ifndef __ASSEMBLER__
 #include "host-driver/providers/process/translate/upper.h"
@@ -87,8 +96,10 @@ struct tr {
 	uint64_t scratch;
 	uint64_t bits32, bits64; /* constants for pext: a bit's number in an operand */
 	volatile uint32_t kicked;
-	uint32_t vector; /* EXIT_TRAP */
-	struct ibtc_entry *ibtc;
+	uint32_t vector;		   /* EXIT_TRAP */
+	struct ibtc_entry *ibtc, *returns; /* the context's */
+	uint64_t ret_mask;		   /* for pext: which entry a return's stack slot has */
+	uint64_t kernel_tlb_mask;
 	uint64_t error;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
@@ -119,7 +130,8 @@ struct tlb_entry {
 	uint64_t read_neg, read, write_neg, write;
 };
 /* The kernel code's, for which GS is the upper half's base. */
-extern __thread struct tlb_entry tr_kernel_tlb[TLB_SIZE] __attribute__((tls_model("local-exec")));
+extern __thread struct tlb_entry tr_kernel_tlb[KERNEL_TLB_SIZE]
+	__attribute__((tls_model("local-exec")));
 
 /* minus a guest address, and where its translation is. */
 struct ibtc_entry {
@@ -129,6 +141,14 @@ struct ibtc_entry {
 struct tr_context {
 	struct tlb_entry own[TLB_SIZE]; /* of user code: GS is there */
 	struct ibtc_entry ibtc[IBTC_SIZE];
+	/* By a page's number (page_id.c): 1, it is mapped here, as translated code may rely on. */
+	uint8_t page_here[PAGE_IDS];
+	/*
+	 * Where returns are expected to go, by the stack slot they come from: what the last call
+	 * left that pushed there. It leads to the caller's own code, and from there as any jump
+	 * within a page: so nothing is to be done here when a block is forgotten.
+	 */
+	struct ibtc_entry returns[RET_SIZE];
 	struct tlb_entry *tlb; /* own, or tr_kernel_tlb */
 
 	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
@@ -137,15 +157,17 @@ struct tr_context {
 	bool ts;	      /* what that was looked for with */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
-	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
+	/* Entries of the TLB that are about something; those of them about the lower half. */
+	uint64_t filled[TLB_SIZE / 64], low[TLB_SIZE / 64];
 #define IBTC_LIST 4096
 	uint32_t ibtc_used; /* beyond IBTC_LIST nobody knows which */
 	uint16_t ibtc_list[IBTC_LIST];
-	bool low_code;		       /* the IBTC leads to the lower half */
-	uint64_t upper[UPPER_ENTRIES]; /* of a kernel's: the root's entries for the upper half */
-	uint64_t l4_changes;	       /* as they were then */
-	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
-				   into */
+	bool low_code;			 /* the IBTC leads to the lower half */
+	uint32_t pages_first, pages_end; /* all of page_here that may be 1 */
+	uint64_t upper[UPPER_ENTRIES];	 /* of a kernel's: the root's entries for the upper half */
+	uint64_t l4_changes;		 /* as they were then */
+	uint64_t code_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
+				   into, or that are in page_here */
 };
 
 /*
