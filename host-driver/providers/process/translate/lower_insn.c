@@ -32,8 +32,8 @@ static void emit_absolute(const struct tr_insn *n, unsigned t0)
 	e8(e, t0 & 7);
 }
 
-/* The instruction with [t0] for its operand. */
-static void emit_rewritten(const struct tr_insn *n, unsigned t0)
+/* The instruction with [t0 + disp] for its operand. */
+static void emit_rewritten(const struct tr_insn *n, unsigned t0, int32_t disp)
 {
 	const ZydisDecodedInstruction *i = &n->i;
 	const unsigned modrm = i->raw.modrm.offset;
@@ -59,7 +59,14 @@ static void emit_rewritten(const struct tr_insn *n, unsigned t0)
 	}
 	for (; k < modrm; k++)
 		e8(e, n->bytes[k]);
-	e8(e, (n->bytes[modrm] & 0x38) | (t0 & 7));
+	e8(e, (!disp		      ? 0
+	       : disp == (int8_t)disp ? 0x40
+				      : 0x80) |
+		      (n->bytes[modrm] & 0x38) | (t0 & 7));
+	if (disp && disp == (int8_t)disp)
+		e8(e, disp);
+	else if (disp)
+		e32(e, disp);
 	end = modrm + 1 + (i->raw.modrm.rm == 4) + i->raw.disp.size / 8;
 	for (k = end; k < i->length; k++)
 		e8(e, n->bytes[k]);
@@ -69,13 +76,18 @@ static void lower_memory(const struct tr_insn *n)
 {
 	const unsigned own = n->temps_read | n->temps_written, t0 = own & 2 ? R14 : R15;
 
-	emit_place(n, ADDRESS_OPERAND, t0, n->size, n->writes,
-		   (n->flags_live & ~n->flags_killed) | n->flags_read);
+	const bool flags = (n->flags_live & ~n->flags_killed) | n->flags_read;
+	int32_t disp = 0;
+
+	if (n->group)
+		disp = emit_shared(n, t0, flags);
+	else
+		emit_place(n, ADDRESS_OPERAND, t0, n->size, n->writes, flags);
 	temps_load(own);
 	if (insn_is_absolute(n))
 		emit_absolute(n, t0);
 	else
-		emit_rewritten(n, t0);
+		emit_rewritten(n, t0, disp);
 	temps_store(n->temps_written);
 }
 
@@ -222,7 +234,7 @@ static void lower_leave(const struct tr_insn *n)
 	emit_word(OP_LOAD, RBP, R15, 0);
 }
 
-static uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
+uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
 {
 	const uint32_t l = link_add(now.b, target, LINK_DIRECT);
 
@@ -418,5 +430,6 @@ unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *op
 		break;
 	default: lower_transfer(n);
 	}
+	group_forget(n);
 	return count;
 }

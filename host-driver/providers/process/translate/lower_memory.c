@@ -234,6 +234,23 @@ static uint8_t *emit_look_flags(unsigned t0, unsigned size, bool write)
 	return jump;
 }
 
+void emit_place_of_group(const struct tr_insn *n, const struct group *g, unsigned t0, bool flags)
+{
+	const unsigned t1 = t0 ^ R14 ^ R15;
+	uint8_t *jump;
+
+	emit_effective(n, t0);
+	if (n->mem->mem.disp.value != g->first)
+		emit_base(&now.e, 0, OP_LEA, t0, t0, g->first - n->mem->mem.disp.value);
+	if (flags) {
+		jump = emit_look_flags(t0, g->size, g->writes);
+	} else {
+		jump = emit_look(t0, g->size, g->writes);
+		emit_base(&now.e, SEG_GS, OP_ADD, t0, t1, g->writes ? E_WRITE : E_READ);
+	}
+	slow_add(n, SLOW_SINGLE, jump, 0)->keeps_rcx = flags;
+}
+
 void emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
 		   unsigned size, bool write, bool flags)
 {

@@ -41,6 +41,7 @@ ASSERT_T(T_BITS32, bits32);
 ASSERT_T(T_BITS64, bits64);
 ASSERT_T(T_KICKED, kicked);
 ASSERT_T(T_RET_MASK, ret_mask);
+ASSERT_T(T_GROUP, group);
 #define ASSERT_C(offset, member) \
 	_Static_assert(offsetof(struct tr_context, member) == (offset), "translate.h: " #member)
 ASSERT_C(0, tlb);

@@ -7,7 +7,7 @@
  * memory is reached through a TLB in software, one per vCPU and mode, by GS; FS is the thread's.
  *
  *   insn.c     what the translator must know of an instruction
- *   lower.c    a block's translation: lower_insn.c, lower_memory.c
+ *   lower.c    a block's translation: lower_insn.c, lower_memory.c, lower_group.c
  *   block.c    blocks: found, made, chained, forgotten
  *   page_id.c  which page is where, for jumps from one to another
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
@@ -40,6 +40,8 @@
 #define T_BITS64    120
 #define T_KICKED    128
 #define T_RET_MASK  136
+#define T_GROUP	    144
+#define GROUPS	    8
 
 #define FLAGS_HOST 0xcd5 /* OF DF SF ZF AF PF CF: the guest's others are never the host's */
 
@@ -92,8 +94,9 @@ struct tr {
 	uint64_t scratch;
 	uint64_t bits32, bits64; /* constants for pext: a bit's number in an operand */
 	volatile uint32_t kicked;
-	uint32_t vector;   /* EXIT_TRAP */
-	uint64_t ret_mask; /* for pext: which entry a return's stack slot has */
+	uint32_t vector;	/* EXIT_TRAP */
+	uint64_t ret_mask;	/* for pext: which entry a return's stack slot has */
+	uint64_t group[GROUPS]; /* places of a block's (lower_group.c) */
 	uint64_t error;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
