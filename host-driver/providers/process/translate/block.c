@@ -88,8 +88,10 @@ static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
 
 static unsigned mode_of(const struct vcpu *v)
 {
+	const bool upper = tr.upper && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
+
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
-	       (tr.code == CODE_32_FLAT ? MODE_32 : 0);
+	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0);
 }
 
 /* An instruction there may go on in the next page, which a jump from this one must not rely on. */
@@ -219,6 +221,51 @@ static void code_empty(struct domain *d)
 	code_used = 0;
 	cold_used = CODE_COLD;
 	code_generation++;
+}
+
+/* ---- instructions that do not read by upper.c ---- */
+
+#define SOFT_BITS 14
+
+/* Their places in memory, by a hash; as it is full, all are forgotten. */
+static uint64_t soft[1 << SOFT_BITS];
+static unsigned softs;
+
+static uint64_t *soft_slot(uint64_t place)
+{
+	unsigned i = (place * 0x9e3779b97f4a7c15UL) >> (64 - SOFT_BITS);
+
+	while (soft[i] && soft[i] != place)
+		i = (i + 1) % (1 << SOFT_BITS);
+	return &soft[i];
+}
+
+static uint64_t place_of(const struct block *b, uint64_t rip)
+{
+	return (uint64_t)b->mfn << PAGE_SHIFT | (rip & (PAGE_SIZE - 1));
+}
+
+bool code_soft(const struct block *b, uint64_t rip)
+{
+	return *soft_slot(place_of(b, rip));
+}
+
+void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t generation)
+{
+	struct block *b = &blocks[block];
+	uint64_t place;
+
+	pthread_mutex_lock(&lock);
+	if (generation == code_generation && !b->dead) {
+		if (softs++ > (1 << SOFT_BITS) / 2) {
+			memset(soft, 0, sizeof(soft));
+			softs = 0;
+		}
+		place = place_of(b, b->rip + offset);
+		*soft_slot(place) = place;
+		block_kill(d, block);
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- making ---- */
@@ -383,7 +430,7 @@ enum linkable code_linkable(const struct vcpu *v, const struct block *b, uint64_
 	if (target >> PAGE_SHIFT == b->rip >> PAGE_SHIFT ||
 	    (v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END))
 		return LINK_TRUSTED;
-	return LINK_GUARDED;
+	return v->kernel_mode ? LINK_NONE : LINK_GUARDED; /* the guard is by the user's GS */
 }
 
 /*
@@ -528,13 +575,13 @@ bool code_mend(struct block *b, uint32_t generation)
 	return mended;
 }
 
-uint64_t block_rip(const struct block *b, const void *host)
+uint32_t block_site(const struct block *b, const void *host)
 {
 	const uint32_t offset = (const uint8_t *)host - code_run;
-	uint16_t at = 0;
+	uint32_t at = b->site;
 
 	for (uint32_t s = b->site; s < b->site + b->sites; s++)
 		if (sites[s].access == SITE_START && sites[s].code <= offset)
-			at = sites[s].offset;
-	return b->rip + at;
+			at = s;
+	return at;
 }

@@ -10,6 +10,7 @@
 #define MODE_KERNEL 1  /* in a block's key: what else than its bytes decides its translation */
 #define MODE_TS	    2  /* CR0.TS is set */
 #define MODE_32	    4  /* 32-bit code, its segments flat */
+#define MODE_UPPER  8  /* reads by upper.c */
 #define MODE_SINGLE 16 /* no two accesses of it share a look: reached by links alone */
 
 #ifndef CODE_SIZE		/* tests have a small one */
@@ -112,8 +113,15 @@ void block_cut(struct block *b); /* its next exit leaves the cache; from a signa
 bool block_mend(struct block *b, uint32_t generation);
 /* The same by C code, which does not keep the cache from being emptied. */
 bool code_mend(struct block *b, uint32_t generation);
-/* The instruction of b that translated code at `host` belongs to: its guest address. */
-uint64_t block_rip(const struct block *b, const void *host);
+/* The instruction of b that translated code at `host` belongs to: its SITE_START. */
+uint32_t block_site(const struct block *b, const void *host);
+/*
+ * That instruction does not read by upper.c any more, in whatever is made of its page from now on;
+ * the block is forgotten. Of the cache as it was in `generation`.
+ */
+void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t generation);
+/* Is it one of those? Under block.c's lock. */
+bool code_soft(const struct block *b, uint64_t rip);
 
 /* ---- page_id.c ---- */
 int page_id_init(void);
@@ -169,7 +177,7 @@ bool tr_turn(struct vcpu *v);
 extern uint64_t tr_stop; /* a guest address that tr_turn stops at, for tests; 0: none */
 int tr_signals_init(void);
 int tr_run(struct vcpu *v);
-extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[];
+extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[], tr_unread[];
 extern char tr_indirect[], tr_indirect_kept[], tr_indirect_end[], tr_indirect_miss[];
 extern char tr_indirect_hit[], tr_return[], tr_return_end[];
 extern char tr_exit_link[], tr_exit_memory[], tr_exit_step[], tr_exit_syscall[];

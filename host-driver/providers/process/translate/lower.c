@@ -140,6 +140,7 @@ static bool gather_across(void)
 	if (!insn_read(&now.insn[0], rip, now.both, INSN_MAX, code32()) ||
 	    now.insn[0].i.length <= room)
 		return false;
+	now.insn[0].soft = code_soft(now.b, rip);
 	now.insns = 1;
 	now.b->mfn2 = (now.next - now.v->d->ram) >> PAGE_SHIFT;
 	return true;
@@ -164,6 +165,7 @@ static void gather(void)
 		if (now.b->mode & MODE_TS && n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE)
 			n->kind = n->kind == INSN_PLAIN || n->kind == INSN_MEMORY ? INSN_STEP
 										  : n->kind;
+		n->soft = code_soft(now.b, rip);
 		now.insns++;
 		rip += n->i.length;
 		if (n->kind >= INSN_CALL && n->kind != INSN_BRANCH)

@@ -80,20 +80,34 @@ unsigned value_in(unsigned reg, unsigned t);
 /* The guest's r14 (bit 0) and r15 (bit 1), into these registers and back. */
 void temps_load(unsigned which);
 void temps_store(unsigned which);
-/* `op reg, [base + disp]`, and mov, as wide as the code's addresses. */
-void emit_word(unsigned op, unsigned reg, unsigned base, int32_t disp);
+/* `op reg, seg:[base + disp]`, and mov, as wide as the code's addresses. */
+void emit_word_in(unsigned seg, unsigned op, unsigned reg, unsigned base, int32_t disp);
+static inline void emit_word(unsigned op, unsigned reg, unsigned base, int32_t disp)
+{
+	emit_word_in(0, op, reg, base, disp);
+}
 void emit_mov_word(unsigned dst, unsigned src);
 void emit_effective(const struct tr_insn *n, unsigned reg); /* reg = the operand's offset */
 /* t0 = the linear address of the access; t1 may be lost. `words` are pushed. */
 void emit_address(const struct tr_insn *n, enum address what, unsigned words, unsigned t0);
-/* t0 = the host's address of the access, which is to the stack for `words` or to n's operand. */
-void emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
-		   unsigned size, bool write, bool flags);
-static inline void emit_place(const struct tr_insn *n, enum address what, unsigned t0,
-			      unsigned size, bool write, bool flags)
+/*
+ * t0 = the address of the access, which is to the stack for `words` or to n's operand, in the
+ * segment that is returned: 0 for the host's own.
+ */
+unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
+		       unsigned size, bool write, bool flags);
+static inline unsigned emit_place(const struct tr_insn *n, enum address what, unsigned t0,
+				  unsigned size, bool write, bool flags)
 {
-	emit_place_of(n, what, 1, t0, size, write, flags);
+	return emit_place_of(n, what, 1, t0, size, write, flags);
 }
+/* Is what n reads read by upper.c? */
+static inline bool reads_upper(const struct tr_insn *n)
+{
+	return now.b->mode & MODE_UPPER && !n->soft;
+}
+/* r14 and r15 (bits 0 and 1) in an address. */
+unsigned temps_in_address(const ZydisDecodedOperand *m);
 
 /* t0 = the host's address of g's first byte, n being its first access. */
 void emit_place_of_group(const struct tr_insn *n, const struct group *g, unsigned t0, bool flags);
