@@ -7,10 +7,11 @@
 
 #include "host-driver/providers/process/translate/translate.h"
 
-#define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
-#define MODE_TS	    2 /* CR0.TS is set */
-#define MODE_32	    4 /* 32-bit code, its segments flat */
-#define MODE_UPPER  8 /* reads by upper.c */
+#define MODE_KERNEL 1  /* in a block's key: what else than its bytes decides its translation */
+#define MODE_TS	    2  /* CR0.TS is set */
+#define MODE_32	    4  /* 32-bit code, its segments flat */
+#define MODE_UPPER  8  /* reads by upper.c */
+#define MODE_SINGLE 16 /* no two accesses of it share a look: reached by links alone */
 
 #ifndef CODE_SIZE		/* tests have a small one */
 #define CODE_SIZE (256UL << 20) /* of the cache, bytes */
@@ -53,6 +54,7 @@ struct link {
 	 */
 	uint32_t guard;
 	uint32_t page_id; /* what is there now; 0: nobody's */
+	bool single;	  /* to a block of MODE_SINGLE */
 	enum link_kind { LINK_DIRECT, LINK_INDIRECT, LINK_RETURN } kind;
 };
 

@@ -44,6 +44,7 @@ ASSERT_T(T_KICKED, kicked);
 ASSERT_T(T_IBTC, ibtc);
 ASSERT_T(T_RETURNS, returns);
 ASSERT_T(T_RET_MASK, ret_mask);
+ASSERT_T(T_GROUP, group);
 ASSERT_T(T_KERNEL_TLB_MASK, kernel_tlb_mask);
 _Static_assert(offsetof(struct tr_context, own) == 0, "GS is there");
 _Static_assert(offsetof(struct tr_context, page_here) == C_PAGES, "translate.h: page_here");
