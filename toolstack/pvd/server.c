@@ -54,6 +54,7 @@ static long domain_stats(const struct pvd_req *q, struct answer *a)
 	memset(s, 0, sizeof(*s));
 	s->pid = d->pid;
 	memcpy(s->provider, i.provider, sizeof(s->provider));
+	_Static_assert(sizeof(s->sandbox) == sizeof(i.sandbox), "the same text");
 	memcpy(s->sandbox, i.sandbox, sizeof(s->sandbox));
 	memcpy(s->provider_why, i.provider_why, sizeof(s->provider_why));
 	memcpy(s->why, d->why, sizeof(s->why));
