@@ -383,11 +383,9 @@ void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uin
 	if (!(old & PTE_P))
 		return;
 	upper_entry_changed(d, table_mfn, index, old);
-	if (d->frame[table_mfn].type != FT_L1) {
+	if (d->frame[table_mfn].type != FT_L1)
 		log_table(d, d->frame[table_mfn].type, pte_mfn(old));
-		return;
-	}
-	log_entry_of(d, index, old);
+	log_entry_of(d, index, old); /* a linear page table shows a table as a page */
 }
 
 /* ---- contexts ---- */
