@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* vcpus: 2 */
 /*
  * The upper half, read by code that is there itself: as a kernel's own roots differ in it, come and
  * go, and show page tables as pages.
@@ -14,8 +15,15 @@ TEST("upper-roots", "what a kernel reads in its upper half is what its root show
 #define TABLES 303ul
 #define RO     (PTE_PRESENT | PTE_USER | PTE_ACCESS)
 
+#define ROUNDS (is_initial_domain() ? 20 : 500)
+
 static uint64_t (*read_there)(const volatile void *va);
 static uint64_t *root;
+
+/* Of vCPU 1. */
+static char stack1[4096] __attribute__((aligned(16)));
+static volatile unsigned long reads, wrong;
+static volatile bool stop;
 
 static const volatile uint64_t *at_slot(unsigned long slot)
 {
@@ -149,6 +157,60 @@ static void linear(void)
 	check_eq("another L1", (long)(read_there(l1) & PTE_MFN), (long)(b.level[2][0] & PTE_MFN));
 }
 
+static void main1(void)
+{
+	while (!stop) {
+		wrong += read_there(at_slot(DATA)) != 0xb;
+		reads++;
+	}
+	HYPERVISOR_vcpu_op(VCPUOP_down, 1, NULL);
+}
+
+static void start1(const uint64_t *its_root)
+{
+	static struct vcpu_guest_context c;
+
+	c.flags = VGCF_in_kernel;
+	c.user_regs.rip = (unsigned long)main1;
+	c.user_regs.rsp = (unsigned long)stack1 + sizeof(stack1) - 8;
+	c.user_regs.rflags = 0x200;
+	c.user_regs.cs = FLAT_KERNEL_CS;
+	c.user_regs.ss = FLAT_KERNEL_SS;
+	c.kernel_ss = FLAT_KERNEL_SS;
+	c.kernel_sp = (unsigned long)stack1 + sizeof(stack1);
+	c.ctrlreg[3] = xen_pfn_to_cr3(va_to_mfn(its_root));
+	check_eq("initialise", HYPERVISOR_vcpu_op(VCPUOP_initialise, 1, &c), 0);
+	check_eq("up", HYPERVISOR_vcpu_op(VCPUOP_up, 1, NULL), 0);
+}
+
+/* Two vCPUs have different pages there at the same time; the one's comes and goes. */
+static void both(void)
+{
+	const volatile uint64_t *data = at_slot(DATA);
+	struct tree a = tree_of(0xa), b = tree_of(0xb);
+	long bad = 0, faults = 0;
+
+	pt_set(at(root, DATA), 0);
+	mmuext(MMUEXT_TLB_FLUSH_ALL, 0);
+	start1(root_with(DATA, &b));
+	for (int i = 0; i < ROUNDS; i++) {
+		const unsigned long before = reads;
+
+		pt_set(at(root, DATA), entry(a.level[0], PTE_KERN));
+		for (int k = 0; k < 4 || reads < before + 4; k++)
+			bad += read_there(data) != 0xa;
+		pt_set(at(root, DATA), 0);
+		mmuext(MMUEXT_TLB_FLUSH_LOCAL, 0);
+		faults += vector_of(do_read_there, (void *)data) == 14;
+	}
+	stop = true;
+	while (HYPERVISOR_vcpu_op(VCPUOP_is_up, 1, NULL))
+		HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
+	check_eq("vCPU 0 reads its own", bad, 0);
+	check_eq("or nothing", faults, ROUNDS);
+	check_eq("vCPU 1 reads its own", (long)wrong, 0);
+}
+
 void test_main(void)
 {
 	root = (uint64_t *)start_info->pt_base;
@@ -156,4 +218,5 @@ void test_main(void)
 	differing();
 	dying();
 	linear();
+	both();
 }
