@@ -69,7 +69,6 @@ struct site {
 	uint16_t offset; /* of the guest instruction, from the block's rip */
 	uint16_t size;	 /* of the access, bytes */
 	uint8_t access;	 /* enum access, or SITE_START */
-	bool group;	 /* of several pushes or pops, of which `offset` is the first */
 };
 
 extern struct block *blocks;

@@ -60,7 +60,7 @@ static void emit_slow(const struct slow *s)
 	}
 	if (s->keeps_rcx)
 		emit_load_slot(e, RCX, T_RCX);
-	emit_address(s->n, s->address, s->words, s->t0);
+	emit_address(s->n, s->address, 1, s->t0);
 	emit_store_slot(e, T_EA, s->t0);
 	emit_const(e, R15, s->index);
 	emit_jump(e, tr_exit_memory);

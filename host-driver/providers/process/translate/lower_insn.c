@@ -420,6 +420,8 @@ static unsigned group(const struct tr_insn *n, const struct tr_insn *end)
 {
 	const struct tr_insn *m = n;
 
+	if (now.b->mode & MODE_SINGLE)
+		return 1;
 	if (pushes(n)) {
 		while (m < end && pushes(m))
 			m++;

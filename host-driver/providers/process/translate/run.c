@@ -75,7 +75,7 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	}
 	p = tr_memory(v, tr.ea, s->access);
 	/* A store to its own page ends a block; and tr_step knows #SS from #GP. */
-	if (p ? blocks[s->block].dead : s->group || !tr_canonical(tr.ea)) {
+	if (p ? blocks[s->block].dead : !tr_canonical(tr.ea)) {
 		tr_step(v);
 		return NULL;
 	}
