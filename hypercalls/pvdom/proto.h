@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define PVDOM_TIMEOUT_MS  5000
+#define PVDOM_TIMEOUT_MS  10000
 #define PVDOM_MAX_PAYLOAD 65536
 #define PVDOM_MAX_VCPUS	  32
 

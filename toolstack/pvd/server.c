@@ -192,7 +192,7 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_HELLO:
 		if (q->arg[0] != PVD_PROTO)
 			return -EPROTO;
-		a->r.out[0] = store_wait(5000);
+		a->r.out[0] = store_wait(60000);
 		a->r.out[1] = dom_count();
 		main_kick(); /* xenconsoled waits for the store, too */
 		return 0;
