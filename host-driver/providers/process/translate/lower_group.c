@@ -18,10 +18,10 @@ static bool may_share(const struct tr_insn *n)
 {
 	const ZydisDecodedOperandMem *m = n->mem ? &n->mem->mem : NULL;
 
-	return n->kind == INSN_MEMORY && n->i.address_width == 64 &&
-	       m->index == ZYDIS_REGISTER_NONE && m->base != ZYDIS_REGISTER_NONE &&
-	       m->base != ZYDIS_REGISTER_RIP && m->segment != ZYDIS_REGISTER_FS &&
-	       m->segment != ZYDIS_REGISTER_GS;
+	return n->kind == INSN_MEMORY && (n->writes || !reads_upper(n)) &&
+	       n->i.address_width == 64 && m->index == ZYDIS_REGISTER_NONE &&
+	       m->base != ZYDIS_REGISTER_NONE && m->base != ZYDIS_REGISTER_RIP &&
+	       m->segment != ZYDIS_REGISTER_FS && m->segment != ZYDIS_REGISTER_GS;
 }
 
 static bool changes(const struct tr_insn *n, ZydisRegister reg)
