@@ -98,6 +98,16 @@ static void *upper_exit(struct vcpu *v, const struct site *s, uint32_t generatio
 	return NULL;
 }
 
+/* An instruction that is not translated; where the block goes on, if it does. */
+static void *step_exit(struct vcpu *v, const struct site *s, uint32_t generation)
+{
+	if (s->access == SITE_START || !string_run(v, s)) {
+		tr_step(v);
+		return NULL;
+	}
+	return generation == code_generation && !blocks[s->block].dead ? code_run + s->code : NULL;
+}
+
 /* From `code` on till the guest's state is all in v->regs and nothing known of how it goes on. */
 static void run(struct vcpu *v, void *code)
 {
@@ -146,7 +156,7 @@ static void run(struct vcpu *v, void *code)
 		else if (why == EXIT_SYSCALL)
 			tr_syscall(v, v->regs.rip + 2);
 		else if (why == EXIT_STEP)
-			tr_step(v);
+			code = step_exit(v, &s, generation);
 		else if (why == EXIT_TRAP)
 			tr_exception(v, tr.vector, tr.error);
 	}
