@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/emit.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
@@ -215,6 +216,13 @@ static void code_empty(struct domain *d)
 	code_generation++;
 }
 
+void code_forget_all(struct domain *d)
+{
+	pthread_mutex_lock(&lock);
+	code_empty(d);
+	pthread_mutex_unlock(&lock);
+}
+
 /* ---- making ---- */
 
 static bool full(void)
@@ -343,7 +351,7 @@ enum found code_find(struct vcpu *v, void **code)
 	const uint8_t *page;
 	uint32_t i;
 
-	*code = mmu_ibtc_find(tr.context, rip);
+	*code = check_on ? NULL : mmu_ibtc_find(tr.context, rip);
 	if (*code)
 		return FOUND;
 	page = code_page(v, rip);
@@ -357,7 +365,8 @@ enum found code_find(struct vcpu *v, void **code)
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
+	if (!check_on) /* else each block is the last one */
+		mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
 	if (block_stands(v, i, rip, page))
 		return FOUND;
 	mmu_forget_code(v->d, rip, *code);

@@ -3,6 +3,7 @@
  * A block's translation: its instructions gathered, the flags that matter behind each, its code,
  * and what is seldom run of it, which lies in another part of the cache.
  */
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/lower.h"
 
 #define PEEK 6 /* instructions looked at to see whether flags are needed there */
@@ -151,6 +152,8 @@ static void gather(void)
 		if (now.b->mode & MODE_TS && n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE)
 			n->kind = n->kind == INSN_PLAIN || n->kind == INSN_MEMORY ? INSN_STEP
 										  : n->kind;
+		if (check_on && check_apart(n))
+			n->kind = INSN_STEP;
 		now.insns++;
 		rip += n->i.length;
 		if (n->kind >= INSN_CALL && n->kind != INSN_BRANCH)

@@ -16,6 +16,7 @@
 #include <asm/hwcap2.h>
 
 #include "host-driver/providers/process/direct.h"
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "host-driver/providers/syscall_page.h"
 
@@ -77,51 +78,55 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	return p;
 }
 
+bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
+{
+	tr.target = (uint64_t)code;
+	tr.resume = (uint64_t)resume;
+	if (!tr_enter())
+		return false;
+	l->why = tr_run(v);
+	l->generation = code_generation;
+	switch (l->why) {
+	case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
+	case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
+	case EXIT_MEMORY:
+	case EXIT_SYSCALL:
+	case EXIT_STEP:
+		l->site = sites[tr.arg];
+		v->regs.rip = blocks[l->site.block].rip + l->site.offset;
+		break;
+	default: break;
+	}
+	if (tracing(TRACE_EXITS) && !tr.check)
+		trace_exit(v, l->why);
+	tr_left();
+	return true;
+}
+
 /* From `code` on till the guest's state is all in v->regs and nothing known of how it goes on. */
 static void run(struct vcpu *v, void *code)
 {
 	uint8_t *resume = NULL;
+	struct left l;
 
 	tr.fs_base = v->fs_base;
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
 	__builtin_ia32_wrgsbase64((uint64_t)tr.context);
 	while (code) {
-		struct site s;
-		uint32_t generation;
-		int why;
-
-		tr.target = (uint64_t)code;
-		tr.resume = (uint64_t)resume;
-		if (!tr_enter()) {
+		if (!tr_visit(v, code, resume, &l)) {
 			mmu_flush_self(v);
 			return;
 		}
-		why = tr_run(v);
 		code = resume = NULL;
-		generation = code_generation;
-		switch (why) {
-		case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
-		case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
-		case EXIT_MEMORY:
-		case EXIT_SYSCALL:
-		case EXIT_STEP:
-			s = sites[tr.arg];
-			v->regs.rip = blocks[s.block].rip + s.offset;
-			break;
-		default: break;
-		}
-		if (tracing(TRACE_EXITS))
-			trace_exit(v, why);
-		tr_left();
-		if (why == EXIT_LINK)
-			code = code_follow(v, tr.arg, generation);
-		else if (why == EXIT_MEMORY && (resume = memory_exit(v, &s)))
-			code = code_run + s.code;
-		else if (why == EXIT_SYSCALL)
+		if (l.why == EXIT_LINK && !check_on)
+			code = code_follow(v, tr.arg, l.generation);
+		else if (l.why == EXIT_MEMORY && (resume = memory_exit(v, &l.site)))
+			code = code_run + l.site.code;
+		else if (l.why == EXIT_SYSCALL)
 			tr_syscall(v, v->regs.rip + 2);
-		else if (why == EXIT_STEP)
+		else if (l.why == EXIT_STEP)
 			tr_step(v);
-		else if (why == EXIT_TRAP)
+		else if (l.why == EXIT_TRAP)
 			tr_exception(v, tr.vector, tr.error);
 	}
 }
@@ -159,7 +164,10 @@ bool tr_turn(struct vcpu *v)
 		return true;
 	}
 	switch (code_find(v, &code)) {
-	case FOUND: run(v, code); break;
+	case FOUND:
+		if (!check_on || check_block(v, code))
+			run(v, code);
+		break;
 	case FOUND_STEP: tr_step(v); break;
 	default: break;
 	}
@@ -275,4 +283,6 @@ const struct provider provider_translate = {
 	.load_tables = load_tables,
 	.descriptor_changed = tr_descriptors_changed,
 	.fill_hypercall_page = syscall_page,
+	.parks = check_parks,
+	.check = check_set,
 };

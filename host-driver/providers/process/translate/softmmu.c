@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
 
@@ -146,6 +147,8 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	bool writable;
 	uint8_t *page;
 
+	if (__builtin_expect(tr.check != NULL, 0))
+		return check_memory(v, va, how);
 	if (how == ACCESS_WRITE && va + c->tlb[i].write_neg == offset)
 		return (uint8_t *)c->tlb[i].write + offset;
 	if (how == ACCESS_READ && va + c->tlb[i].read_neg == offset)
@@ -167,11 +170,45 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	return page + offset;
 }
 
+uint8_t *mmu_page(struct vcpu *v, uint64_t va, enum access how)
+{
+	bool writable;
+
+	return page_of(v, va, how, &writable);
+}
+
+void mmu_context_init(struct tr_context *c)
+{
+	context_clear(c);
+	ibtc_clear(c);
+	target_clear(c, 0);
+	target_clear(c, IBTC_SIZE - 1);
+}
+
+void mmu_tlb_set(struct tr_context *c, uint64_t va, const uint8_t *page, bool write)
+{
+	struct tlb_entry *e = &c->tlb[tlb_index(va)];
+
+	if (!page) {
+		entry_clear(e, tlb_index(va));
+	} else if (write) {
+		e->write = (uint64_t)page;
+		e->write_neg = -(va & PAGE_MASK);
+	} else {
+		e->read = (uint64_t)page;
+		e->read_neg = -(va & PAGE_MASK);
+	}
+}
+
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 {
 	uint64_t rights, *slot = leaf(v, va, &rights), error = 0;
 	struct fpu_area fpu;
 
+	if (tr.check) {
+		check_page_fault(va, how);
+		return;
+	}
 	if (!tr_canonical(va)) {
 		tr_exception(v, VECTOR_GP, 0);
 		return;
