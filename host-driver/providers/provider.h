@@ -81,10 +81,10 @@ struct provider {
 	void (*parks)(struct vcpu *v);
 	/*
 	 * From now on guest code is compared with a reference before it runs, and what differs is
-	 * written to fd, owned if this succeeds; -1: no longer. 0 or -errno; I/O thread, d->lock
-	 * held. NULL: there is nothing to compare.
+	 * written to fd, owned if this succeeds; -1: no longer. `times`: only so often each, 0:
+	 * always. 0 or -errno; I/O thread, d->lock held. NULL: there is nothing to compare.
 	 */
-	int (*check)(struct domain *d, int fd);
+	int (*check)(struct domain *d, uint64_t times, int fd);
 };
 
 extern const struct provider provider_process, provider_translate, provider_vtx;

@@ -177,7 +177,7 @@ int cmd_create(int argc, char **argv)
 	struct how how = {0};
 	struct trace_file trace;
 	uint32_t domid;
-	int check = -1;
+	struct check_file check;
 
 	gather(argc, argv, &c, &how);
 	if (how.dry)
@@ -186,12 +186,13 @@ int cmd_create(int argc, char **argv)
 	if (how.trace)
 		trace_open(&trace, how.trace);
 	if (how.check)
-		check = output_open(how.check, "check");
+		check_open(&check, how.check);
 	if (!*c.name)
 		name_unnamed(&c);
 	if (domain_build(&c, &domid))
 		return 1;
-	if ((how.trace && trace_begin(domid, &trace)) || (how.check && check_begin(domid, check))) {
+	if ((how.trace && trace_begin(domid, &trace)) ||
+	    (how.check && check_begin(domid, &check))) {
 		domain_remove(domid);
 		return 1;
 	}

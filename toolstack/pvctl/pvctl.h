@@ -102,8 +102,13 @@ struct trace_file {
 };
 void trace_open(struct trace_file *t, const char *text); /* dies with a line */
 int trace_begin(uint32_t domid, struct trace_file *t);	 /* closes it; 0, or a line and -1 */
-/* check.c: likewise with such a file, or -1. */
-int check_begin(uint32_t domid, int fd);
+/* check.c: likewise. `text` is FILE[,times=N]. */
+struct check_file {
+	uint64_t times; /* that a block is compared; 0: always */
+	int fd;
+};
+void check_open(struct check_file *f, const char *text);
+int check_begin(uint32_t domid, struct check_file *f);
 
 /* the commands: argv[0] is the command's name */
 int cmd_create(int argc, char **argv);

@@ -351,7 +351,7 @@ enum found code_find(struct vcpu *v, void **code)
 	const uint8_t *page;
 	uint32_t i;
 
-	*code = check_on ? NULL : mmu_ibtc_find(tr.context, rip);
+	*code = mmu_ibtc_find(tr.context, rip);
 	if (*code)
 		return FOUND;
 	page = code_page(v, rip);
@@ -365,7 +365,7 @@ enum found code_find(struct vcpu *v, void **code)
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	if (!check_on) /* else each block is the last one */
+	if (check_done(&blocks[i]))
 		mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
 	if (block_stands(v, i, rip, page))
 		return FOUND;
@@ -409,7 +409,9 @@ void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
 	if (!to)
 		return NULL;
 	pthread_mutex_lock(&lock);
-	if (generation == code_generation && !blocks[l->from].dead && link_stands(v, l, to, page)) {
+	if (generation == code_generation && !blocks[l->from].dead &&
+	    check_done(&blocks[l->from]) && check_done(&blocks[to]) &&
+	    link_stands(v, l, to, page)) {
 		if (l->to)
 			remove_incoming(link);
 		l->to = to;

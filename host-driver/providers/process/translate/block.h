@@ -32,8 +32,9 @@ struct block {
 	uint32_t code, size; /* offset in the cache, bytes */
 	uint32_t site, link; /* the first of its own; they are in sequence */
 	uint8_t links;
-	bool dead;
+	bool dead, vectors; /* vectors: it has other instructions than those of general registers */
 	uint16_t sites;
+	uint32_t compared;		/* how often (check.c) */
 	uint32_t same_hash, same_frame; /* next ones, 0: none; block 0 is never used */
 	uint32_t stands_for;		/* in the list of mfn2: the block that is to be forgotten */
 	uint32_t incoming;		/* the first link that leads here, + 1 */

@@ -11,6 +11,7 @@
 #define TRIES 2 /* what was another vCPU's doing does not happen again */
 
 volatile bool check_on;
+volatile uint64_t check_times;
 
 static __thread struct check *mine;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the file */
@@ -122,9 +123,11 @@ static void run_side(struct vcpu *v, struct check *c, enum check_side side)
 		run_translated(v, c);
 	else
 		run_reference(v, c);
-	fpu_keep(&c->now->fpu);
 	c->now->regs = v->regs;
-	fpu_back(&c->before.fpu);
+	if (c->block.vectors) {
+		fpu_keep(&c->now->fpu);
+		fpu_back(&c->before.fpu);
+	}
 }
 
 /* ---- what they left ---- */
@@ -142,6 +145,21 @@ static bool went_nowhere(const struct check_state *t, const struct check_state *
 	       r->vector == VECTOR_GP;
 }
 
+/* Not by libc, which has a use for vector registers. */
+static bool same_bytes(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+	uint64_t differ = 0, x, y;
+
+	for (; n >= 8; n -= 8, a += 8, b += 8) {
+		__builtin_memcpy(&x, a, 8);
+		__builtin_memcpy(&y, b, 8);
+		differ |= x ^ y;
+	}
+	while (n--)
+		differ |= *a++ ^ *b++;
+	return !differ;
+}
+
 static bool same_vectors(const struct check_state *a, const struct check_state *b)
 {
 	const uint8_t *x = fpu_aligned((struct fpu_area *)&a->fpu),
@@ -149,7 +167,7 @@ static bool same_vectors(const struct check_state *a, const struct check_state *
 	unsigned from, to;
 
 	for (unsigned i = 0; check_vector_part(i, &from, &to); i++)
-		if (memcmp(x + from, y + from, to - from))
+		if (!same_bytes(x + from, y + from, to - from))
 			return false;
 	return true;
 }
@@ -157,7 +175,7 @@ static bool same_vectors(const struct check_state *a, const struct check_state *
 static bool same_memory(const struct check *c)
 {
 	for (unsigned i = 0; i < c->pages; i++)
-		if (memcmp(c->copy[TRANSLATED][i], c->copy[REFERENCE][i], PAGE_SIZE))
+		if (!same_bytes(c->copy[TRANSLATED][i], c->copy[REFERENCE][i], PAGE_SIZE))
 			return false;
 	return true;
 }
@@ -178,29 +196,36 @@ static const char *difference(struct vcpu *v, struct check *c, uint64_t *flags)
 	if (t->regs.rip != r->regs.rip)
 		return "rip";
 	same.rflags = t->regs.rflags;
-	if (memcmp(&same, &t->regs, sizeof(same)))
+	if (!same_bytes((void *)&same, (void *)&t->regs, sizeof(same)))
 		return "a register";
 	if (*flags)
 		return "flags";
-	if (!same_vectors(t, r))
+	if (c->block.vectors && !same_vectors(t, r))
 		return "a vector register, or of x87";
 	return same_memory(c) ? NULL : "memory";
 }
 
 /* ---- one block ---- */
 
-static bool begin(struct vcpu *v, struct check *c, const void *code)
+enum begun { BEGUN, ENOUGH, NOT_NOW };
+
+static enum begun begin(struct vcpu *v, struct check *c, const void *code)
 {
-	c->code = code;
 	if (!tr_enter())
-		return false;
+		return NOT_NOW;
 	c->at = code_block(code);
+	if (check_done(c->at)) {
+		tr_left();
+		return ENOUGH;
+	}
 	c->block = *c->at;
 	c->generation = code_generation;
 	tr_left();
+	c->code = code;
 	c->before.regs = v->regs;
-	fpu_keep(&c->before.fpu);
-	return true;
+	if (c->block.vectors)
+		fpu_keep(&c->before.fpu);
+	return BEGUN;
 }
 
 /* Its code was written meanwhile, so that what the reference did was something else, perhaps. */
@@ -232,19 +257,21 @@ static bool compare(struct vcpu *v, struct check *c, const char **what, uint64_t
 	}
 	tr.check = NULL;
 	v->regs = c->before.regs;
-	fpu_back(&c->before.fpu);
 	return done;
 }
 
 static void complain(struct vcpu *v, struct check *c, const char *what, uint64_t flags)
 {
+	struct fpu_area fpu;
+
+	fpu_keep(&fpu);
 	pthread_mutex_lock(&lock);
 	tr.check = c;
 	if (check_fd >= 0)
 		check_report(v, c, what, flags, check_fd);
 	tr.check = NULL;
 	pthread_mutex_unlock(&lock);
-	fpu_back(&c->before.fpu);
+	fpu_back(&fpu);
 	domain_crash(v, "translated code differs from the reference: `pvctl check` has a report");
 }
 
@@ -255,6 +282,11 @@ static void count(const struct vcpu *v, const struct check *c)
 	n->blocks++;
 	n->insns += c->after[REFERENCE].insns;
 	n->apart += c->after[TRANSLATED].end == CHECK_STOPPED;
+	if (!tr_enter())
+		return;
+	if (c->generation == code_generation)
+		c->at->compared++;
+	tr_left();
 }
 
 static struct check *check_of(struct vcpu *v)
@@ -276,10 +308,12 @@ bool check_block(struct vcpu *v, void *code)
 {
 	struct check *c = check_of(v);
 	const char *what = NULL;
+	enum begun begun;
 	uint64_t flags = 0;
 
-	if (!c || !begin(v, c, code))
-		return false;
+	begun = c ? begin(v, c, code) : NOT_NOW;
+	if (begun != BEGUN)
+		return begun == ENOUGH;
 	for (unsigned i = 0; i < TRIES; i++) {
 		if (!compare(v, c, &what, &flags)) {
 			if (tr.flush || tr.kicked)
@@ -335,7 +369,7 @@ void check_parks(struct vcpu *v)
 	fpu_back(&fpu);
 }
 
-int check_set(struct domain *d, int fd)
+int check_set(struct domain *d, uint64_t times, int fd)
 {
 	pthread_mutex_lock(&lock);
 	if (check_fd >= 0) {
@@ -344,6 +378,7 @@ int check_set(struct domain *d, int fd)
 	}
 	memset(counts, 0, sizeof(counts));
 	check_fd = fd;
+	check_times = times;
 	check_on = fd >= 0;
 	pthread_mutex_unlock(&lock);
 	/* What is translated already is chained. */

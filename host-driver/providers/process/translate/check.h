@@ -11,7 +11,7 @@
  *   check_flags.c   flags that may differ, instructions that cannot be compared
  *   check_report.c  what is written about a difference
  *
- * Blocks are not chained meanwhile, and the IBTCs stay empty.
+ * Nothing in the cache leads to a block that is still to be compared, and none such is chained.
  */
 #ifndef PAVANE_CHECK_H
 #define PAVANE_CHECK_H
@@ -66,10 +66,16 @@ struct check {
 };
 
 extern volatile bool check_on;
+extern volatile uint64_t check_times; /* that a block is compared; 0: each time that it runs */
+/* May other blocks lead to it, in the cache? That is: it is not to be compared, or not any more. */
+static inline bool check_done(const struct block *b)
+{
+	return !check_on || (check_times && b->compared >= check_times);
+}
 
 /* ---- check.c ---- */
-int check_set(struct domain *d, int fd); /* provider.h, `check` */
-void check_parks(struct vcpu *v);	 /* provider.h, `parks` */
+int check_set(struct domain *d, uint64_t times, int fd); /* provider.h, `check` */
+void check_parks(struct vcpu *v);			 /* provider.h, `parks` */
 /* v is about to run the block at `code`. False: not now, for somebody wants something first. */
 bool check_block(struct vcpu *v, void *code);
 /* In the middle of it: an exception at v->regs.rip, which the guest is not to see. */
@@ -92,8 +98,7 @@ struct tr_insn;
 bool check_apart(const struct tr_insn *n);
 /*
  * Of `flags`, those that have to be the same behind the first `insns` of the block, where the guest
- * is at rip: not what the CPU may choose, nor what is replaced before it is read. May use vector
- * registers.
+ * is at rip: not what the CPU may choose, nor what is replaced before it is read.
  */
 uint64_t check_flags(struct vcpu *v, const struct check *c, unsigned insns, uint64_t rip,
 		     uint64_t flags);

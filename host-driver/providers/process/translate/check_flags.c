@@ -95,11 +95,14 @@ uint64_t check_flags(struct vcpu *v, const struct check *c, unsigned insns, uint
 		     uint64_t flags)
 {
 	const uint64_t other = flags & ~(uint64_t)FLAGS_ARITH;
+	struct fpu_area fpu;
 
 	flags &= FLAGS_ARITH;
+	fpu_keep(&fpu); /* Zydis may use vector registers */
 	if (flags)
 		flags &= ~dead_at(v, c, rip, LOOK_AHEAD);
 	if (flags)
 		flags &= ~undefined(v, c, insns);
+	fpu_back(&fpu);
 	return flags | other;
 }

@@ -175,7 +175,7 @@ static void say_vectors(struct check *c)
 		      *t = fpu_aligned(&c->after[TRANSLATED].fpu);
 	unsigned from, to;
 
-	for (unsigned i = 0; check_vector_part(i, &from, &to); i++)
+	for (unsigned i = 0; c->block.vectors && check_vector_part(i, &from, &to); i++)
 		for (unsigned at = from; at < to; at += 8) {
 			const unsigned n = to - at < 8 ? to - at : 8;
 			uint64_t x = 0, y = 0, z = 0;

@@ -129,6 +129,7 @@ static bool gather_across(void)
 	    now.insn[0].i.length <= room)
 		return false;
 	now.insns = 1;
+	now.b->vectors = now.insn[0].i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
 	now.b->mfn2 = (now.next - now.v->d->ram) >> PAGE_SHIFT;
 	return true;
 }
@@ -154,6 +155,7 @@ static void gather(void)
 										  : n->kind;
 		if (check_on && check_apart(n))
 			n->kind = INSN_STEP;
+		now.b->vectors |= n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
 		now.insns++;
 		rip += n->i.length;
 		if (n->kind >= INSN_CALL && n->kind != INSN_BRANCH)

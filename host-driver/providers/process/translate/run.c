@@ -118,7 +118,7 @@ static void run(struct vcpu *v, void *code)
 			return;
 		}
 		code = resume = NULL;
-		if (l.why == EXIT_LINK && !check_on)
+		if (l.why == EXIT_LINK)
 			code = code_follow(v, tr.arg, l.generation);
 		else if (l.why == EXIT_MEMORY && (resume = memory_exit(v, &l.site)))
 			code = code_run + l.site.code;
