@@ -72,7 +72,7 @@ static void info(struct domain *d, struct pvdom_info *i)
 		if (v->online && !v->held)
 			i->held = 0;
 	}
-	__builtin_strcpy(i->provider, d->provider->name);
+	__builtin_strcpy(i->provider, d->provider->tier ? d->provider->tier() : d->provider->name);
 	if (d->provider_why)
 		__builtin_strcpy(i->provider_why, d->provider_why);
 	if (!d->sandboxed) {

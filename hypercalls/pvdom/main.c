@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host-driver/providers/process/translate/upper.h"
 #include "hypercalls/pvdom/pvdom.h"
 
 struct domain *the_domain;
@@ -120,6 +121,7 @@ int main(int argc, char **argv)
 	const char *provider = "auto";
 	int opt, rc;
 
+	upper_layout(argv);
 	while ((opt = getopt_long(argc, argv, "", opts, NULL)) != -1) {
 		switch (opt) {
 		case 'd': d.id = number(optarg, 0x7fef); break;

@@ -119,7 +119,7 @@ struct pvdom_info {
 	uint8_t blocked; /* every online vCPU waits for an event */
 	uint8_t held;	 /* every online vCPU stands still, for a debugger */
 	uint8_t reserved[2];
-	char provider[32];     /* "process (direct)" */
+	char provider[64];     /* "process (direct)" */
 	char sandbox[64];      /* "seccomp, 18 system calls" */
 	char provider_why[64]; /* not a better one; or empty */
 };

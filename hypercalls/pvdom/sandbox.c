@@ -23,6 +23,7 @@ static const int allowed[] = {
 	SCMP_SYS(timer_settime),		      /* set_timer_op */
 	SCMP_SYS(clock_gettime),		      /* where the vDSO cannot */
 	SCMP_SYS(sched_yield),			      /* SCHEDOP_yield */
+	SCMP_SYS(membarrier),			      /* flush of another vCPU's TLB in software */
 	SCMP_SYS(epoll_wait),	 SCMP_SYS(epoll_ctl), /* the I/O thread */
 	SCMP_SYS(read),				      /* take an event */
 	SCMP_SYS(write),			      /* send an event; a last word on stderr */

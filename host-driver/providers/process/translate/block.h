@@ -10,6 +10,7 @@
 #define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
 #define MODE_TS	    2 /* CR0.TS is set */
 #define MODE_32	    4 /* 32-bit code, its segments flat */
+#define MODE_UPPER  8 /* reads by upper.c */
 
 #ifndef CODE_SIZE		/* tests have a small one */
 #define CODE_SIZE (256UL << 20) /* of the cache, bytes */
@@ -46,7 +47,14 @@ struct link {
 	uint32_t at;	 /* where its jump's distance is, offset in the cache */
 	uint32_t stub;	 /* where it goes unchained, offset in the cache; 0: tr_indirect_miss */
 	uint32_t from, to, next; /* blocks; the next link to the same, + 1 */
-	bool direct;
+	/*
+	 * Of a jump to another page: where its number is, that is looked up in the context before
+	 * the jump, offset in the cache; 0: there is no such look. The link behind it is the way
+	 * of those that have something else there, who ask the IBTC.
+	 */
+	uint32_t guard;
+	uint32_t page_id; /* what is there now; 0: nobody's */
+	enum link_kind { LINK_DIRECT, LINK_INDIRECT, LINK_RETURN } kind;
 };
 
 /*
@@ -86,7 +94,9 @@ enum found code_find(struct vcpu *v, void **code);
  */
 void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation);
 extern volatile uint32_t code_generation; /* how often the cache was emptied */
-bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
+/* How a jump from b to target may be chained: not; always; if its page is mapped there (guard). */
+enum linkable { LINK_NONE, LINK_TRUSTED, LINK_GUARDED };
+enum linkable code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
 /* The page (in d->ram) is about to be written: what was translated from it is forgotten. */
 void code_written(struct domain *d, const uint8_t *page);
 /*
@@ -104,8 +114,27 @@ void block_cut(struct block *b); /* its next exit leaves the cache; from a signa
 bool block_mend(struct block *b, uint32_t generation);
 /* The same by C code, which does not keep the cache from being emptied. */
 bool code_mend(struct block *b, uint32_t generation);
-/* The instruction of b that translated code at `host` belongs to: its guest address. */
-uint64_t block_rip(const struct block *b, const void *host);
+/* The instruction of b that translated code at `host` belongs to: its SITE_START. */
+uint32_t block_site(const struct block *b, const void *host);
+/*
+ * That instruction does not read by upper.c any more, in whatever is made of its page from now on;
+ * the block is forgotten. Of the cache as it was in `generation`.
+ */
+void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t generation);
+/* Is it one of those? Under block.c's lock. */
+bool code_soft(const struct block *b, uint64_t rip);
+
+/* ---- page_id.c ---- */
+int page_id_init(void);
+/*
+ * The number of this frame where it is mapped at that address' page. _make: given to it if it has
+ * none, 0 if there is none left; code_lock held. _find: 0 if it has none.
+ */
+uint32_t page_id_make(uint64_t va, uint32_t mfn);
+uint32_t page_id_find(uint64_t va, uint32_t mfn);
+uint64_t page_id_address(uint32_t id);
+bool page_id_given(uint32_t mfn); /* has this frame one? */
+void page_id_forget_all(void);	  /* code_lock held */
 
 /* ---- lower.c ---- */
 struct emit;
@@ -118,7 +147,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 		 struct emit *e, struct emit *cold);
 #define INSN_MAX 15 /* bytes */
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
-uint32_t link_add(struct block *b, uint64_t target, bool direct);
+uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind);
 
 /* ---- softmmu.c ---- */
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
@@ -143,9 +172,16 @@ bool mmu_someone_kicked(const struct domain *d);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
 /* The page itself, with its accessed and dirty bits set as the access does; NULL: a page fault. */
 uint8_t *mmu_page(struct vcpu *v, uint64_t va, enum access how);
-/* A context of nobody's: all of it emptied, and its TLB led to `page` or nowhere (NULL). */
+/*
+ * A context of nobody's, made empty; its TLB emptied, or led to `page` or nowhere (NULL); what a
+ * call has left for its return, which is at `slot` of the stack, taken back.
+ */
 void mmu_context_init(struct tr_context *c);
+void mmu_tlb_empty(struct tr_context *c);
+void mmu_return_forget(struct tr_context *c, uint64_t slot);
 void mmu_tlb_set(struct tr_context *c, uint64_t va, const uint8_t *page, bool write);
+/* The page of that number, which va is in, is mapped there in c; or no longer. */
+void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here);
 
 /* ---- run.c, signal.c, glue.S ---- */
 /* Why the cache was left, and the site of EXIT_MEMORY, EXIT_STEP and EXIT_SYSCALL. */
@@ -163,9 +199,9 @@ bool tr_turn(struct vcpu *v);
 extern uint64_t tr_stop; /* a guest address that tr_turn stops at, for tests; 0: none */
 int tr_signals_init(void);
 int tr_run(struct vcpu *v);
-extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[];
+extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[], tr_unread[];
 extern char tr_indirect[], tr_indirect_kept[], tr_indirect_end[], tr_indirect_miss[];
-extern char tr_indirect_hit[];
+extern char tr_indirect_hit[], tr_return[], tr_return_end[];
 extern char tr_exit_link[], tr_exit_memory[], tr_exit_step[], tr_exit_syscall[];
 void tr_signal(int sig, siginfo_t *si, void *ctx);
 

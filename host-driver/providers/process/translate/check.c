@@ -64,7 +64,9 @@ static void run_translated(struct vcpu *v, struct check *c)
 
 	tr.fs_base = v->fs_base;
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
-	__builtin_ia32_wrgsbase64((uint64_t)&c->context);
+	tr.ibtc = c->context.ibtc;
+	tr.returns = c->context.returns;
+	__builtin_ia32_wrgsbase64((uint64_t)c->context.own);
 	do {
 		c->now->end = CHECK_LOST;
 		if (!tr_visit(v, code, resume, &l))
@@ -76,7 +78,10 @@ static void run_translated(struct vcpu *v, struct check *c)
 	} while (resume);
 	switch (l.why) {
 	case EXIT_LINK:
-	case EXIT_INDIRECT: c->now->end = CHECK_LEFT; break;
+	case EXIT_INDIRECT:
+		c->now->end = CHECK_LEFT;
+		mmu_return_forget(&c->context, v->regs.rsp + sizeof(uint64_t));
+		break;
 	case EXIT_STEP:
 	case EXIT_SYSCALL: c->now->end = CHECK_STOPPED; break;
 	case EXIT_TRAP:
@@ -245,9 +250,10 @@ static bool compare(struct vcpu *v, struct check *c, const char **what, uint64_t
 {
 	bool done = false;
 
-	check_memory_begin(c);
+	check_memory_begin(v, c);
 	tr.check = c;
 	run_side(v, c, TRANSLATED);
+	check_memory_end(c);
 	if (c->after[TRANSLATED].end != CHECK_LOST)
 		run_side(v, c, REFERENCE);
 	if (c->after[TRANSLATED].end != CHECK_LOST && c->after[REFERENCE].end != CHECK_LOST &&

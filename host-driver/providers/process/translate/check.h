@@ -90,7 +90,9 @@ void check_page_fault(uint64_t va, enum access how);
 /* ---- check_memory.c ---- */
 /* tr_memory() in the middle of it: an address in the copy of the page that this side has. */
 uint8_t *check_memory(struct vcpu *v, uint64_t va, enum access how);
-void check_memory_begin(struct check *c);
+/* Translated code finds the copies, and nothing else. */
+void check_memory_begin(struct vcpu *v, struct check *c);
+void check_memory_end(struct check *c); /* no longer */
 
 /* ---- check_flags.c ---- */
 struct tr_insn;

@@ -6,12 +6,22 @@
 #include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/step.h"
 
-void check_memory_begin(struct check *c)
+void check_memory_begin(struct vcpu *v, struct check *c)
+{
+	c->looks = c->pages = 0;
+	c->lost = false;
+	c->context.tlb = c->context.own;
+	if (!v->kernel_mode)
+		return;
+	/* The kernel's code has but one place for a TLB. */
+	mmu_tlb_empty(tr.context);
+	c->context.tlb = tr_kernel_tlb;
+}
+
+void check_memory_end(struct check *c)
 {
 	for (unsigned i = 0; i < c->looks; i++)
 		mmu_tlb_set(&c->context, c->look[i].va, NULL, false);
-	c->looks = c->pages = 0;
-	c->lost = false;
 }
 
 /* The number of the page's copies; -1: there is no room, or the page may be gone. */

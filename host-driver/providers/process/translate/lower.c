@@ -31,8 +31,7 @@ static void patch(uint8_t *at, const uint8_t *target)
 static void emit_far(const struct slow *s)
 {
 	patch(s->jump, now.e.p);
-	emit_const(&now.e, R14, s->n->target);
-	emit_indirect();
+	emit_direct(s->n, s->what == SLOW_FAR ? s->n->target : s->n->rip + s->n->i.length, -1);
 }
 
 static void emit_slow(const struct slow *s)
@@ -42,6 +41,10 @@ static void emit_slow(const struct slow *s)
 	patch(s->jump, e->p);
 	if (s->what == SLOW_LINK) {
 		links[s->index].stub = offset_of(e->p);
+		if (links[s->index].guard) {
+			links[s->index + 1].stub = offset_of(e->p);
+			patch(code_write + links[s->index + 1].at, e->p);
+		}
 		emit_const(e, R15, s->index);
 		emit_jump(e, tr_exit_link);
 		return;
@@ -59,12 +62,12 @@ static void emit_behind(void)
 	struct emit near;
 
 	for (unsigned k = 0; k < now.slows; k++)
-		if (now.slow[k].what == SLOW_FAR)
+		if (now.slow[k].what >= SLOW_FAR)
 			emit_far(&now.slow[k]);
 	near = now.e;
 	now.e = now.cold;
 	for (unsigned k = 0; k < now.slows; k++)
-		if (now.slow[k].what != SLOW_FAR)
+		if (now.slow[k].what < SLOW_FAR)
 			emit_slow(&now.slow[k]);
 	now.cold = now.e;
 	now.e = near;
@@ -128,6 +131,7 @@ static bool gather_across(void)
 	if (!insn_read(&now.insn[0], rip, now.both, INSN_MAX, code32()) ||
 	    now.insn[0].i.length <= room)
 		return false;
+	now.insn[0].soft = code_soft(now.b, rip);
 	now.insns = 1;
 	now.b->vectors = now.insn[0].i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
 	now.b->mfn2 = (now.next - now.v->d->ram) >> PAGE_SHIFT;
@@ -156,6 +160,7 @@ static void gather(void)
 		if (check_on && check_apart(n))
 			n->kind = INSN_STEP;
 		now.b->vectors |= n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
+		n->soft = code_soft(now.b, rip);
 		now.insns++;
 		rip += n->i.length;
 		if (n->kind >= INSN_CALL && n->kind != INSN_BRANCH)

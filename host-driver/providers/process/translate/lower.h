@@ -15,7 +15,8 @@ enum address { ADDRESS_OPERAND, ADDRESS_BIT, ADDRESS_PUSH, ADDRESS_POP, ADDRESS_
 /* What lies behind the block. */
 struct slow {
 	const struct tr_insn *n; /* SLOW_MEMORY: whose address is to be computed again */
-	enum { SLOW_MEMORY, SLOW_LINK, SLOW_FAR } what; /* FAR: a branch that is not chained */
+	/* FAR: a branch to another page; RETURN: what a call leaves for its return */
+	enum { SLOW_MEMORY, SLOW_LINK, SLOW_FAR, SLOW_RETURN } what;
 	uint8_t *jump;	/* the distance of the jump that leads here */
 	uint32_t index; /* of the site or link */
 	uint8_t t0;
@@ -66,25 +67,38 @@ unsigned value_in(unsigned reg, unsigned t);
 /* The guest's r14 (bit 0) and r15 (bit 1), into these registers and back. */
 void temps_load(unsigned which);
 void temps_store(unsigned which);
-/* `op reg, [base + disp]`, and mov, as wide as the code's addresses. */
-void emit_word(unsigned op, unsigned reg, unsigned base, int32_t disp);
+/* `op reg, seg:[base + disp]`, and mov, as wide as the code's addresses. */
+void emit_word_in(unsigned seg, unsigned op, unsigned reg, unsigned base, int32_t disp);
+static inline void emit_word(unsigned op, unsigned reg, unsigned base, int32_t disp)
+{
+	emit_word_in(0, op, reg, base, disp);
+}
 void emit_mov_word(unsigned dst, unsigned src);
 void emit_effective(const struct tr_insn *n, unsigned reg); /* reg = the operand's offset */
 /* t0 = the linear address of the access; t1 may be lost. `words` are pushed. */
 void emit_address(const struct tr_insn *n, enum address what, unsigned words, unsigned t0);
-/* t0 = the host's address of the access, which is to the stack for `words` or to n's operand. */
-void emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
-		   unsigned size, bool write, bool flags);
-static inline void emit_place(const struct tr_insn *n, enum address what, unsigned t0,
-			      unsigned size, bool write, bool flags)
+/*
+ * t0 = the address of the access, which is to the stack for `words` or to n's operand, in the
+ * segment that is returned: 0 for the host's own.
+ */
+unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
+		       unsigned size, bool write, bool flags);
+static inline unsigned emit_place(const struct tr_insn *n, enum address what, unsigned t0,
+				  unsigned size, bool write, bool flags)
 {
-	emit_place_of(n, what, 1, t0, size, write, flags);
+	return emit_place_of(n, what, 1, t0, size, write, flags);
 }
+/* Is what n reads read by upper.c? */
+static inline bool reads_upper(const struct tr_insn *n)
+{
+	return now.b->mode & MODE_UPPER && !n->soft;
+}
+/* r14 and r15 (bits 0 and 1) in an address. */
+unsigned temps_in_address(const ZydisDecodedOperand *m);
 
 /* ---- lower_insn.c ---- */
 /* n and what goes with it; returns how many that are. *open: the block goes on. */
 unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *open);
-void emit_indirect(void); /* to the guest address in r14, by the IBTC */
 /* To a guest address known now: chained later, or by the IBTC. cc as in emit_link. */
 void emit_direct(const struct tr_insn *n, uint64_t target, int cc);
 
