@@ -6,3 +6,14 @@ $(BIN)/test-foreign: tests/cli/foreign.c $(THIN_LIBS)
 		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
 
 ALL += $(BIN)/test-foreign
+
+# A pvdom that translates one kind of instruction wrongly.
+PLANTED := $(B)/tests/cli/pvdom-planted
+$(B)/tests/cli/plant.o: tests/cli/plant.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -fPIE -mfsgsbase -mgeneral-regs-only -c -o $@ $<
+
+$(PLANTED): $(B)/tests/cli/plant.o $(MONITOR_OBJS) $(PVDOM_OBJS) $(B)/host-driver/libpavane.a
+	$(CC) $(SANFLAGS) -pie -Wl,-z,now -Wl,--wrap=lower_insn -o $@ $^ -lZydis -lseccomp -lpthread
+
+ALL += $(PLANTED)
