@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/emit.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
@@ -88,7 +89,8 @@ static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
 
 static unsigned mode_of(const struct vcpu *v)
 {
-	const bool upper = tr.upper && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
+	/* What is compared reads copies, which are not there. */
+	const bool upper = tr.upper && !check_on && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
 
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
 	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0);
@@ -221,6 +223,13 @@ static void code_empty(struct domain *d)
 	code_used = 0;
 	cold_used = CODE_COLD;
 	code_generation++;
+}
+
+void code_forget_all(struct domain *d)
+{
+	pthread_mutex_lock(&lock);
+	code_empty(d);
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- instructions that do not read by upper.c ---- */
@@ -409,7 +418,8 @@ enum found code_find(struct vcpu *v, void **code)
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
+	if (check_done(&blocks[i]))
+		mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
 	id = page_id_find(rip, blocks[i].mfn);
 	if (id)
 		mmu_page_here(tr.context, id, rip, true);
@@ -518,6 +528,7 @@ void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
 		return NULL;
 	pthread_mutex_lock(&lock);
 	if (generation == code_generation && !blocks[links[link].from].dead &&
+	    check_done(&blocks[links[link].from]) && check_done(&blocks[to]) &&
 	    link_follow(v, link, to, page))
 		code = code_run + blocks[to].code;
 	pthread_mutex_unlock(&lock);

@@ -16,6 +16,7 @@
 #include <asm/hwcap2.h>
 
 #include "host-driver/providers/process/direct.h"
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "host-driver/providers/syscall_page.h"
 
@@ -84,6 +85,32 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	return p;
 }
 
+bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
+{
+	tr.target = (uint64_t)code;
+	tr.resume = (uint64_t)resume;
+	if (!tr_enter())
+		return false;
+	l->why = tr_run(v);
+	l->generation = code_generation;
+	switch (l->why) {
+	case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
+	case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
+	case EXIT_MEMORY:
+	case EXIT_UPPER:
+	case EXIT_SYSCALL:
+	case EXIT_STEP:
+		l->site = sites[tr.arg];
+		v->regs.rip = blocks[l->site.block].rip + l->site.offset;
+		break;
+	default: break;
+	}
+	if (tracing(TRACE_EXITS) && !tr.check)
+		trace_exit(v, l->why);
+	tr_left();
+	return true;
+}
+
 /*
  * The kernel's code read where nothing is: now there is, and it reads again; or there cannot be,
  * and from now on that instruction has a look at the TLB first, whatever it reads.
@@ -112,6 +139,7 @@ static void *step_exit(struct vcpu *v, const struct site *s, uint32_t generation
 static void run(struct vcpu *v, void *code)
 {
 	uint8_t *resume = NULL;
+	struct left l;
 
 	tr.fs_base = v->fs_base;
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
@@ -119,45 +147,22 @@ static void run(struct vcpu *v, void *code)
 	tr.returns = tr.context->returns;
 	__builtin_ia32_wrgsbase64(v->kernel_mode ? UPPER_BASE : (uint64_t)tr.context->own);
 	while (code) {
-		struct site s = {0};
-		uint32_t generation;
-		int why;
-
-		tr.target = (uint64_t)code;
-		tr.resume = (uint64_t)resume;
-		if (!tr_enter()) {
+		if (!tr_visit(v, code, resume, &l)) {
 			mmu_flush_self(v);
 			return;
 		}
-		why = tr_run(v);
 		code = resume = NULL;
-		generation = code_generation;
-		switch (why) {
-		case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
-		case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
-		case EXIT_MEMORY:
-		case EXIT_UPPER:
-		case EXIT_SYSCALL:
-		case EXIT_STEP:
-			s = sites[tr.arg];
-			v->regs.rip = blocks[s.block].rip + s.offset;
-			break;
-		default: break;
-		}
-		if (tracing(TRACE_EXITS))
-			trace_exit(v, why);
-		tr_left();
-		if (why == EXIT_LINK)
-			code = code_follow(v, tr.arg, generation);
-		else if (why == EXIT_MEMORY && (resume = memory_exit(v, &s)))
-			code = code_run + s.code;
-		else if (why == EXIT_UPPER)
-			code = upper_exit(v, &s, generation);
-		else if (why == EXIT_SYSCALL)
+		if (l.why == EXIT_LINK)
+			code = code_follow(v, tr.arg, l.generation);
+		else if (l.why == EXIT_MEMORY && (resume = memory_exit(v, &l.site)))
+			code = code_run + l.site.code;
+		else if (l.why == EXIT_UPPER)
+			code = upper_exit(v, &l.site, l.generation);
+		else if (l.why == EXIT_SYSCALL)
 			tr_syscall(v, v->regs.rip + 2);
-		else if (why == EXIT_STEP)
-			code = step_exit(v, &s, generation);
-		else if (why == EXIT_TRAP)
+		else if (l.why == EXIT_STEP)
+			code = step_exit(v, &l.site, l.generation);
+		else if (l.why == EXIT_TRAP)
 			tr_exception(v, tr.vector, tr.error);
 	}
 }
@@ -195,7 +200,10 @@ bool tr_turn(struct vcpu *v)
 		return true;
 	}
 	switch (code_find(v, &code)) {
-	case FOUND: run(v, code); break;
+	case FOUND:
+		if (!check_on || check_block(v, code))
+			run(v, code);
+		break;
 	case FOUND_STEP: tr_step(v); break;
 	default: break;
 	}
@@ -320,4 +328,6 @@ const struct provider provider_translate = {
 	.load_tables = load_tables,
 	.descriptor_changed = tr_descriptors_changed,
 	.fill_hypercall_page = syscall_page,
+	.parks = check_parks,
+	.check = check_set,
 };

@@ -18,6 +18,7 @@
  *   segments.c what width the code has that the guest's selectors lead to
  *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
  *   trace.c    what of it goes to a file, if somebody asks
+ *   check.c    each block compared with such steps first, if somebody asks
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
  */
@@ -122,6 +123,7 @@ struct tr {
 	uint64_t descriptor_changes; /* those that it knows of */
 	uint8_t code, other;	     /* enum code; code: of where the guest is */
 	bool ran32;		     /* an IBTC may be of 32-bit code */
+	struct check *check;	     /* what runs is not the guest, but is compared (check.h) */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
