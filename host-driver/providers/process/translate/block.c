@@ -476,7 +476,7 @@ static void link_chain(uint32_t link, uint32_t to)
 static void guard_set(struct link *l, uint32_t id)
 {
 	l->page_id = id;
-	__atomic_store_n((uint32_t *)(code_write + l->guard), C_PAGES + id, __ATOMIC_RELEASE);
+	word_store(code_write + l->guard, C_PAGES + id);
 }
 
 /* Chains a jump to another page. False: it asks for a page that is not what is there now. */
