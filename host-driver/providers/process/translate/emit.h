@@ -202,6 +202,17 @@ static inline void emit_sarx(struct emit *e, unsigned dst, unsigned src, unsigne
 	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
 }
 
+/* rorx dst, src, by: of 32 bits; dst and src of r8 to r15. */
+static inline void emit_rorx32(struct emit *e, unsigned dst, unsigned src, unsigned by)
+{
+	e8(e, 0xc4);
+	e8(e, 0x43);
+	e8(e, 0x7b);
+	e8(e, 0xf0);
+	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
+	e8(e, by);
+}
+
 /* rorx reg, reg, by: flags stay. Of r8 to r15. */
 static inline void emit_rotate(struct emit *e, unsigned reg, unsigned by)
 {

@@ -6,7 +6,7 @@
  * found there for its operand:
  *
  *	lea   t0, [operand]		the guest's linear address
- *	mov   t1, t0; shr; and		which entry
+ *	rorx  t1, t0, ...; and		which entry
  *	add   t0, gs:[t1 + neg]		the offset in the page, or something large
  *	cmp   t0, 4096 - size
  *	ja    slow			unknown, or across two pages
@@ -205,13 +205,7 @@ static uint8_t *emit_look(unsigned t0, unsigned size, bool write)
 	const unsigned t1 = t0 ^ R14 ^ R15;
 	struct emit *e = &now.e;
 
-	e8(e, 0x45); /* mov t1d, t0d */
-	e8(e, 0x89);
-	e8(e, 0xc0 | (t0 & 7) << 3 | (t1 & 7));
-	e8(e, 0x41); /* shr t1d, imm8 */
-	e8(e, 0xc1);
-	e8(e, 0xe8 | (t1 & 7));
-	e8(e, PAGE_SHIFT - TLB_SHIFT);
+	emit_rorx32(e, t1, t0, PAGE_SHIFT - TLB_SHIFT);
 	e8(e, 0x41); /* and t1d, imm32 */
 	e8(e, 0x81);
 	e8(e, 0xe0 | (t1 & 7));
