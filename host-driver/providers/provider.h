@@ -19,6 +19,8 @@ struct vcpu;
 
 struct provider {
 	const char *name;
+	/* The same with what it found to be possible here, for people. NULL: the name says it. */
+	const char *(*tier)(void);
 	/*
 	 * Guest memory is one host address space: all vCPUs that have a context share a root, and
 	 * there is no guest user mode.
@@ -44,10 +46,15 @@ struct provider {
 	 */
 	void (*invalidate)(struct domain *d, uint64_t va);
 	/*
-	 * Entry `index` of a page table, which was present as `old`, changed. d->lock held. NULL: a
-	 * flush will follow where it matters.
+	 * Entry `index` of a page table, which was present as `old`, changed: in place of what
+	 * `invalidate` is told about. d->lock held. NULL: a flush will follow where it matters.
 	 */
 	void (*entry_changed)(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
+	/*
+	 * What d->ram shows of this frame is about to be another page of the host's. d->lock held.
+	 * NULL: invalidate(FLUSH_ALL).
+	 */
+	void (*frame_moves)(struct domain *d, uint64_t mfn);
 	/*
 	 * Somebody else than a guest's store writes to this frame, or is about to. Any thread.
 	 * NULL: the CPU sees it.
@@ -77,6 +84,14 @@ struct provider {
 	void (*load_debug)(struct vcpu *v);
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
+	/* The vCPU is about to stand still, for its end or for somebody. NULL: no matter. */
+	void (*parks)(struct vcpu *v);
+	/*
+	 * From now on guest code is compared with a reference before it runs, and what differs is
+	 * written to fd, owned if this succeeds; -1: no longer. `times`: only so often each, 0:
+	 * always. 0 or -errno; I/O thread, d->lock held. NULL: there is nothing to compare.
+	 */
+	int (*check)(struct domain *d, uint64_t times, int fd);
 };
 
 extern const struct provider provider_process, provider_translate, provider_vtx;

@@ -10,15 +10,27 @@
  */
 #include "hypercalls/monitor/monitor.h"
 
+#define SHORT 128 /* bytes: less than what it takes `rep movs` to begin */
+
 /* The compiler's own copies, without vector registers (see monitor.h). */
 void *memcpy(void *dst, const void *src, size_t n)
 {
 	size_t words = n / 8;
-	void *d = dst;
+	const uint8_t *s = src;
+	uint8_t *d = dst;
 
-	n &= 7;
-	asm volatile("rep movsq" : "+D"(d), "+S"(src), "+c"(words) : : "memory");
-	asm volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n) : : "memory");
+	if (n > SHORT) {
+		asm volatile("rep movsq" : "+D"(d), "+S"(s), "+c"(words) : : "memory");
+	} else {
+		for (; words; words--, d += 8, s += 8) {
+			uint64_t word;
+
+			__builtin_memcpy(&word, s, 8);
+			__builtin_memcpy(d, &word, 8);
+		}
+	}
+	for (n &= 7; n; n--)
+		*d++ = *s++;
 	return dst;
 }
 

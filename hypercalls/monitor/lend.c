@@ -67,7 +67,10 @@ static bool move(struct domain *d, uint64_t mfn, int from, uint64_t from_off, in
 		munmap(p, PAGE_SIZE);
 		return false;
 	}
-	mirror_invalidate(d, FLUSH_ALL);
+	if (d->provider->frame_moves)
+		d->provider->frame_moves(d, mfn);
+	else
+		mirror_invalidate(d, FLUSH_ALL);
 	memcpy(p, frame_ptr(d, mfn), PAGE_SIZE);
 	munmap(p, PAGE_SIZE);
 	return show(d, mfn, PROT_READ | PROT_WRITE, to, to_off);

@@ -16,7 +16,7 @@ static void changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64
 		return;
 	if (d->provider->entry_changed)
 		d->provider->entry_changed(d, table_mfn, index, old);
-	if (f->type != FT_L1 || f->va_hint == VA_HINT_MANY)
+	else if (f->type != FT_L1 || f->va_hint == VA_HINT_MANY)
 		mirror_invalidate(d, FLUSH_ALL);
 	else if (f->va_hint != VA_HINT_NONE)
 		mirror_invalidate(d, f->va_hint + index * PAGE_SIZE);

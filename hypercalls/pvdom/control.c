@@ -56,8 +56,6 @@ static uint64_t thread_time(struct vcpu *v)
 
 static void info(struct domain *d, struct pvdom_info *i)
 {
-	char *p = i->sandbox;
-
 	memset(i, 0, sizeof(*i));
 	i->tot_pages = d->tot_pages;
 	i->max_pages = d->max_pages;
@@ -72,17 +70,10 @@ static void info(struct domain *d, struct pvdom_info *i)
 		if (v->online && !v->held)
 			i->held = 0;
 	}
-	__builtin_strcpy(i->provider, d->provider->name);
+	__builtin_strcpy(i->provider, d->provider->tier ? d->provider->tier() : d->provider->name);
 	if (d->provider_why)
 		__builtin_strcpy(i->provider_why, d->provider_why);
-	if (!d->sandboxed) {
-		__builtin_strcpy(p, "none");
-		return;
-	}
-	p = __builtin_stpcpy(p, "seccomp, ");
-	*p++ = '0' + d->sandbox_calls / 10;
-	*p++ = '0' + d->sandbox_calls % 10;
-	__builtin_strcpy(p, " system calls");
+	memcpy(i->sandbox, d->sandbox, sizeof(i->sandbox));
 }
 
 static void wake_all(struct domain *d)
@@ -203,6 +194,15 @@ static long trace(struct domain *d, uint64_t what, int fds[2])
 	return 0;
 }
 
+static long check(struct domain *d, uint64_t times, int fds[2])
+{
+	long rc = d->provider->check ? d->provider->check(d, times, fds[0]) : -EOPNOTSUPP;
+
+	if (!rc)
+		fds[0] = -1;
+	return rc;
+}
+
 static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rsp *rsp, int fds[2])
 {
 	const unsigned n = q->len / sizeof(uint64_t);
@@ -274,6 +274,7 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 		return 0;
 	case CTL_GRANT_FRAMES: return d->grant_frames;
 	case CTL_TRACE: return trace(d, q->arg[0], fds);
+	case CTL_CHECK: return check(d, q->arg[0], fds);
 	case CTL_DEBUG: debug_attach(d, q->arg[0]); return 0;
 	case CTL_DEBUG_STATUS: {
 		struct pvdom_debug *s = (void *)out_buf;

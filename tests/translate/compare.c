@@ -81,11 +81,15 @@ static uint64_t dead_at(const struct state *s, uint64_t rip, unsigned insns)
 /*
  * Of two faults at once the CPU raises the one and we the other: an operand that is misaligned and
  * not there; an x87 exception of before, or a call's bad target, and an operand that is not there.
+ * In the upper half it is tr_step() that is compared with, and what reads there is the CPU.
  */
 static bool order_is_the_cpus(int cpu, int we)
 {
+	const bool x87 = cpu == VECTOR_MF || (va_delta && we == VECTOR_MF);
+	const int other = cpu == VECTOR_MF ? we : cpu;
+
 	return (cpu == VECTOR_GP && (we == VECTOR_PF || we == VECTOR_SS)) ||
-	       (cpu == VECTOR_MF && (we == VECTOR_PF || we == VECTOR_GP || we == VECTOR_SS)) ||
+	       (x87 && (other == VECTOR_PF || other == VECTOR_GP || other == VECTOR_SS)) ||
 	       ((cpu == VECTOR_PF || cpu == VECTOR_SS) && we == VECTOR_GP);
 }
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host-driver/providers/process/translate/upper.h"
 #include "tests/translate/dfuzz.h"
 
 enum verdict { SAME, SKIPPED, STEP_DIFFERS, DIFFERS, HANGS, FLAKY, CRASHES, VERDICTS };
@@ -372,6 +373,7 @@ int main(int argc, char **argv)
 	uint64_t number;
 	unsigned failed = 0;
 
+	upper_layout(argv);
 	options(argc, argv);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);

@@ -36,6 +36,7 @@ static const enum right rights[PAGES] = {
 };
 
 __thread struct tr tr;
+bool tr_fences;
 static uint8_t *ram;
 static struct domain dom;
 static struct vcpu vcpu;

@@ -174,7 +174,7 @@ static int start_process(struct dom *d)
 				    d->provider,
 				    NULL};
 	int keep[] = {d->ram_fd, c[1], u[1]};
-	pid_t pid = spawn(argv, NULL, keep, 3, &d->pidfd);
+	pid_t pid = spawn_apart(argv, keep, 3, &d->pidfd);
 
 	close(c[1]);
 	close(u[1]);

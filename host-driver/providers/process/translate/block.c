@@ -5,8 +5,9 @@
  *
  * A block's key has the frame that its page is, so it stays good whatever is mapped where: guest
  * processes that share a page share its translation. A direct jump between two blocks of one page
- * may be chained for the same reason. Across pages only the guest kernel's are, in the upper half,
- * which is the same in all of its address spaces; others go by the IBTC, which a flush empties.
+ * may be chained for the same reason, and one between pages of the guest kernel in the upper half,
+ * which is the same in all of its address spaces. Other jumps to another page look whether that
+ * is mapped there before they go (page_id.c); if not they go by the IBTC.
  *
  * One cache for all vCPUs, filled in sequence and emptied as a whole when it is full. `lock` is
  * for whoever changes something, taken after d->lock where both are. The code is mapped twice:
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/emit.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
@@ -72,6 +74,8 @@ int code_init(struct domain *d)
 	sites = reserve(MAX_SITES * sizeof(*sites));
 	hash = reserve((1UL << HASH_BITS) * sizeof(*hash));
 	frame_blocks = reserve((1UL << 28) * sizeof(*frame_blocks));
+	if (page_id_init())
+		return -ENOMEM;
 	return code_write == MAP_FAILED || !code_run || !blocks || !links || !sites || !hash ||
 			       !frame_blocks
 		       ? -ENOMEM
@@ -85,8 +89,11 @@ static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
 
 static unsigned mode_of(const struct vcpu *v)
 {
+	/* What is compared reads copies, which are not there. */
+	const bool upper = tr.upper && !check_on && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
+
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
-	       (tr.code == CODE_32_FLAT ? MODE_32 : 0);
+	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0);
 }
 
 /* An instruction there may go on in the next page, which a jump from this one must not rely on. */
@@ -113,9 +120,9 @@ uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size
 	return nr_sites++;
 }
 
-uint32_t link_add(struct block *b, uint64_t target, bool direct)
+uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind)
 {
-	links[nr_links] = (struct link){.target = target, .from = b - blocks, .direct = direct};
+	links[nr_links] = (struct link){.target = target, .from = b - blocks, .kind = kind};
 	b->links++;
 	return nr_links++;
 }
@@ -188,8 +195,10 @@ void code_written(struct domain *d, const uint8_t *page)
 
 bool code_unmapped(struct domain *d, uint64_t mfn)
 {
-	if (mfn >= d->nr_frames || !__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
+	if (mfn >= d->nr_frames)
 		return false;
+	if (!__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
+		return page_id_given(mfn);
 	pthread_mutex_lock(&lock);
 	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame) {
 		struct block *b = &blocks[blocks[i].stands_for ? blocks[i].stands_for : i];
@@ -209,10 +218,63 @@ static void code_empty(struct domain *d)
 	memset(hash, 0, (1UL << HASH_BITS) * sizeof(*hash));
 	for (uint32_t i = 1; i < nr_blocks; i++)
 		frame_blocks[blocks[i].mfn] = 0;
+	page_id_forget_all();
 	nr_blocks = nr_links = nr_sites = 1;
 	code_used = 0;
 	cold_used = CODE_COLD;
 	code_generation++;
+}
+
+void code_forget_all(struct domain *d)
+{
+	pthread_mutex_lock(&lock);
+	code_empty(d);
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---- instructions that do not read by upper.c ---- */
+
+#define SOFT_BITS 14
+
+/* Their places in memory, by a hash; as it is full, all are forgotten. */
+static uint64_t soft[1 << SOFT_BITS];
+static unsigned softs;
+
+static uint64_t *soft_slot(uint64_t place)
+{
+	unsigned i = (place * 0x9e3779b97f4a7c15UL) >> (64 - SOFT_BITS);
+
+	while (soft[i] && soft[i] != place)
+		i = (i + 1) % (1 << SOFT_BITS);
+	return &soft[i];
+}
+
+static uint64_t place_of(const struct block *b, uint64_t rip)
+{
+	return (uint64_t)b->mfn << PAGE_SHIFT | (rip & (PAGE_SIZE - 1));
+}
+
+bool code_soft(const struct block *b, uint64_t rip)
+{
+	return *soft_slot(place_of(b, rip));
+}
+
+void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t generation)
+{
+	struct block *b = &blocks[block];
+	uint64_t place;
+
+	pthread_mutex_lock(&lock);
+	if (generation == code_generation && !b->dead) {
+		if (softs++ > (1 << SOFT_BITS) / 2) {
+			memset(soft, 0, sizeof(soft));
+			softs = 0;
+		}
+		place = place_of(b, b->rip + offset);
+		*soft_slot(place) = place;
+		block_kill(d, block);
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- making ---- */
@@ -314,9 +376,8 @@ static bool block_stands(struct vcpu *v, uint32_t i, uint64_t rip, const uint8_t
 }
 
 /* The block for this rip, which is in `page`, made if need be; 0: there cannot be one. */
-static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
+static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page, unsigned mode)
 {
-	const unsigned mode = mode_of(v);
 	const uint32_t mfn = (page - v->d->ram) >> PAGE_SHIFT;
 	const uint8_t *page2 = code_near_end(rip) ? code_page(v, (rip & PAGE_MASK) + PAGE_SIZE)
 						  : NULL;
@@ -341,7 +402,7 @@ enum found code_find(struct vcpu *v, void **code)
 {
 	const uint64_t rip = v->regs.rip;
 	const uint8_t *page;
-	uint32_t i;
+	uint32_t i, id;
 
 	*code = mmu_ibtc_find(tr.context, rip);
 	if (*code)
@@ -353,26 +414,33 @@ enum found code_find(struct vcpu *v, void **code)
 		tr_page_fault(v, rip, ACCESS_FETCH);
 		return FOUND_FAULT;
 	}
-	i = block_get(v, rip, page);
+	i = block_get(v, rip, page, mode_of(v));
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
+	if (check_done(&blocks[i]))
+		mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
+	id = page_id_find(rip, blocks[i].mfn);
+	if (id)
+		mmu_page_here(tr.context, id, rip, true);
 	if (block_stands(v, i, rip, page))
 		return FOUND;
+	if (id)
+		mmu_page_here(tr.context, id, rip, false);
 	mmu_forget_code(v->d, rip, *code);
 	return FOUND_AGAIN;
 }
 
 /* ---- chaining ---- */
 
-bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target)
+enum linkable code_linkable(const struct vcpu *v, const struct block *b, uint64_t target)
 {
-	if (code_near_end(target))
-		return false;
-	if (target >> PAGE_SHIFT == b->rip >> PAGE_SHIFT)
-		return target != tr_stop || !tr_stop;
-	return v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END;
+	if (code_near_end(target) || (target == tr_stop && tr_stop))
+		return LINK_NONE;
+	if (target >> PAGE_SHIFT == b->rip >> PAGE_SHIFT ||
+	    (v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END))
+		return LINK_TRUSTED;
+	return v->kernel_mode ? LINK_NONE : LINK_GUARDED; /* the guard is by the user's GS */
 }
 
 /*
@@ -385,32 +453,84 @@ static bool link_stands(struct vcpu *v, const struct link *l, uint32_t to, const
 
 	if (from->rip >> PAGE_SHIFT == l->target >> PAGE_SHIFT && from->mfn != blocks[to].mfn)
 		return false;
-	return from->mode == blocks[to].mode && block_stands(v, to, l->target, page);
+	return !((from->mode ^ blocks[to].mode) & ~MODE_SINGLE) &&
+	       block_stands(v, to, l->target, page);
+}
+
+static void link_chain(uint32_t link, uint32_t to)
+{
+	struct link *l = &links[link];
+
+	if (l->to)
+		remove_incoming(link);
+	l->to = to;
+	l->next = blocks[to].incoming;
+	blocks[to].incoming = link + 1;
+	link_set(code_write + l->at, code_run - code_write, code_run + blocks[to].code);
+}
+
+/*
+ * What a guard asks for, once and for all, and set after the jump behind it leads there: whoever
+ * runs this now sees a number that nobody has, or this one and where that leads.
+ */
+static void guard_set(struct link *l, uint32_t id)
+{
+	l->page_id = id;
+	__atomic_store_n((uint32_t *)(code_write + l->guard), C_PAGES + id, __ATOMIC_RELEASE);
+}
+
+/* Chains a jump to another page. False: it asks for a page that is not what is there now. */
+static bool guarded_chain(struct vcpu *v, uint32_t link, uint32_t to, const uint8_t *page)
+{
+	struct link *l = &links[link];
+	const uint32_t id = page_id_make(l->target, blocks[to].mfn);
+
+	link_set(code_write + l[1].at, code_run - code_write, tr_indirect);
+	if (!id || (l->page_id && l->page_id != id))
+		return false;
+	mmu_page_here(tr.context, id, l->target, true);
+	if (!link_stands(v, l, to, page)) {
+		mmu_page_here(tr.context, id, l->target, false);
+		return false;
+	}
+	link_chain(link, to);
+	if (!l->page_id)
+		guard_set(l, id);
+	return true;
+}
+
+/* `lock` is held. */
+static bool link_follow(struct vcpu *v, uint32_t link, uint32_t to, const uint8_t *page)
+{
+	struct link *l = &links[link];
+	bool chained;
+
+	if (l->guard)
+		chained = guarded_chain(v, link, to, page);
+	else if ((chained = link_stands(v, l, to, page)))
+		link_chain(link, to);
+	if (mmu_someone_kicked(v->d)) {
+		unchain(l);
+		if (l->guard)
+			unchain(l + 1);
+	}
+	return chained;
 }
 
 void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
 {
-	struct link *l = &links[link];
-	const uint8_t *page;
+	const uint8_t *page = code_page(v, v->regs.rip);
+	const unsigned mode = mode_of(v) | (links[link].single ? MODE_SINGLE : 0);
+	const uint32_t to = page ? block_get(v, v->regs.rip, page, mode) : 0;
 	void *code = NULL;
-	uint32_t to;
 
-	page = code_page(v, v->regs.rip);
-	to = page ? block_get(v, v->regs.rip, page) : 0;
 	if (!to)
 		return NULL;
 	pthread_mutex_lock(&lock);
-	if (generation == code_generation && !blocks[l->from].dead && link_stands(v, l, to, page)) {
-		if (l->to)
-			remove_incoming(link);
-		l->to = to;
-		l->next = blocks[to].incoming;
-		blocks[to].incoming = link + 1;
+	if (generation == code_generation && !blocks[links[link].from].dead &&
+	    check_done(&blocks[links[link].from]) && check_done(&blocks[to]) &&
+	    link_follow(v, link, to, page))
 		code = code_run + blocks[to].code;
-		link_set(code_write + l->at, code_run - code_write, code);
-		if (mmu_someone_kicked(v->d))
-			unchain(l);
-	}
 	pthread_mutex_unlock(&lock);
 	return code;
 }
@@ -447,8 +567,9 @@ bool block_mend(struct block *b, uint32_t generation)
 	if (generation != code_generation || b->dead)
 		return true;
 	for (uint32_t l = b->link; l < b->link + b->links; l++)
-		if (!links[l].direct)
-			link_set(code_write + links[l].at, code_run - code_write, tr_indirect);
+		if (links[l].kind != LINK_DIRECT)
+			link_set(code_write + links[l].at, code_run - code_write,
+				 links[l].kind == LINK_RETURN ? tr_return : tr_indirect);
 	if (!b->dead && !mmu_someone_kicked(the_domain))
 		return true;
 	block_cut(b);
@@ -465,13 +586,13 @@ bool code_mend(struct block *b, uint32_t generation)
 	return mended;
 }
 
-uint64_t block_rip(const struct block *b, const void *host)
+uint32_t block_site(const struct block *b, const void *host)
 {
 	const uint32_t offset = (const uint8_t *)host - code_run;
-	uint16_t at = 0;
+	uint32_t at = b->site;
 
 	for (uint32_t s = b->site; s < b->site + b->sites; s++)
 		if (sites[s].access == SITE_START && sites[s].code <= offset)
-			at = sites[s].offset;
-	return b->rip + at;
+			at = s;
+	return at;
 }

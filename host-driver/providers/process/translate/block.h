@@ -7,9 +7,11 @@
 
 #include "host-driver/providers/process/translate/translate.h"
 
-#define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
-#define MODE_TS	    2 /* CR0.TS is set */
-#define MODE_32	    4 /* 32-bit code, its segments flat */
+#define MODE_KERNEL 1  /* in a block's key: what else than its bytes decides its translation */
+#define MODE_TS	    2  /* CR0.TS is set */
+#define MODE_32	    4  /* 32-bit code, its segments flat */
+#define MODE_UPPER  8  /* reads by upper.c */
+#define MODE_SINGLE 16 /* no two accesses of it share a look: reached by links alone */
 
 #ifndef CODE_SIZE		/* tests have a small one */
 #define CODE_SIZE (256UL << 20) /* of the cache, bytes */
@@ -32,8 +34,9 @@ struct block {
 	uint32_t code, size; /* offset in the cache, bytes */
 	uint32_t site, link; /* the first of its own; they are in sequence */
 	uint8_t links;
-	bool dead;
+	bool dead, vectors; /* vectors: it has other instructions than those of general registers */
 	uint16_t sites;
+	uint32_t compared;		/* how often (check.c) */
 	uint32_t same_hash, same_frame; /* next ones, 0: none; block 0 is never used */
 	uint32_t stands_for;		/* in the list of mfn2: the block that is to be forgotten */
 	uint32_t incoming;		/* the first link that leads here, + 1 */
@@ -45,7 +48,15 @@ struct link {
 	uint32_t at;	 /* where its jump's distance is, offset in the cache */
 	uint32_t stub;	 /* where it goes unchained, offset in the cache; 0: tr_indirect_miss */
 	uint32_t from, to, next; /* blocks; the next link to the same, + 1 */
-	bool direct;
+	/*
+	 * Of a jump to another page: where its number is, that is looked up in the context before
+	 * the jump, offset in the cache; 0: there is no such look. The link behind it is the way
+	 * of those that have something else there, who ask the IBTC.
+	 */
+	uint32_t guard;
+	uint32_t page_id; /* what is there now; 0: nobody's */
+	bool single;	  /* to a block of MODE_SINGLE */
+	enum link_kind { LINK_DIRECT, LINK_INDIRECT, LINK_RETURN } kind;
 };
 
 /*
@@ -70,6 +81,8 @@ extern uint8_t *code_write, *code_run; /* two views of the cache */
 
 /* ---- block.c ---- */
 int code_init(struct domain *d); /* before the sandbox; 0 or -errno */
+/* Nothing is translated any longer. Any thread, d->lock held. */
+void code_forget_all(struct domain *d);
 /*
  * Where the translation for v's state starts; or there is none to be had (a page of it is another
  * domain's, it cannot be decoded, or the next page is not there): a step then; or v took a page
@@ -83,7 +96,9 @@ enum found code_find(struct vcpu *v, void **code);
  */
 void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation);
 extern volatile uint32_t code_generation; /* how often the cache was emptied */
-bool code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
+/* How a jump from b to target may be chained: not; always; if its page is mapped there (guard). */
+enum linkable { LINK_NONE, LINK_TRUSTED, LINK_GUARDED };
+enum linkable code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
 /* The page (in d->ram) is about to be written: what was translated from it is forgotten. */
 void code_written(struct domain *d, const uint8_t *page);
 /*
@@ -101,8 +116,27 @@ void block_cut(struct block *b); /* its next exit leaves the cache; from a signa
 bool block_mend(struct block *b, uint32_t generation);
 /* The same by C code, which does not keep the cache from being emptied. */
 bool code_mend(struct block *b, uint32_t generation);
-/* The instruction of b that translated code at `host` belongs to: its guest address. */
-uint64_t block_rip(const struct block *b, const void *host);
+/* The instruction of b that translated code at `host` belongs to: its SITE_START. */
+uint32_t block_site(const struct block *b, const void *host);
+/*
+ * That instruction does not read by upper.c any more, in whatever is made of its page from now on;
+ * the block is forgotten. Of the cache as it was in `generation`.
+ */
+void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t generation);
+/* Is it one of those? Under block.c's lock. */
+bool code_soft(const struct block *b, uint64_t rip);
+
+/* ---- page_id.c ---- */
+int page_id_init(void);
+/*
+ * The number of this frame where it is mapped at that address' page. _make: given to it if it has
+ * none, 0 if there is none left; code_lock held. _find: 0 if it has none.
+ */
+uint32_t page_id_make(uint64_t va, uint32_t mfn);
+uint32_t page_id_find(uint64_t va, uint32_t mfn);
+uint64_t page_id_address(uint32_t id);
+bool page_id_given(uint32_t mfn); /* has this frame one? */
+void page_id_forget_all(void);	  /* code_lock held */
 
 /* ---- lower.c ---- */
 struct emit;
@@ -115,7 +149,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 		 struct emit *e, struct emit *cold);
 #define INSN_MAX 15 /* bytes */
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
-uint32_t link_add(struct block *b, uint64_t target, bool direct);
+uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind);
 
 /* ---- softmmu.c ---- */
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
@@ -138,15 +172,38 @@ void mmu_ibtc_for(struct tr_context *c, bool code32);
  */
 bool mmu_someone_kicked(const struct domain *d);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
+/* The page itself, with its accessed and dirty bits set as the access does; NULL: a page fault. */
+uint8_t *mmu_page(struct vcpu *v, uint64_t va, enum access how);
+/*
+ * A context of nobody's, made empty; its TLB emptied, or led to `page` or nowhere (NULL); what a
+ * call has left for its return, which is at `slot` of the stack, taken back.
+ */
+void mmu_context_init(struct tr_context *c);
+void mmu_tlb_empty(struct tr_context *c);
+void mmu_return_forget(struct tr_context *c, uint64_t slot);
+void mmu_tlb_set(struct tr_context *c, uint64_t va, const uint8_t *page, bool write);
+/* The page of that number, which va is in, is mapped there in c; or no longer. */
+void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here);
 
 /* ---- run.c, signal.c, glue.S ---- */
+/* Why the cache was left, and the site of EXIT_MEMORY, EXIT_STEP and EXIT_SYSCALL. */
+struct left {
+	int why;
+	uint32_t generation; /* the cache's, then */
+	struct site site;
+};
+/*
+ * Into the cache at `code`, with r14 and r15 as `resume`, and out; v->regs has the guest's state,
+ * but for what an access in its middle has to do yet. False: not even in, for a flush is due.
+ */
+bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l);
 bool tr_turn(struct vcpu *v);
 extern uint64_t tr_stop; /* a guest address that tr_turn stops at, for tests; 0: none */
 int tr_signals_init(void);
 int tr_run(struct vcpu *v);
-extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[];
+extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[], tr_unread[];
 extern char tr_indirect[], tr_indirect_kept[], tr_indirect_end[], tr_indirect_miss[];
-extern char tr_indirect_hit[];
+extern char tr_indirect_hit[], tr_return[], tr_return_end[];
 extern char tr_exit_link[], tr_exit_memory[], tr_exit_step[], tr_exit_syscall[];
 void tr_signal(int sig, siginfo_t *si, void *ctx);
 

@@ -220,18 +220,41 @@ static inline void emit_jump(struct emit *e, const void *target)
 	e32(e, (const uint8_t *)target - (emit_here(e) + 4));
 }
 
+/* Bytes that do nothing, so many (3 at most). */
+static inline void emit_nops(struct emit *e, unsigned count)
+{
+	static const uint8_t nop[4][3] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
+
+	for (unsigned i = 0; i < count; i++)
+		e8(e, nop[count][i]);
+}
+
+/*
+ * movzx ecx, byte gs:[C_PAGES]: of page number 0, and returns where that is written, in an aligned
+ * word.
+ */
+static inline uint8_t *emit_guard(struct emit *e)
+{
+	emit_nops(e, -((uintptr_t)e->p + 5) & 3);
+	e8(e, SEG_GS);
+	e8(e, 0x0f);
+	e8(e, 0xb6);
+	e8(e, 0x0c);
+	e8(e, 0x25);
+	e32(e, C_PAGES);
+	return e->p - 4;
+}
+
 /*
  * A jump (cc: jcc by condition 0..15; -1: always) that is to be changed while others run it: its
  * distance lies in one aligned word. Returns where that is written.
  */
 static inline uint8_t *emit_link(struct emit *e, int cc, const void *target)
 {
-	static const uint8_t nop[4][3] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
-	const unsigned opcode = cc < 0 ? 1 : 2, pad = -((uintptr_t)e->p + opcode) & 3;
+	const unsigned opcode = cc < 0 ? 1 : 2;
 	uint8_t *at;
 
-	for (unsigned i = 0; i < pad; i++)
-		e8(e, nop[pad][i]);
+	emit_nops(e, -((uintptr_t)e->p + opcode) & 3);
 	if (cc >= 0) {
 		e8(e, 0x0f);
 		e8(e, 0x80 | cc);

@@ -54,12 +54,15 @@ tr_resume:
 tr_resume_end:
 
 /* A signal handler comes here with the host's stack; v->regs is what it is to be. */
-	.globl	tr_abort, tr_trapped
+	.globl	tr_abort, tr_trapped, tr_unread
 tr_abort:
 	xor	%eax, %eax /* EXIT_KICK */
 	jmp	leave
 tr_trapped:
 	mov	$EXIT_TRAP, %eax
+	jmp	leave
+tr_unread:
+	mov	$EXIT_UPPER, %eax
 leave:
 	cld
 	pop	%r15
@@ -125,8 +128,10 @@ tr_indirect:
 	mov	%rcx, TR(T_RCX)
 tr_indirect_kept:
 	pext	TR(T_IBTC_MASK), %r14, %r15
+	mov	TR(T_IBTC), %rcx
 	lea	(%r15,%r15), %r15
-	mov	%gs:C_IBTC_NEG(,%r15,8), %rcx
+	lea	(%rcx,%r15,8), %r15
+	mov	(%r15), %rcx
 	lea	(%rcx,%r14), %rcx
 	jrcxz	tr_indirect_hit
 	mov	TR(T_RCX), %rcx
@@ -136,7 +141,24 @@ tr_indirect_miss:
 	jmp	save
 tr_indirect_hit:
 	mov	TR(T_RCX), %rcx
-	jmp	*%gs:C_IBTC_CODE(,%r15,8)
+	jmp	*8(%r15)
 tr_indirect_end:
+
+/* The same behind a return, whose call has left where it goes, by the stack's place. */
+	.globl	tr_return, tr_return_end
+tr_return:
+	mov	%rcx, TR(T_RCX)
+	pext	TR(T_RET_MASK), %rsp, %r15
+	lea	(%r15,%r15), %r15
+	mov	TR(T_RETURNS), %rcx
+	lea	(%rcx,%r15,8), %r15
+	mov	(%r15), %rcx
+	lea	(%rcx,%r14), %rcx
+	jrcxz	tr_return_hit
+	jmp	tr_indirect_kept
+tr_return_hit:
+	mov	TR(T_RCX), %rcx
+	jmp	*8(%r15)
+tr_return_end:
 
 	.section .note.GNU-stack,"",@progbits

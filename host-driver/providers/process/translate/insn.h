@@ -42,10 +42,12 @@ struct tr_insn {
 	uint16_t size;			/* of the access, bytes */
 	bool code32;
 	bool writes; /* memory */
+	bool soft;   /* never reads by upper.c */
 	/* r14 and r15 (bits 0 and 1) as operands, not in an address. */
 	uint8_t temps_read, temps_written;
 	uint32_t flags_read, flags_killed; /* FLAGS_ARITH: depends on; certainly replaces */
 	uint32_t flags_live;		   /* after it (lower.c) */
+	uint8_t group;			   /* its number, 0: none (lower_group.c) */
 };
 
 /*

@@ -3,6 +3,7 @@
  * A block's translation: its instructions gathered, the flags that matter behind each, its code,
  * and what is seldom run of it, which lies in another part of the cache.
  */
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/lower.h"
 
 #define PEEK 6 /* instructions looked at to see whether flags are needed there */
@@ -26,12 +27,21 @@ static void patch(uint8_t *at, const uint8_t *target)
 	__builtin_memcpy(at, &distance, 4);
 }
 
-/* It stays near the block, for it is part of a way that does not leave the cache. */
+/*
+ * It stays near the block, for it is part of a way that does not leave the cache: a kick must find
+ * the block by it.
+ */
 static void emit_far(const struct slow *s)
 {
 	patch(s->jump, now.e.p);
-	emit_const(&now.e, R14, s->n->target);
-	emit_indirect();
+	switch (s->what) {
+	case SLOW_FAR: emit_direct(s->n, s->n->target, -1); break;
+	case SLOW_RETURN: emit_direct(s->n, s->n->rip + s->n->i.length, -1); break;
+	default:
+		if (s->keeps_rcx)
+			emit_load_slot(&now.e, RCX, T_RCX);
+		links[emit_chained(s->n, s->n->rip, -1)].single = true;
+	}
 }
 
 static void emit_slow(const struct slow *s)
@@ -41,6 +51,10 @@ static void emit_slow(const struct slow *s)
 	patch(s->jump, e->p);
 	if (s->what == SLOW_LINK) {
 		links[s->index].stub = offset_of(e->p);
+		if (links[s->index].guard) {
+			links[s->index + 1].stub = offset_of(e->p);
+			patch(code_write + links[s->index + 1].at, e->p);
+		}
 		emit_const(e, R15, s->index);
 		emit_jump(e, tr_exit_link);
 		return;
@@ -58,12 +72,12 @@ static void emit_behind(void)
 	struct emit near;
 
 	for (unsigned k = 0; k < now.slows; k++)
-		if (now.slow[k].what == SLOW_FAR)
+		if (now.slow[k].what >= SLOW_SINGLE)
 			emit_far(&now.slow[k]);
 	near = now.e;
 	now.e = now.cold;
 	for (unsigned k = 0; k < now.slows; k++)
-		if (now.slow[k].what != SLOW_FAR)
+		if (now.slow[k].what < SLOW_SINGLE)
 			emit_slow(&now.slow[k]);
 	now.cold = now.e;
 	now.e = near;
@@ -127,7 +141,9 @@ static bool gather_across(void)
 	if (!insn_read(&now.insn[0], rip, now.both, INSN_MAX, code32()) ||
 	    now.insn[0].i.length <= room)
 		return false;
+	now.insn[0].soft = code_soft(now.b, rip);
 	now.insns = 1;
+	now.b->vectors = now.insn[0].i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
 	now.b->mfn2 = (now.next - now.v->d->ram) >> PAGE_SHIFT;
 	return true;
 }
@@ -151,6 +167,10 @@ static void gather(void)
 		if (now.b->mode & MODE_TS && n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE)
 			n->kind = n->kind == INSN_PLAIN || n->kind == INSN_MEMORY ? INSN_STEP
 										  : n->kind;
+		if (check_on && check_apart(n))
+			n->kind = INSN_STEP;
+		now.b->vectors |= n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
+		n->soft = code_soft(now.b, rip);
 		now.insns++;
 		rip += n->i.length;
 		if (n->kind >= INSN_CALL && n->kind != INSN_BRANCH)
@@ -175,6 +195,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 	if (!now.insns)
 		return false;
 	flags_live();
+	group_all();
 	for (unsigned k = 0; k < now.insns && open;)
 		k += lower_insn(&now.insn[k], &now.insn[now.insns], &open);
 	last = &now.insn[now.insns - 1];

@@ -21,10 +21,12 @@ static bool drops(uint8_t prefix)
 }
 
 /* a0 to a3 as 8a, 8b, 88 or 89. */
-static void emit_absolute(const struct tr_insn *n, unsigned t0)
+static void emit_absolute(const struct tr_insn *n, unsigned seg, unsigned t0)
 {
 	struct emit *e = &now.e;
 
+	if (seg)
+		e8(e, seg);
 	if (n->i.operand_width == 16)
 		e8(e, 0x66);
 	e8(e, 0x41);
@@ -32,14 +34,16 @@ static void emit_absolute(const struct tr_insn *n, unsigned t0)
 	e8(e, t0 & 7);
 }
 
-/* The instruction with [t0] for its operand. */
-static void emit_rewritten(const struct tr_insn *n, unsigned t0)
+/* The instruction with seg:[t0 + disp] for its operand. */
+static void emit_rewritten(const struct tr_insn *n, unsigned seg, unsigned t0, int32_t disp)
 {
 	const ZydisDecodedInstruction *i = &n->i;
 	const unsigned modrm = i->raw.modrm.offset;
 	struct emit *e = &now.e;
 	unsigned k = 0, end;
 
+	if (seg)
+		e8(e, seg);
 	if (i->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
 		const uint8_t *vex = n->bytes + i->raw.vex.offset;
 		const bool two = vex[0] == 0xc5;
@@ -59,23 +63,64 @@ static void emit_rewritten(const struct tr_insn *n, unsigned t0)
 	}
 	for (; k < modrm; k++)
 		e8(e, n->bytes[k]);
-	e8(e, (n->bytes[modrm] & 0x38) | (t0 & 7));
+	e8(e, (!disp		      ? 0
+	       : disp == (int8_t)disp ? 0x40
+				      : 0x80) |
+		      (n->bytes[modrm] & 0x38) | (t0 & 7));
+	if (disp && disp == (int8_t)disp)
+		e8(e, disp);
+	else if (disp)
+		e32(e, disp);
 	end = modrm + 1 + (i->raw.modrm.rm == 4) + i->raw.disp.size / 8;
 	for (k = end; k < i->length; k++)
 		e8(e, n->bytes[k]);
 }
 
+/* An instruction that reads by upper.c as it is, but for the segment. */
+static bool as_it_is(const struct tr_insn *n)
+{
+	const ZydisRegister segment = n->mem->mem.segment, base = n->mem->mem.base;
+
+	return !n->writes && reads_upper(n) && !code32() && n->i.raw.modrm.offset &&
+	       n->i.address_width == 64 && n->i.length < INSN_MAX && segment != ZYDIS_REGISTER_FS &&
+	       segment != ZYDIS_REGISTER_GS && base != ZYDIS_REGISTER_RIP;
+}
+
+static void emit_in_upper(const struct tr_insn *n)
+{
+	const bool rex = n->i.attributes & ZYDIS_ATTRIB_HAS_REX;
+	unsigned k = 0;
+
+	e8(&now.e, SEG_GS);
+	for (; k + rex < n->i.raw.prefix_count; k++)
+		if (!drops(n->bytes[k]) && n->bytes[k] >> 4 != 4) /* a REX too early */
+			e8(&now.e, n->bytes[k]);
+	for (; k < n->i.length; k++)
+		e8(&now.e, n->bytes[k]);
+}
+
 static void lower_memory(const struct tr_insn *n)
 {
 	const unsigned own = n->temps_read | n->temps_written, t0 = own & 2 ? R14 : R15;
+	const bool flags = (n->flags_live & ~n->flags_killed) | n->flags_read;
+	unsigned seg = 0;
+	int32_t disp = 0;
 
-	emit_place(n, ADDRESS_OPERAND, t0, n->size, n->writes,
-		   (n->flags_live & ~n->flags_killed) | n->flags_read);
+	if (as_it_is(n)) {
+		temps_load(own | temps_in_address(n->mem));
+		emit_in_upper(n);
+		temps_store(n->temps_written);
+		return;
+	}
+	if (n->group)
+		disp = emit_shared(n, t0, flags);
+	else
+		seg = emit_place(n, ADDRESS_OPERAND, t0, n->size, n->writes, flags);
 	temps_load(own);
 	if (insn_is_absolute(n))
-		emit_absolute(n, t0);
+		emit_absolute(n, seg, t0);
 	else
-		emit_rewritten(n, t0);
+		emit_rewritten(n, seg, t0, disp);
 	temps_store(n->temps_written);
 }
 
@@ -85,8 +130,12 @@ static void lower_bit(const struct tr_insn *n)
 	const ZydisDecodedInstruction *i = &n->i;
 	const unsigned reg = number(n->op[1].reg.value);
 
-	emit_place(n, ADDRESS_BIT, R15, n->size, n->writes, n->flags_live & ~n->flags_killed);
+	const unsigned seg = emit_place(n, ADDRESS_BIT, R15, n->size, n->writes,
+					n->flags_live & ~n->flags_killed);
+
 	emit_pext(&now.e, R14, value_in(reg, R14), n->size == 8 ? T_BITS64 : T_BITS32);
+	if (seg)
+		e8(&now.e, seg);
 	if (i->attributes & ZYDIS_ATTRIB_HAS_LOCK)
 		e8(&now.e, 0xf0);
 	e8(&now.e, n->size == 8 ? 0x4d : 0x45);
@@ -149,11 +198,12 @@ static void emit_rsp_add(int32_t bytes)
 	emit_word(OP_LEA, RSP, RSP, bytes);
 }
 
-void emit_indirect(void)
+static void emit_indirect(enum link_kind kind)
 {
-	const uint32_t l = link_add(now.b, 0, false);
+	const uint32_t l = link_add(now.b, 0, kind);
 
-	links[l].at = offset_of(emit_link(&now.e, -1, tr_indirect));
+	links[l].at =
+		offset_of(emit_link(&now.e, -1, kind == LINK_RETURN ? tr_return : tr_indirect));
 }
 
 /* `count` pushes one after the other: all in one page, or the slow way. */
@@ -174,8 +224,9 @@ static void lower_pushes(const struct tr_insn *n, unsigned count)
 /* Its value waits in a slot while there is a look for the stack. */
 static void lower_push_memory(const struct tr_insn *n)
 {
-	emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
-	emit_word(OP_LOAD, R14, R15, 0);
+	const unsigned seg = emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
+
+	emit_word_in(seg, OP_LOAD, R14, R15, 0);
 	emit_store_slot(&now.e, T_SCRATCH, R14);
 	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
 	emit_load_slot(&now.e, R14, T_SCRATCH);
@@ -183,11 +234,11 @@ static void lower_push_memory(const struct tr_insn *n)
 	emit_rsp_add(-word());
 }
 
-static void emit_popped(const struct tr_insn *n, int32_t at)
+static void emit_popped(const struct tr_insn *n, unsigned seg, int32_t at)
 {
 	const unsigned reg = number(n->op[0].reg.value), in = reg == R15 ? R14 : reg;
 
-	emit_word(OP_LOAD, in, R15, at);
+	emit_word_in(seg, OP_LOAD, in, R15, at);
 	if (reg == R14 || reg == R15)
 		emit_store_slot(&now.e, reg == R14 ? T_R14 : T_R15, in);
 }
@@ -197,53 +248,127 @@ static void lower_pops(const struct tr_insn *n, unsigned count)
 {
 	const struct tr_insn *last = n + count - 1;
 	int32_t bytes = word() * count;
+	const unsigned seg =
+		emit_place_of(n, ADDRESS_POP, count, R15, bytes, false, last->flags_live);
 
-	emit_place_of(n, ADDRESS_POP, count, R15, bytes, false, last->flags_live);
 	for (unsigned k = 0; k < count; k++)
 		if (n[k].kind == INSN_POP)
-			emit_popped(&n[k], word() * k);
+			emit_popped(&n[k], seg, word() * k);
 	if (last->kind == INSN_POP) {
 		if (number(last->op[0].reg.value) != RSP)
 			emit_rsp_add(bytes);
 		return;
 	}
-	emit_word(OP_LOAD, R14, R15, bytes - word());
+	emit_word_in(seg, OP_LOAD, R14, R15, bytes - word());
 	if (last->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		bytes += (uint16_t)last->op[0].imm.value.u;
 	emit_rsp_add(bytes);
-	emit_indirect();
+	emit_indirect(LINK_RETURN);
 }
 
 static void lower_leave(const struct tr_insn *n)
 {
-	emit_place(n, ADDRESS_FRAME, R15, word(), false, n->flags_live);
+	const unsigned seg = emit_place(n, ADDRESS_FRAME, R15, word(), false, n->flags_live);
+
+	emit_word_in(seg, OP_LOAD, R14, R15, 0);
 	emit_word(OP_LEA, RSP, RBP, word());
-	emit_word(OP_LOAD, RBP, R15, 0);
+	emit_mov_word(RBP, R14);
+}
+
+uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
+{
+	const uint32_t l = link_add(now.b, target, LINK_DIRECT);
+
+	links[l].at = offset_of(emit_link(&now.e, cc, now.e.p));
+	slow_add(n, SLOW_LINK, code_write + links[l].at, l);
+	return l;
+}
+
+static void emit_by_ibtc(uint64_t target)
+{
+	emit_const(&now.e, R14, target);
+	emit_indirect(LINK_INDIRECT);
+}
+
+/*
+ * To another page, if the context says that the one is there that the jump was chained for:
+ *
+ *	mov    r14, rcx
+ *	movzx  ecx, byte gs:[page_here + number]	of nobody, until it is chained
+ *	jrcxz  other
+ *	mov    rcx, r14
+ *	jmp    target
+ * other: mov  rcx, r14				by the IBTC, once it is chained
+ *	mov    r14, target
+ *	jmp    tr_indirect
+ *
+ * The flags stay what they are: what needs them is in the other page, of which nothing is known.
+ */
+static void emit_guarded(const struct tr_insn *n, uint64_t target)
+{
+	struct emit *e = &now.e;
+	uint8_t *guard, *over;
+	uint32_t l, other;
+
+	emit_mov(e, R14, RCX);
+	guard = emit_guard(e);
+	e8(e, 0xe3); /* jrcxz */
+	e8(e, 0);
+	over = e->p;
+	emit_mov(e, RCX, R14);
+	l = emit_chained(n, target, -1);
+	links[l].guard = offset_of(guard);
+	over[-1] = e->p - over;
+	emit_mov(e, RCX, R14);
+	emit_const(e, R14, target);
+	other = link_add(now.b, target, LINK_DIRECT);
+	links[other].at = offset_of(emit_link(e, -1, e->p));
 }
 
 void emit_direct(const struct tr_insn *n, uint64_t target, int cc)
 {
-	const bool linkable = code_linkable(now.v, now.b, target);
-	uint32_t l;
+	const enum linkable linkable = code_linkable(now.v, now.b, target);
 
-	if (!linkable && cc < 0) {
-		emit_const(&now.e, R14, target);
-		emit_indirect();
-		return;
-	}
-	if (!linkable) {
+	if (linkable == LINK_TRUSTED)
+		emit_chained(n, target, cc);
+	else if (cc >= 0)
 		slow_add(n, SLOW_FAR, emit_link(&now.e, cc, now.e.p), 0);
+	else if (linkable == LINK_GUARDED)
+		emit_guarded(n, target);
+	else
+		emit_by_ibtc(target);
+}
+
+/*
+ * Leaves for the return behind call n where that goes: r15 = its entry, which the stack pointer
+ * says before it changes; r14 is lost. What it leads to lies behind the block.
+ */
+static void emit_expect_return(const struct tr_insn *n)
+{
+	const uint64_t target = n->rip + n->i.length;
+	struct emit *e = &now.e;
+
+	if (code32() || code_linkable(now.v, now.b, target) != LINK_TRUSTED)
 		return;
-	}
-	l = link_add(now.b, target, true);
-	links[l].at = offset_of(emit_link(&now.e, cc, now.e.p));
-	slow_add(n, SLOW_LINK, code_write + links[l].at, l);
+	emit_pext(e, R15, RSP, T_RET_MASK);
+	emit_lea2(e, R15, R15, R15);
+	emit_load_slot(e, R14, T_RETURNS);
+	emit_lea_scaled(e, R15, R14, R15, 3);
+	emit_const(e, R14, -target);
+	emit_base(e, 0, OP_STORE, R14, R15, 0);
+	e8(e, 0x4c); /* lea r14, [rip + ...] */
+	e8(e, OP_LEA);
+	e8(e, 0x35);
+	e32(e, 0);
+	slow_add(n, SLOW_RETURN, e->p - 4, 0);
+	emit_base(e, 0, OP_STORE, R14, R15, 8);
 }
 
 static void emit_push_return(const struct tr_insn *n)
 {
 	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
 	emit_store_const(R15, 0, n->rip + n->i.length);
+	emit_expect_return(n);
 	emit_rsp_add(-word());
 }
 
@@ -251,8 +376,10 @@ static void emit_push_return(const struct tr_insn *n)
 static void emit_target(const struct tr_insn *n)
 {
 	if (n->kind == INSN_CALL_MEM || n->kind == INSN_JUMP_MEM) {
-		emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
-		emit_word(OP_LOAD, R14, R15, 0);
+		const unsigned seg =
+			emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
+
+		emit_word_in(seg, OP_LOAD, R14, R15, 0);
 	} else {
 		const unsigned in = value_in(number(n->op[0].reg.value), R14);
 
@@ -276,9 +403,9 @@ static void lower_transfer(const struct tr_insn *n)
 		emit_store_slot(&now.e, T_SCRATCH, R14);
 		emit_push_return(n);
 		emit_load_slot(&now.e, R14, T_SCRATCH);
-		emit_indirect();
+		emit_indirect(LINK_INDIRECT);
 		break;
-	default: emit_target(n); emit_indirect();
+	default: emit_target(n); emit_indirect(LINK_INDIRECT);
 	}
 }
 
@@ -337,5 +464,6 @@ unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *op
 		break;
 	default: lower_transfer(n);
 	}
+	group_forget(n);
 	return count;
 }

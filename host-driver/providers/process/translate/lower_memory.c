@@ -13,6 +13,8 @@
  *	add   t0, gs:[t1 + page]
  *	op    [t0]
  *
+ * Of the kernel's code in the upper half only what writes needs that (upper.c).
+ *
  * Where the flags are needed afterwards the same is done by pext, lea and jrcxz, which leave them
  * alone. Where they are not, a page fault's frame shows other arithmetic flags than a CPU's would:
  * of no consequence to the code that is gone back to, which replaces them. What is slow leaves the
@@ -57,7 +59,7 @@ void temps_store(unsigned which)
 		emit_store_slot(&now.e, T_R15, R15);
 }
 
-static unsigned temps_in_address(const ZydisDecodedOperand *m)
+unsigned temps_in_address(const ZydisDecodedOperand *m)
 {
 	unsigned t = 0;
 
@@ -76,12 +78,12 @@ static unsigned temps_in_address(const ZydisDecodedOperand *m)
  * as wide. FS and GS are their bases: nothing looks at their limits, nor whether they are null.
  */
 
-void emit_word(unsigned op, unsigned reg, unsigned base, int32_t disp)
+void emit_word_in(unsigned seg, unsigned op, unsigned reg, unsigned base, int32_t disp)
 {
 	if (code32())
 		emit_base32(&now.e, op, reg, base, disp);
 	else
-		emit_base(&now.e, 0, op, reg, base, disp);
+		emit_base(&now.e, seg, op, reg, base, disp);
 }
 
 void emit_mov_word(unsigned dst, unsigned src)
@@ -175,6 +177,19 @@ void emit_address(const struct tr_insn *n, enum address what, unsigned words, un
 		emit_bit_address(n, t0, t1);
 }
 
+/* ---- the look ---- */
+
+/* `op reg, entry[t1].what`: user code's TLB is by GS, the kernel's by FS. */
+static void emit_entry(unsigned op, unsigned reg, unsigned t1, int32_t what)
+{
+	const int32_t kernel = (uint8_t *)tr_kernel_tlb - (uint8_t *)__builtin_thread_pointer();
+
+	if (now.b->mode & MODE_KERNEL)
+		emit_base(&now.e, SEG_FS, op, reg, t1, kernel + what);
+	else
+		emit_base(&now.e, SEG_GS, op, reg, t1, what);
+}
+
 /* ja rel32 */
 static uint8_t *emit_ja(void)
 {
@@ -200,8 +215,8 @@ static uint8_t *emit_look(unsigned t0, unsigned size, bool write)
 	e8(e, 0x41); /* and t1d, imm32 */
 	e8(e, 0x81);
 	e8(e, 0xe0 | (t1 & 7));
-	e32(e, (TLB_SIZE - 1) << TLB_SHIFT);
-	emit_base(e, SEG_GS, OP_ADD, t0, t1, write ? E_WRITE_NEG : E_READ_NEG);
+	e32(e, (now.b->mode & MODE_KERNEL ? KERNEL_TLB_SIZE - 1 : TLB_SIZE - 1) << TLB_SHIFT);
+	emit_entry(OP_ADD, t0, t1, write ? E_WRITE_NEG : E_READ_NEG);
 	emit_rex(e, 0, t0); /* cmp t0, imm32 */
 	e8(e, 0x81);
 	e8(e, 0xf8 | (t0 & 7));
@@ -216,11 +231,11 @@ static uint8_t *emit_look_flags(unsigned t0, unsigned size, bool write)
 	struct emit *e = &now.e;
 	uint8_t *jump;
 
-	emit_pext(e, t1, t0, T_TLB_MASK);
+	emit_pext(e, t1, t0, now.b->mode & MODE_KERNEL ? T_KERNEL_TLB_MASK : T_TLB_MASK);
 	emit_store_slot(e, T_RCX, RCX);
 	emit_rotate(e, t1, 64 - TLB_SHIFT);
-	emit_base(e, SEG_GS, OP_LOAD, RCX, t1, write ? E_WRITE_NEG : E_READ_NEG);
-	emit_base(e, SEG_GS, OP_LOAD, t1, t1, write ? E_WRITE : E_READ);
+	emit_entry(OP_LOAD, RCX, t1, write ? E_WRITE_NEG : E_READ_NEG);
+	emit_entry(OP_LOAD, t1, t1, write ? E_WRITE : E_READ);
 	emit_lea2(e, t0, t0, RCX);
 	emit_base(e, 0, OP_LEA, RCX, t0, size - 1);
 	emit_pext(e, RCX, RCX, T_PAGE_MASK);
@@ -234,21 +249,40 @@ static uint8_t *emit_look_flags(unsigned t0, unsigned size, bool write)
 	return jump;
 }
 
-void emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
-		   unsigned size, bool write, bool flags)
+/* The look, and then t0 is the place. Returns the distance of the jump to where it is not known. */
+static uint8_t *emit_find(unsigned t0, unsigned size, bool write, bool flags)
 {
 	const unsigned t1 = t0 ^ R14 ^ R15;
+	uint8_t *jump;
+
+	if (flags)
+		return emit_look_flags(t0, size, write);
+	jump = emit_look(t0, size, write);
+	emit_entry(OP_ADD, t0, t1, write ? E_WRITE : E_READ);
+	return jump;
+}
+
+void emit_place_of_group(const struct tr_insn *n, const struct group *g, unsigned t0, bool flags)
+{
+	const int64_t before = g->first - n->mem->mem.disp.value;
+
+	emit_effective(n, t0);
+	if (before)
+		emit_base(&now.e, 0, OP_LEA, t0, t0, before);
+	slow_add(n, SLOW_SINGLE, emit_find(t0, g->size, g->writes, flags), 0)->keeps_rcx = flags;
+}
+
+unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
+		       unsigned size, bool write, bool flags)
+{
 	struct slow *s;
 	uint8_t *jump;
 	uint32_t site;
 
 	emit_address(n, what, words, t0);
-	if (flags) {
-		jump = emit_look_flags(t0, size, write);
-	} else {
-		jump = emit_look(t0, size, write);
-		emit_base(&now.e, SEG_GS, OP_ADD, t0, t1, write ? E_WRITE : E_READ);
-	}
+	if (!write && reads_upper(n))
+		return SEG_GS;
+	jump = emit_find(t0, size, write, flags);
 	site = site_add(now.b, offset_of(now.e.p), guest_offset(n), size,
 			write ? ACCESS_WRITE : ACCESS_READ);
 	sites[site].group = words > 1;
@@ -257,4 +291,5 @@ void emit_place_of(const struct tr_insn *n, enum address what, unsigned words, u
 	s->keeps_rcx = flags;
 	s->address = what;
 	s->words = words;
+	return 0;
 }

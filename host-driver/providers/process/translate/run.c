@@ -16,10 +16,12 @@
 #include <asm/hwcap2.h>
 
 #include "host-driver/providers/process/direct.h"
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "host-driver/providers/syscall_page.h"
 
-#define BMI2 (1U << 8) /* CPUID 7, ebx */
+#define BMI2	  (1U << 8) /* CPUID 7, ebx */
+#define VECTOR_PF 14
 
 #define ASSERT_T(offset, member) \
 	_Static_assert(offsetof(struct tr, member) == (offset), "translate.h: " #member)
@@ -40,17 +42,23 @@ ASSERT_T(T_SCRATCH, scratch);
 ASSERT_T(T_BITS32, bits32);
 ASSERT_T(T_BITS64, bits64);
 ASSERT_T(T_KICKED, kicked);
-#define ASSERT_C(offset, member) \
-	_Static_assert(offsetof(struct tr_context, member) == (offset), "translate.h: " #member)
-ASSERT_C(0, tlb);
-ASSERT_C(C_IBTC_NEG, ibtc);
-_Static_assert(offsetof(struct ibtc_entry, code) == C_IBTC_CODE - C_IBTC_NEG, "translate.h");
+ASSERT_T(T_IBTC, ibtc);
+ASSERT_T(T_RETURNS, returns);
+ASSERT_T(T_RET_MASK, ret_mask);
+ASSERT_T(T_GROUP, group);
+ASSERT_T(T_KERNEL_TLB_MASK, kernel_tlb_mask);
+_Static_assert(offsetof(struct tr_context, own) == 0, "GS is there");
+_Static_assert(offsetof(struct tr_context, page_here) == C_PAGES, "translate.h: page_here");
+_Static_assert(offsetof(struct ibtc_entry, neg) == 0, "glue.S");
+_Static_assert(offsetof(struct ibtc_entry, code) == 8, "glue.S");
+_Static_assert(sizeof(struct ibtc_entry) == 8 << IBTC_SHIFT, "glue.S");
 _Static_assert(sizeof(struct tlb_entry) == 1 << TLB_SHIFT, "translate.h: tlb_entry");
 _Static_assert(offsetof(struct tlb_entry, read) == E_READ, "translate.h: tlb_entry");
 _Static_assert(offsetof(struct tlb_entry, write_neg) == E_WRITE_NEG, "translate.h: tlb_entry");
 _Static_assert(offsetof(struct tlb_entry, write) == E_WRITE, "translate.h: tlb_entry");
 
 __thread struct tr tr;
+__thread struct tlb_entry tr_kernel_tlb[KERNEL_TLB_SIZE];
 uint64_t tr_stop;
 
 static pid_t process_id; /* getpid() is not in the sandbox's list */
@@ -77,51 +85,74 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	return p;
 }
 
+bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
+{
+	tr.target = (uint64_t)code;
+	tr.resume = (uint64_t)resume;
+	if (!tr_enter())
+		return false;
+	l->why = tr_run(v);
+	l->generation = code_generation;
+	switch (l->why) {
+	case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
+	case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
+	case EXIT_MEMORY:
+	case EXIT_UPPER:
+	case EXIT_SYSCALL:
+	case EXIT_STEP:
+		l->site = sites[tr.arg];
+		v->regs.rip = blocks[l->site.block].rip + l->site.offset;
+		break;
+	default: break;
+	}
+	if (tracing(TRACE_EXITS) && !tr.check)
+		trace_exit(v, l->why);
+	tr_left();
+	return true;
+}
+
+/*
+ * The kernel's code read where nothing is: now there is, and it reads again; or there cannot be,
+ * and from now on that instruction has a look at the TLB first, whatever it reads.
+ */
+static void *upper_exit(struct vcpu *v, const struct site *s, uint32_t generation)
+{
+	if (tr.vector == VECTOR_PF && upper_fault(v, tr.ea))
+		return generation == code_generation && !blocks[s->block].dead ? code_run + s->code
+									       : NULL;
+	code_soften(v->d, s->block, s->offset, generation);
+	tr_step(v);
+	return NULL;
+}
+
 /* From `code` on till the guest's state is all in v->regs and nothing known of how it goes on. */
 static void run(struct vcpu *v, void *code)
 {
 	uint8_t *resume = NULL;
+	struct left l;
 
 	tr.fs_base = v->fs_base;
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
-	__builtin_ia32_wrgsbase64((uint64_t)tr.context);
+	tr.ibtc = tr.context->ibtc;
+	tr.returns = tr.context->returns;
+	__builtin_ia32_wrgsbase64(v->kernel_mode ? UPPER_BASE : (uint64_t)tr.context->own);
 	while (code) {
-		struct site s;
-		uint32_t generation;
-		int why;
-
-		tr.target = (uint64_t)code;
-		tr.resume = (uint64_t)resume;
-		if (!tr_enter()) {
+		if (!tr_visit(v, code, resume, &l)) {
 			mmu_flush_self(v);
 			return;
 		}
-		why = tr_run(v);
 		code = resume = NULL;
-		generation = code_generation;
-		switch (why) {
-		case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
-		case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
-		case EXIT_MEMORY:
-		case EXIT_SYSCALL:
-		case EXIT_STEP:
-			s = sites[tr.arg];
-			v->regs.rip = blocks[s.block].rip + s.offset;
-			break;
-		default: break;
-		}
-		if (tracing(TRACE_EXITS))
-			trace_exit(v, why);
-		tr_left();
-		if (why == EXIT_LINK)
-			code = code_follow(v, tr.arg, generation);
-		else if (why == EXIT_MEMORY && (resume = memory_exit(v, &s)))
-			code = code_run + s.code;
-		else if (why == EXIT_SYSCALL)
+		if (l.why == EXIT_LINK)
+			code = code_follow(v, tr.arg, l.generation);
+		else if (l.why == EXIT_MEMORY && (resume = memory_exit(v, &l.site)))
+			code = code_run + l.site.code;
+		else if (l.why == EXIT_UPPER)
+			code = upper_exit(v, &l.site, l.generation);
+		else if (l.why == EXIT_SYSCALL)
 			tr_syscall(v, v->regs.rip + 2);
-		else if (why == EXIT_STEP)
+		else if (l.why == EXIT_STEP)
 			tr_step(v);
-		else if (why == EXIT_TRAP)
+		else if (l.why == EXIT_TRAP)
 			tr_exception(v, tr.vector, tr.error);
 	}
 }
@@ -159,7 +190,10 @@ bool tr_turn(struct vcpu *v)
 		return true;
 	}
 	switch (code_find(v, &code)) {
-	case FOUND: run(v, code); break;
+	case FOUND:
+		if (!check_on || check_block(v, code))
+			run(v, code);
+		break;
 	case FOUND_STEP: tr_step(v); break;
 	default: break;
 	}
@@ -215,6 +249,7 @@ static int domain_init(struct domain *d)
 				"and Linux 5.9 or later, which lets programs use them\n");
 		return -ENOSYS;
 	}
+	upper_init();
 	return code_init(d);
 }
 
@@ -258,8 +293,15 @@ static void load_tables(struct vcpu *v)
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
 }
 
+static const char *tier(void)
+{
+	return upper_possible() ? "process (translated: segment base, soft TLB)"
+				: "process (translated: soft TLB)";
+}
+
 const struct provider provider_translate = {
-	.name = "process (translated, soft TLB)",
+	.name = "process (translated)",
+	.tier = tier,
 	.plain_cpu = true,
 	.domain_init = domain_init,
 	.memory_ready = mmu_memory,
@@ -269,10 +311,13 @@ const struct provider provider_translate = {
 	.root_changed = mmu_root_changed,
 	.written = written,
 	.entry_changed = mmu_entry_changed,
+	.frame_moves = upper_frame_moves,
 	.flush = mmu_flush,
 	.load_segments = load_segments,
 	.toggle = toggle,
 	.load_tables = load_tables,
 	.descriptor_changed = tr_descriptors_changed,
 	.fill_hypercall_page = syscall_page,
+	.parks = check_parks,
+	.check = check_set,
 };

@@ -10,6 +10,7 @@
 #include "host-driver/providers/process/direct.h"
 #include "host-driver/providers/process/translate/block.h"
 
+#define VECTOR_GP 13
 #define VECTOR_PF 14
 
 static bool between(greg_t rip, const char *from, const char *to)
@@ -49,6 +50,23 @@ static void regs_from_block(struct vcpu *v, const greg_t *g, uint64_t rip)
 	r->rflags = (r->rflags & ~FLAGS_HOST) | (g[REG_EFL] & FLAGS_HOST);
 }
 
+static uint64_t rip_of(const struct block *b, const greg_t *g)
+{
+	return b->rip + sites[block_site(b, (void *)g[REG_RIP])].offset;
+}
+
+/* The guest's kernel reads by upper.c where nothing is: other addresses than ours are no page's. */
+static bool unread(const struct block *b, greg_t *g)
+{
+	if (!(b->mode & MODE_UPPER) || (g[REG_TRAPNO] != VECTOR_PF && g[REG_TRAPNO] != VECTOR_GP))
+		return false;
+	tr.vector = g[REG_TRAPNO];
+	tr.ea = g[REG_CR2] - UPPER_BASE;
+	tr.arg = block_site(b, (void *)g[REG_RIP]);
+	leave_by(g, tr_unread);
+	return true;
+}
+
 static void on_kick(greg_t *g)
 {
 	struct block *b;
@@ -58,6 +76,12 @@ static void on_kick(greg_t *g)
 		return;
 	if (between(g[REG_RIP], tr_resume, tr_resume_end)) {
 		leave_by(g, tr_abort);
+		return;
+	}
+	if (between(g[REG_RIP], tr_return, tr_return_end)) {
+		if ((char *)g[REG_RIP] > tr_return)
+			g[REG_RCX] = tr.rcx;
+		g[REG_RIP] = (greg_t)tr_indirect_miss;
 		return;
 	}
 	if (between(g[REG_RIP], tr_indirect, tr_indirect_miss) ||
@@ -97,7 +121,7 @@ static void on_fault(int sig, greg_t *g, void *ctx)
 		goto die;
 	if (frame_moves(g)) {
 		if (b) { /* whoever moves it may wait for us to leave */
-			regs_from_block(current, g, block_rip(b, (void *)g[REG_RIP]));
+			regs_from_block(current, g, rip_of(b, g));
 			leave_by(g, tr_abort);
 		}
 		return;
@@ -106,7 +130,9 @@ static void on_fault(int sig, greg_t *g, void *ctx)
 		return;
 	if (!b)
 		goto die;
-	regs_from_block(current, g, block_rip(b, (void *)g[REG_RIP]));
+	regs_from_block(current, g, rip_of(b, g));
+	if (unread(b, g))
+		return;
 	tr.vector = g[REG_TRAPNO];
 	tr.error = g[REG_ERR];
 	leave_by(g, tr_trapped);

@@ -7,17 +7,20 @@
  * `flush`, which that vCPU looks at after it said in_guest and before it enters the cache; if it is
  * in there, we wait until it has left. So when a flush returns nobody uses what was before.
  */
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
 
-#define SPINS	    200
-#define KICK_EVERY  (1U << 14)
-#define L1_ENTRIES  512
-#define FIRST_UPPER 272 /* of an L4 table: behind what is the hypervisor's */
-#define CONTEXTS    16	/* of a vCPU: two for each pair of roots */
+#define SPINS	   200
+#define KICK_EVERY (1U << 14)
+#define L1_ENTRIES 512
+#define CONTEXTS   12 /* of a vCPU: the kernel's, and of its last users */
 
 #define VECTOR_GP 13
 
@@ -27,9 +30,16 @@
 
 #define M2P_SLOT 256 /* of an L4 table */
 
-static inline unsigned tlb_index(uint64_t va)
+bool tr_fences = true;
+
+static inline unsigned tlb_size(const struct tr_context *c)
 {
-	return va >> PAGE_SHIFT & (TLB_SIZE - 1);
+	return c->tlb == c->own ? TLB_SIZE : KERNEL_TLB_SIZE;
+}
+
+static inline unsigned tlb_index(const struct tr_context *c, uint64_t va)
+{
+	return va >> PAGE_SHIFT & (tlb_size(c) - 1);
 }
 
 /*
@@ -41,9 +51,18 @@ static inline uint64_t nothing(unsigned i, unsigned size, unsigned shift)
 	return i && i != size - 1 ? 0 : -((uint64_t)(i ^ 2) << shift);
 }
 
-static inline void entry_clear(struct tlb_entry *e, unsigned i)
+static inline void entry_clear(struct tr_context *c, unsigned i)
 {
-	e->read_neg = e->write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
+	c->tlb[i].read_neg = c->tlb[i].write_neg = nothing(i, tlb_size(c), PAGE_SHIFT);
+	c->filled[i / 64] &= ~(1UL << (i % 64));
+}
+
+/* Those of `which`, an array like `filled`. */
+static void entries_clear(struct tr_context *c, const uint64_t *which)
+{
+	for (unsigned w = 0; w < TLB_SIZE / 64; w++)
+		for (uint64_t bits = which[w]; bits; bits &= bits - 1)
+			entry_clear(c, 64 * w + __builtin_ctzl(bits));
 }
 
 static inline void target_clear(struct tr_context *c, unsigned i)
@@ -51,8 +70,16 @@ static inline void target_clear(struct tr_context *c, unsigned i)
 	__atomic_store_n(&c->ibtc[i].neg, nothing(i, IBTC_SIZE, IBTC_SHIFT), __ATOMIC_RELAXED);
 }
 
+/* An empty entry is one for 0, and leads to where all go that are not known. */
+static void returns_clear(struct tr_context *c)
+{
+	for (unsigned i = 0; i < RET_SIZE; i++)
+		c->returns[i] = (struct ibtc_entry){.code = tr_indirect_miss};
+}
+
 static void ibtc_clear(struct tr_context *c)
 {
+	returns_clear(c);
 	if (c->ibtc_used > IBTC_LIST) {
 		memset(c->ibtc, 0, sizeof(c->ibtc));
 		target_clear(c, 0);
@@ -62,15 +89,22 @@ static void ibtc_clear(struct tr_context *c)
 			target_clear(c, c->ibtc_list[k]);
 	}
 	c->ibtc_used = 0;
-	memset(c->ibtc_pages, 0, sizeof(c->ibtc_pages));
+}
+
+static void pages_clear(struct tr_context *c)
+{
+	if (c->pages_first < c->pages_end)
+		memset(c->page_here + c->pages_first, 0, c->pages_end - c->pages_first);
+	c->pages_first = PAGE_IDS;
+	c->pages_end = 0;
 }
 
 static void context_clear(struct tr_context *c)
 {
-	memset(c->tlb, 0, sizeof(c->tlb));
-	entry_clear(&c->tlb[0], 0);
-	entry_clear(&c->tlb[TLB_SIZE - 1], TLB_SIZE - 1);
+	pages_clear(c);
+	entries_clear(c, c->filled);
 	ibtc_clear(c);
+	memset(c->code_pages, 0, sizeof(c->code_pages));
 	memset(c->low, 0, sizeof(c->low));
 	c->low_code = false;
 }
@@ -141,11 +175,13 @@ static uint8_t *page_of(struct vcpu *v, uint64_t va, enum access how, bool *writ
 uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 {
 	struct tr_context *c = tr.context;
-	const unsigned i = tlb_index(va);
+	const unsigned i = tlb_index(c, va);
 	const uint64_t offset = va & (PAGE_SIZE - 1);
 	bool writable;
 	uint8_t *page;
 
+	if (__builtin_expect(tr.check != NULL, 0))
+		return check_memory(v, va, how);
 	if (how == ACCESS_WRITE && va + c->tlb[i].write_neg == offset)
 		return (uint8_t *)c->tlb[i].write + offset;
 	if (how == ACCESS_READ && va + c->tlb[i].read_neg == offset)
@@ -164,7 +200,51 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	c->tlb[i].read_neg = -(va & PAGE_MASK);
 	if (va < HYPERVISOR_START)
 		c->low[i / 64] |= 1UL << (i % 64);
+	c->filled[i / 64] |= 1UL << (i % 64);
 	return page + offset;
+}
+
+uint8_t *mmu_page(struct vcpu *v, uint64_t va, enum access how)
+{
+	bool writable;
+
+	return page_of(v, va, how, &writable);
+}
+
+void mmu_context_init(struct tr_context *c)
+{
+	c->tlb = c->own;
+	entry_clear(c, 0);
+	entry_clear(c, TLB_SIZE - 1);
+	context_clear(c);
+	target_clear(c, 0);
+	target_clear(c, IBTC_SIZE - 1);
+}
+
+void mmu_tlb_empty(struct tr_context *c)
+{
+	entries_clear(c, c->filled);
+	memset(c->low, 0, sizeof(c->low));
+}
+
+void mmu_tlb_set(struct tr_context *c, uint64_t va, const uint8_t *page, bool write)
+{
+	const unsigned i = tlb_index(c, va);
+
+	if (!page) {
+		entry_clear(c, i);
+	} else if (write) {
+		c->tlb[i].write = (uint64_t)page;
+		c->tlb[i].write_neg = -(va & PAGE_MASK);
+	} else {
+		c->tlb[i].read = (uint64_t)page;
+		c->tlb[i].read_neg = -(va & PAGE_MASK);
+	}
+}
+
+void mmu_return_forget(struct tr_context *c, uint64_t slot)
+{
+	c->returns[slot >> 3 & (RET_SIZE - 1)] = (struct ibtc_entry){.code = tr_indirect_miss};
 }
 
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
@@ -172,6 +252,10 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 	uint64_t rights, *slot = leaf(v, va, &rights), error = 0;
 	struct fpu_area fpu;
 
+	if (tr.check) {
+		check_page_fault(va, how);
+		return;
+	}
 	if (!tr_canonical(va)) {
 		tr_exception(v, VECTOR_GP, 0);
 		return;
@@ -205,9 +289,11 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 #define LOG_CODE   2UL /* in an index << LOG_INDEX: what it led to had been translated */
 #define LOG_INDEX  2
 
-_Static_assert(TLB_SIZE % L1_ENTRIES == 0, "an L1 table's index is the end of a slot's");
+_Static_assert(TLB_SIZE % L1_ENTRIES == 0 && KERNEL_TLB_SIZE % L1_ENTRIES == 0,
+	       "an L1 table's index is the end of a slot's");
 
 static uint64_t log_entry[LOG_SIZE];
+static volatile uint64_t l4_changes; /* of entries for the upper half, in any root */
 static volatile uint64_t log_end;
 
 static void log_add(uint64_t what)
@@ -228,8 +314,18 @@ static bool in_set(const uint64_t *bits, unsigned index)
 
 static void slots_clear(struct tr_context *c, unsigned index)
 {
-	for (unsigned i = index; i < TLB_SIZE; i += L1_ENTRIES)
-		entry_clear(&c->tlb[i], i);
+	for (unsigned i = index; i < tlb_size(c); i += L1_ENTRIES)
+		if (in_set(c->filled, i))
+			entry_clear(c, i);
+}
+
+/* Pages of these indices are not relied on any longer. */
+static void pages_forget(struct tr_context *c, const struct index_set *changed)
+{
+	for (uint32_t id = c->pages_first; id < c->pages_end; id++)
+		if (c->page_here[id] &&
+		    in_set(changed->bits, page_id_address(id) >> PAGE_SHIFT & (L1_ENTRIES - 1)))
+			c->page_here[id] = 0;
 }
 
 /* What leads to a page of these indices, or to an instruction that goes on there, goes. */
@@ -239,7 +335,9 @@ static void targets_clear(struct tr_context *c, const struct index_set *changed)
 	bool any = false;
 
 	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
-		any |= c->ibtc_pages[i] & changed->bits[i];
+		any |= c->code_pages[i] & changed->bits[i];
+	if (any)
+		pages_forget(c, changed);
 	for (unsigned k = 0; any && k < (all ? IBTC_SIZE : c->ibtc_used); k++) {
 		const unsigned i = all ? k : c->ibtc_list[k];
 		const uint64_t rip = -c->ibtc[i].neg;
@@ -249,20 +347,25 @@ static void targets_clear(struct tr_context *c, const struct index_set *changed)
 			target_clear(c, i);
 	}
 	for (unsigned i = 0; i < L1_ENTRIES / 64; i++)
-		c->ibtc_pages[i] &= ~changed->bits[i];
+		c->code_pages[i] &= ~changed->bits[i];
 }
 
 static void writes_clear(struct tr_context *c, uint64_t page)
 {
-	for (unsigned i = 0; i < TLB_SIZE; i++)
-		if (c->tlb[i].write == page)
-			c->tlb[i].write_neg = nothing(i, TLB_SIZE, PAGE_SHIFT);
+	for (unsigned w = 0; w < TLB_SIZE / 64; w++)
+		for (uint64_t bits = c->filled[w]; bits; bits &= bits - 1) {
+			const unsigned i = 64 * w + __builtin_ctzl(bits);
+
+			if (c->tlb[i].write == page)
+				c->tlb[i].write_neg = nothing(i, tlb_size(c), PAGE_SHIFT);
+		}
 }
 
 static void catch_up(struct domain *d, struct tr_context *c)
 {
 	const uint64_t end = __atomic_load_n(&log_end, __ATOMIC_ACQUIRE);
 	struct index_set changed = {0};
+	bool code = false;
 
 	if (c->seen == end)
 		return;
@@ -283,9 +386,12 @@ static void catch_up(struct domain *d, struct tr_context *c)
 			slots_clear(c, index);
 			if (what & LOG_CODE)
 				changed.bits[index / 64] |= 1UL << (index % 64);
+			code |= what & LOG_CODE;
 		}
 	}
 	targets_clear(c, &changed);
+	if (code)
+		returns_clear(c);
 	/* Overtaken while we read. */
 	if (__atomic_load_n(&log_end, __ATOMIC_ACQUIRE) - end > LOG_SIZE - LOG_FAR)
 		context_clear(c);
@@ -322,6 +428,9 @@ static void log_table(struct domain *d, enum frame_type above, uint64_t mfn)
 
 void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
 {
+	if (d->frame[table_mfn].type == FT_L4 && index >= UPPER_FIRST)
+		__atomic_store_n(&l4_changes, l4_changes + 1, __ATOMIC_RELEASE);
+	upper_entry_changed(d, table_mfn, index, old);
 	if (d->frame[table_mfn].type != FT_L1) {
 		log_table(d, d->frame[table_mfn].type, pte_mfn(old));
 		return;
@@ -336,29 +445,31 @@ static bool was_another(const struct domain *d, const struct tr_context *c, uint
 	return c->root != root || root >= d->nr_frames || d->frame[root].lost_at > c->since;
 }
 
-/* The pool's for this root, or the one that was not used for longest, emptied. */
-static struct tr_context *context_of(struct vcpu *v, uint64_t root, bool kernel)
+static void context_reset(struct domain *d, struct tr_context *c, uint64_t root)
 {
-	const struct domain *d = v->d;
-	struct tr *t = v->provider;
-	struct tr_context *c = t->pool, *last = NULL;
+	context_clear(c);
+	c->seen = log_end;
+	c->since = d->tlb_clock;
+	c->root = root;
+}
 
-	for (unsigned i = 0; i < CONTEXTS; i++, c++) {
-		if (c->root == root && c->kernel == kernel)
+/* The pool's for user code of this root, or the one that was not used for longest, emptied. */
+static struct tr_context *user_context(struct vcpu *v, uint64_t root)
+{
+	struct tr *t = v->provider;
+	struct tr_context *c = t->pool + 1, *last = NULL;
+
+	for (unsigned i = 1; i < CONTEXTS; i++, c++) {
+		if (c->root == root)
 			break;
-		if (c != t->now[0] && c != t->now[1] && (!last || c->used < last->used))
+		if (c != t->now[0] && (!last || c->used < last->used))
 			last = c;
 	}
 	if (c == t->pool + CONTEXTS)
 		c = last;
 	/* A frame that was no table meanwhile is another root. */
-	if (was_another(d, c, root) || c->kernel != kernel) {
-		context_clear(c);
-		c->seen = log_end;
-		c->since = d->tlb_clock;
-	}
-	c->root = root;
-	c->kernel = kernel;
+	if (was_another(v->d, c, root))
+		context_reset(v->d, c, root);
 	c->used = t->entries;
 	return c;
 }
@@ -367,7 +478,7 @@ static const uint64_t *upper_half(struct vcpu *v, uint64_t root)
 {
 	const uint64_t *table = frame_ptr(v->d, root);
 
-	return table ? table + FIRST_UPPER : NULL;
+	return table ? table + UPPER_FIRST : NULL;
 }
 
 /*
@@ -381,28 +492,28 @@ static bool goes_on(struct vcpu *v, struct tr_context *c)
 
 	if (c->root == INVALID_MFN || c->low_code || !upper)
 		return false;
-	for (unsigned i = 0; i < UPPER; i++)
+	for (unsigned i = 0; i < UPPER_ENTRIES; i++)
 		if (c->upper[i] != upper[i])
 			return false;
-	for (unsigned i = 0; i < TLB_SIZE; i++)
-		if (in_set(c->low, i))
-			entry_clear(&c->tlb[i], i);
+	entries_clear(c, c->low);
 	memset(c->low, 0, sizeof(c->low));
 	c->root = v->cr3_mfn;
 	c->since = v->d->tlb_clock;
 	return true;
 }
 
-static struct tr_context *kernel_context(struct vcpu *v, struct tr_context *c)
+static void kernel_context(struct vcpu *v, struct tr_context *c)
 {
 	const uint64_t *upper = upper_half(v, v->cr3_mfn);
+	const uint64_t changes = __atomic_load_n(&l4_changes, __ATOMIC_ACQUIRE);
 
-	if (!was_another(v->d, c, v->cr3_mfn) || goes_on(v, c))
-		return c;
-	c = context_of(v, v->cr3_mfn, true);
-	for (unsigned i = 0; upper && i < UPPER; i++)
+	if (changes == c->l4_changes && (!was_another(v->d, c, v->cr3_mfn) || goes_on(v, c)))
+		return;
+	context_reset(v->d, c, v->cr3_mfn);
+	c->l4_changes = changes;
+	for (unsigned i = 0; upper && i < UPPER_ENTRIES; i++)
 		c->upper[i] = upper[i];
-	return c;
+	tr.upper = upper_bind(v, upper);
 }
 
 /* ---- flushes ---- */
@@ -415,9 +526,9 @@ void mmu_flush_self(struct vcpu *v)
 	if (tracing(TRACE_FLUSHES))
 		trace_line(v, "flush");
 	__atomic_store_n(&t->flush, 0, __ATOMIC_SEQ_CST);
-	t->now[1] = kernel_context(v, t->now[1]);
+	kernel_context(v, t->now[1]);
 	if (was_another(v->d, t->now[0], v->user_cr3_mfn))
-		t->now[0] = context_of(v, v->user_cr3_mfn, false);
+		t->now[0] = user_context(v, v->user_cr3_mfn);
 	for (unsigned i = 0; i < 2; i++) {
 		catch_up(v->d, t->now[i]);
 		if (t->now[i]->ts != v->fpu_ts)
@@ -456,16 +567,35 @@ bool mmu_someone_kicked(const struct domain *d)
 	return false;
 }
 
+/* Who said in_guest before it saw `flush` is seen to have said so (tr_enter). */
+static void fence_others(void)
+{
+	if (!tr_fences)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va)
 {
+	bool others = false;
+
 	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
 		struct vcpu *v = d->vcpu[i];
 		struct tr *t = v ? v->provider : NULL;
 
 		if (!(vcpus >> i & 1) || !t)
 			continue;
-		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
-		if (v != current)
+		__atomic_store_n(&t->flush, 1, __ATOMIC_RELAXED);
+		others |= v != current;
+	}
+	if (!others)
+		return;
+	fence_others();
+	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+		struct vcpu *v = d->vcpu[i];
+		struct tr *t = v ? v->provider : NULL;
+
+		if (vcpus >> i & 1 && t && v != current)
 			wait_outside(v, t);
 	}
 }
@@ -528,16 +658,21 @@ void *mmu_ibtc_find(const struct tr_context *c, uint64_t rip)
 	return c->ibtc[i].neg == -rip ? c->ibtc[i].code : NULL;
 }
 
+static inline void page_of_code(struct tr_context *c, uint64_t va)
+{
+	const unsigned index = va >> PAGE_SHIFT & (L1_ENTRIES - 1);
+
+	c->low_code |= va < HYPERVISOR_START;
+	c->code_pages[index / 64] |= 1UL << (index % 64);
+}
+
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 {
 	const unsigned i = rip >> IBTC_SHIFT & (IBTC_SIZE - 1);
-	const unsigned index = rip >> PAGE_SHIFT & (L1_ENTRIES - 1),
-		       next = (index + 1) % L1_ENTRIES;
 
-	c->low_code |= rip < HYPERVISOR_START;
-	c->ibtc_pages[index / 64] |= 1UL << (index % 64);
+	page_of_code(c, rip);
 	if (two)
-		c->ibtc_pages[next / 64] |= 1UL << (next % 64);
+		page_of_code(c, rip + PAGE_SIZE);
 	if (c->ibtc[i].neg == nothing(i, IBTC_SIZE, IBTC_SHIFT) && c->ibtc_used <= IBTC_LIST) {
 		if (c->ibtc_used < IBTC_LIST)
 			c->ibtc_list[c->ibtc_used] = i;
@@ -545,6 +680,20 @@ void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two)
 	}
 	c->ibtc[i].code = code;
 	c->ibtc[i].neg = -rip;
+}
+
+void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here)
+{
+	page_of_code(c, va);
+	c->pages_first = id < c->pages_first ? id : c->pages_first;
+	c->pages_end = id >= c->pages_end ? id + 1 : c->pages_end;
+	c->page_here[id] = here;
+}
+
+/* Before the sandbox. */
+static void fences_init(void)
+{
+	tr_fences = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
 }
 
 /* A table that no guest has, for it to see; its own walks never get that far. */
@@ -561,14 +710,18 @@ int mmu_init(struct vcpu *v)
 
 	if (c == MAP_FAILED)
 		return -ENOMEM;
-	tr.pool = tr.context = tr.now[0] = c;
-	tr.now[1] = c + 1;
+	tr.pool = tr.now[1] = c;
+	tr.context = tr.now[0] = c + 1;
+	c->tlb = tr_kernel_tlb;
 	tr.page_mask = PAGE_MASK;
 	tr.bits32 = 31;
 	tr.bits64 = 63;
 	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
+	tr.kernel_tlb_mask = (uint64_t)(KERNEL_TLB_SIZE - 1) << PAGE_SHIFT;
+	tr.ret_mask = (RET_SIZE - 1) << 3;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
 	tr.flush = 1;
+	fences_init();
 	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -577,10 +730,14 @@ int mmu_init(struct vcpu *v)
 void mmu_start(void)
 {
 	for (unsigned i = 0; i < CONTEXTS; i++) {
+		if (i)
+			tr.pool[i].tlb = tr.pool[i].own;
 		tr.pool[i].root = INVALID_MFN;
+		entry_clear(&tr.pool[i], 0);
+		entry_clear(&tr.pool[i], tlb_size(&tr.pool[i]) - 1);
 		target_clear(&tr.pool[i], 0);
 		target_clear(&tr.pool[i], IBTC_SIZE - 1);
-		tr.pool[i].kernel = i;
+		tr.pool[i].pages_first = PAGE_IDS;
 	}
 	context_clear(tr.now[0]);
 	context_clear(tr.now[1]);

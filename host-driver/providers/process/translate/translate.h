@@ -4,16 +4,20 @@
  *
  * Guest registers are host registers, flags are host flags, and vector registers are left alone.
  * Only r14 and r15 are the translator's while translated code runs: the guest's are in `tr`. Guest
- * memory is reached through a TLB in software, one per vCPU and mode, by GS; FS is the thread's.
+ * memory is reached through a TLB in software, one per vCPU and mode: user code's by GS, the
+ * kernel's by FS, which is the thread's. A kernel in the upper half reads by GS without one.
  *
  *   insn.c     what the translator must know of an instruction
- *   lower.c    a block's translation: lower_insn.c, lower_memory.c
+ *   lower.c    a block's translation: lower_insn.c, lower_memory.c, lower_group.c
  *   block.c    blocks: found, made, chained, forgotten
+ *   page_id.c  which page is where, for jumps from one to another
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
+ *   upper.c    the guest kernel's upper half, to read from without it
  *   step.c     one instruction, without translating it
  *   segments.c what width the code has that the guest's selectors lead to
  *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
  *   trace.c    what of it goes to a file, if somebody asks
+ *   check.c    each block compared with such steps first, if somebody asks
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
  */
@@ -21,23 +25,29 @@
 #define PAVANE_TRANSLATE_H
 
 /* Offsets into struct vcpu are direct.h's R_*; these are into struct tr (asserted in run.c). */
-#define T_R14	    0
-#define T_R15	    8
-#define T_RCX	    16
-#define T_EA	    24
-#define T_ARG	    32
-#define T_HOST_RSP  40
-#define T_TARGET    48
-#define T_RESUME    56
-#define T_PAGE_MASK 64
-#define T_TLB_MASK  72
-#define T_IBTC_MASK 80
-#define T_FS_BASE   88
-#define T_GS_BASE   96
-#define T_SCRATCH   104
-#define T_BITS32    112
-#define T_BITS64    120
-#define T_KICKED    128
+#define T_R14		  0
+#define T_R15		  8
+#define T_RCX		  16
+#define T_EA		  24
+#define T_ARG		  32
+#define T_HOST_RSP	  40
+#define T_TARGET	  48
+#define T_RESUME	  56
+#define T_PAGE_MASK	  64
+#define T_TLB_MASK	  72
+#define T_IBTC_MASK	  80
+#define T_FS_BASE	  88
+#define T_GS_BASE	  96
+#define T_SCRATCH	  104
+#define T_BITS32	  112
+#define T_BITS64	  120
+#define T_KICKED	  128
+#define T_IBTC		  136
+#define T_RETURNS	  144
+#define T_RET_MASK	  152
+#define T_KERNEL_TLB_MASK 160
+#define T_GROUP		  168
+#define GROUPS		  8
 
 #define FLAGS_HOST 0xcd5 /* OF DF SF ZF AF PF CF: the guest's others are never the host's */
 
@@ -49,22 +59,27 @@
 #define EXIT_STEP     4 /* an instruction that step.c carries out: tr.arg is the site */
 #define EXIT_TRAP     5 /* the host's CPU raised tr.vector at v->regs.rip */
 #define EXIT_SYSCALL  6 /* that instruction: tr.arg is the site */
+#define EXIT_UPPER    7 /* nothing was read at tr.ea (tr.vector: 14), or somewhere: tr.arg, site */
 
 /* The TLB's entries and the IBTC's arrays in struct tr_context. */
-#define TLB_BITS    11
-#define TLB_SIZE    (1 << TLB_BITS)
-#define TLB_SHIFT   5 /* bytes of an entry */
-#define E_READ_NEG  0
-#define E_READ	    8
-#define E_WRITE_NEG 16
-#define E_WRITE	    24
-#define IBTC_BITS   16
-#define IBTC_SHIFT  1
-#define IBTC_SIZE   (1 << IBTC_BITS)
-#define C_IBTC_NEG  (TLB_SIZE << TLB_SHIFT) /* of entry 0; 16 bytes an entry */
-#define C_IBTC_CODE (C_IBTC_NEG + 8)
+#define TLB_BITS	13
+#define TLB_SIZE	(1 << TLB_BITS)
+#define TLB_SHIFT	5    /* bytes of an entry */
+#define KERNEL_TLB_SIZE 2048 /* it is part of every thread, and seldom needed to read */
+#define E_READ_NEG	0
+#define E_READ		8
+#define E_WRITE_NEG	16
+#define E_WRITE		24
+#define IBTC_BITS	16
+#define IBTC_SHIFT	1
+#define IBTC_SIZE	(1 << IBTC_BITS)
+#define C_PAGES		((TLB_SIZE << TLB_SHIFT) + 16 * IBTC_SIZE)
+#define PAGE_IDS	(1 << 17)
+#define RET_BITS	11
+#define RET_SIZE	(1 << RET_BITS)
 
 #ifndef __ASSEMBLER__
+#include "host-driver/providers/process/translate/upper.h"
 #include "hypercalls/monitor/monitor.h"
 
 /*
@@ -84,13 +99,18 @@ struct tr {
 	uint64_t scratch;
 	uint64_t bits32, bits64; /* constants for pext: a bit's number in an operand */
 	volatile uint32_t kicked;
-	uint32_t vector; /* EXIT_TRAP */
+	uint32_t vector;		   /* EXIT_TRAP */
+	struct ibtc_entry *ibtc, *returns; /* the context's */
+	uint64_t ret_mask;		   /* for pext: which entry a return's stack slot has */
+	uint64_t kernel_tlb_mask;
+	uint64_t group[GROUPS]; /* places of a block's (lower_group.c) */
 	uint64_t error;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
-	struct tr_context *context; /* in GS: of the mode the guest runs in */
+	struct tr_context *context; /* of the mode the guest runs in */
 	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
 	struct tr_context *pool;
+	bool upper;		 /* the kernel's code reads by upper.c */
 	struct block *cut;	 /* its way on was cut, for it to end (signal.c) */
 	uint32_t cut_generation; /* the cache's, then */
 	uint64_t met;		 /* data breakpoints, by the instruction at hand (watch.c) */
@@ -102,6 +122,7 @@ struct tr {
 	uint64_t descriptor_changes; /* those that it knows of */
 	uint8_t code, other;	     /* enum code; code: of where the guest is */
 	bool ran32;		     /* an IBTC may be of 32-bit code */
+	struct check *check;	     /* what runs is not the guest, but is compared (check.h) */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
@@ -113,37 +134,53 @@ extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 struct tlb_entry {
 	uint64_t read_neg, read, write_neg, write;
 };
+/* The kernel code's, for which GS is the upper half's base. */
+extern __thread struct tlb_entry tr_kernel_tlb[KERNEL_TLB_SIZE]
+	__attribute__((tls_model("local-exec")));
+
 /* minus a guest address, and where its translation is. */
 struct ibtc_entry {
 	uint64_t neg;
 	void *code;
 };
 struct tr_context {
-	struct tlb_entry tlb[TLB_SIZE];
+	struct tlb_entry own[TLB_SIZE]; /* of user code: GS is there */
 	struct ibtc_entry ibtc[IBTC_SIZE];
+	/* By a page's number (page_id.c): 1, it is mapped here, as translated code may rely on. */
+	uint8_t page_here[PAGE_IDS];
+	/*
+	 * Where returns are expected to go, by the stack slot they come from: what the last call
+	 * left that pushed there. It leads to the caller's own code, and from there as any jump
+	 * within a page: so nothing is to be done here when a block is forgotten.
+	 */
+	struct ibtc_entry returns[RET_SIZE];
+	struct tlb_entry *tlb; /* own, or tr_kernel_tlb */
 
 	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
-	uint64_t root; /* machine frame, INVALID_MFN: free */
-	bool kernel;
+	uint64_t root;	      /* machine frame, INVALID_MFN: free */
 	bool code32;	      /* what the IBTC leads to */
 	bool ts;	      /* what that was looked for with */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
-	uint64_t low[TLB_SIZE / 64]; /* entries that are about the lower half */
+	/* Entries of the TLB that are about something; those of them about the lower half. */
+	uint64_t filled[TLB_SIZE / 64], low[TLB_SIZE / 64];
 #define IBTC_LIST 4096
 	uint32_t ibtc_used; /* beyond IBTC_LIST nobody knows which */
 	uint16_t ibtc_list[IBTC_LIST];
-	bool low_code; /* the IBTC leads to the lower half */
-#define UPPER 240
-	uint64_t upper[UPPER];	/* of a kernel's: the root's entries for the upper half */
-	uint64_t ibtc_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
-				   into */
+	bool low_code;			 /* the IBTC leads to the lower half */
+	uint32_t pages_first, pages_end; /* all of page_here that may be 1 */
+	uint64_t upper[UPPER_ENTRIES];	 /* of a kernel's: the root's entries for the upper half */
+	uint64_t l4_changes;		 /* as they were then */
+	uint64_t code_pages[8]; /* a bit for the index, in an L1 table, of pages that the IBTC leads
+				   into, or that are in page_here */
 };
 
 /*
  * While in_guest is set a flush waits: around the use of a place that tr_memory() gave, and of
- * translated code. No lock is taken in there. False: there was a flush, and no place is good.
+ * translated code. No lock is taken in there. False: there was a flush, and no place is good. Who
+ * flushes has the kernel put a fence in here (membarrier), so that we need none of our own.
  */
+extern bool tr_fences; /* but where the kernel does not */
 static inline void tr_left(void)
 {
 	__atomic_store_n(&tr.entries, tr.entries + 1, __ATOMIC_RELAXED);
@@ -151,8 +188,11 @@ static inline void tr_left(void)
 }
 static inline bool tr_enter(void)
 {
-	__atomic_store_n(&tr.in_guest, 1, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&tr.flush, __ATOMIC_SEQ_CST))
+	__atomic_store_n(&tr.in_guest, 1, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (tr_fences)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&tr.flush, __ATOMIC_ACQUIRE))
 		return true;
 	tr_left();
 	return false;

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/* Blocks run translated and by tr_step(), from the same state, and compared (check.h). */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "host-driver/providers/process/translate/check.h"
+#include "host-driver/providers/process/translate/step.h"
+
+#define TRIES 2 /* what was another vCPU's doing does not happen again */
+
+volatile bool check_on;
+volatile uint64_t check_times;
+
+static __thread struct check *mine;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the file */
+static int check_fd = -1;
+
+/* Written by the vCPU's own thread. */
+static struct counts {
+	uint64_t blocks, insns; /* compared */
+	uint64_t apart;		/* instructions that are not translated */
+	uint64_t skipped;	/* blocks */
+} __attribute__((aligned(64))) counts[PVDOM_MAX_VCPUS];
+
+/* ---- the two runs ---- */
+
+void check_page_fault(uint64_t va, enum access how)
+{
+	check_trap(VECTOR_PF, how);
+	tr.check->now->va = va;
+}
+
+/* The access that left the cache: its place in the copies, or NULL and s->end. */
+static uint8_t *access_of(struct vcpu *v, struct check *c, const struct site *s)
+{
+	struct check_state *now = c->now;
+	uint8_t *p;
+
+	now->end = CHECK_STOPPED;
+	if ((tr.ea & ~PAGE_MASK) + s->size > PAGE_SIZE)
+		return NULL;
+	p = check_memory(v, tr.ea, s->access);
+	if (p) {
+		mmu_tlb_set(&c->context, tr.ea, p - (tr.ea & ~PAGE_MASK),
+			    s->access == ACCESS_WRITE);
+		return p;
+	}
+	if (c->lost) {
+		now->end = CHECK_LOST;
+	} else if (!s->group && tr_canonical(tr.ea)) {
+		now->end = CHECK_FAULTED;
+		check_page_fault(tr.ea, s->access);
+	}
+	return NULL;
+}
+
+static void run_translated(struct vcpu *v, struct check *c)
+{
+	void *code = (void *)c->code;
+	const uint8_t *resume = NULL;
+	struct left l;
+
+	tr.fs_base = v->fs_base;
+	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
+	tr.ibtc = c->context.ibtc;
+	tr.returns = c->context.returns;
+	__builtin_ia32_wrgsbase64((uint64_t)c->context.own);
+	do {
+		c->now->end = CHECK_LOST;
+		if (!tr_visit(v, code, resume, &l))
+			return;
+		if (l.why != EXIT_MEMORY)
+			break;
+		resume = access_of(v, c, &l.site);
+		code = code_run + l.site.code;
+	} while (resume);
+	switch (l.why) {
+	case EXIT_LINK:
+	case EXIT_INDIRECT:
+		c->now->end = CHECK_LEFT;
+		mmu_return_forget(&c->context, v->regs.rsp + sizeof(uint64_t));
+		break;
+	case EXIT_STEP:
+	case EXIT_SYSCALL: c->now->end = CHECK_STOPPED; break;
+	case EXIT_TRAP:
+		check_trap(tr.vector, tr.error);
+		c->now->end = CHECK_FAULTED;
+		break;
+	default: break;
+	}
+}
+
+/* To where the translation stopped, or as far as the block goes. */
+static void run_reference(struct vcpu *v, struct check *c)
+{
+	const bool stopped = c->after[TRANSLATED].end == CHECK_STOPPED;
+	const uint64_t stop = c->after[TRANSLATED].regs.rip;
+	struct check_state *now = c->now;
+
+	now->end = CHECK_LEFT;
+	for (now->insns = 0; now->insns < c->block.insns; now->insns++) {
+		const uint64_t rip = v->regs.rip;
+
+		if (stopped && rip == stop) {
+			now->end = CHECK_STOPPED;
+			break;
+		}
+		if (!tr_step(v)) {
+			now->end = c->faulted && !c->lost ? CHECK_FAULTED : CHECK_LOST;
+			break;
+		}
+		if (v->regs.rip != rip + native_slot(rip)->i.length) {
+			now->insns++;
+			break;
+		}
+	}
+}
+
+static void run_side(struct vcpu *v, struct check *c, enum check_side side)
+{
+	v->regs = c->before.regs;
+	c->side = side;
+	c->now = &c->after[side];
+	c->faulted = false;
+	if (side == TRANSLATED)
+		run_translated(v, c);
+	else
+		run_reference(v, c);
+	c->now->regs = v->regs;
+	if (c->block.vectors) {
+		fpu_keep(&c->now->fpu);
+		fpu_back(&c->before.fpu);
+	}
+}
+
+/* ---- what they left ---- */
+
+static bool same_fault(const struct check_state *a, const struct check_state *b)
+{
+	return a->vector == b->vector && a->error == b->error &&
+	       (a->vector != VECTOR_PF || a->va == b->va);
+}
+
+/* A jump to where no address is: the CPU stays at the jump, translated code is there already. */
+static bool went_nowhere(const struct check_state *t, const struct check_state *r)
+{
+	return t->end == CHECK_LEFT && !tr_canonical(t->regs.rip) && r->end == CHECK_FAULTED &&
+	       r->vector == VECTOR_GP;
+}
+
+/* Not by libc, which has a use for vector registers. */
+static bool same_bytes(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+	uint64_t differ = 0, x, y;
+
+	for (; n >= 8; n -= 8, a += 8, b += 8) {
+		__builtin_memcpy(&x, a, 8);
+		__builtin_memcpy(&y, b, 8);
+		differ |= x ^ y;
+	}
+	while (n--)
+		differ |= *a++ ^ *b++;
+	return !differ;
+}
+
+static bool same_vectors(const struct check_state *a, const struct check_state *b)
+{
+	const uint8_t *x = fpu_aligned((struct fpu_area *)&a->fpu),
+		      *y = fpu_aligned((struct fpu_area *)&b->fpu);
+	unsigned from, to;
+
+	for (unsigned i = 0; check_vector_part(i, &from, &to); i++)
+		if (!same_bytes(x + from, y + from, to - from))
+			return false;
+	return true;
+}
+
+static bool same_memory(const struct check *c)
+{
+	for (unsigned i = 0; i < c->pages; i++)
+		if (!same_bytes(c->copy[TRANSLATED][i], c->copy[REFERENCE][i], PAGE_SIZE))
+			return false;
+	return true;
+}
+
+/* What differs first, in a word; NULL: nothing does. *flags: those of them that do. */
+static const char *difference(struct vcpu *v, struct check *c, uint64_t *flags)
+{
+	const struct check_state *t = &c->after[TRANSLATED], *r = &c->after[REFERENCE];
+	regs_t same = r->regs;
+
+	*flags = t->regs.rflags ^ r->regs.rflags;
+	if (*flags)
+		*flags = check_flags(v, c, r->insns, t->regs.rip, *flags);
+	if (t->end != r->end)
+		return "how it ends";
+	if (t->end == CHECK_FAULTED && !same_fault(t, r))
+		return "its exception";
+	if (t->regs.rip != r->regs.rip)
+		return "rip";
+	same.rflags = t->regs.rflags;
+	if (!same_bytes((void *)&same, (void *)&t->regs, sizeof(same)))
+		return "a register";
+	if (*flags)
+		return "flags";
+	if (c->block.vectors && !same_vectors(t, r))
+		return "a vector register, or of x87";
+	return same_memory(c) ? NULL : "memory";
+}
+
+/* ---- one block ---- */
+
+enum begun { BEGUN, ENOUGH, NOT_NOW };
+
+static enum begun begin(struct vcpu *v, struct check *c, const void *code)
+{
+	if (!tr_enter())
+		return NOT_NOW;
+	c->at = code_block(code);
+	if (check_done(c->at)) {
+		tr_left();
+		return ENOUGH;
+	}
+	c->block = *c->at;
+	c->generation = code_generation;
+	tr_left();
+	c->code = code;
+	c->before.regs = v->regs;
+	if (c->block.vectors)
+		fpu_keep(&c->before.fpu);
+	return BEGUN;
+}
+
+/* Its code was written meanwhile, so that what the reference did was something else, perhaps. */
+static bool gone(const struct check *c)
+{
+	bool is;
+
+	if (!tr_enter())
+		return true;
+	is = c->generation != code_generation || c->at->dead;
+	tr_left();
+	return is;
+}
+
+/* Both ways once. False: one of them came to no end. */
+static bool compare(struct vcpu *v, struct check *c, const char **what, uint64_t *flags)
+{
+	bool done = false;
+
+	check_memory_begin(v, c);
+	tr.check = c;
+	run_side(v, c, TRANSLATED);
+	check_memory_end(c);
+	if (c->after[TRANSLATED].end != CHECK_LOST)
+		run_side(v, c, REFERENCE);
+	if (c->after[TRANSLATED].end != CHECK_LOST && c->after[REFERENCE].end != CHECK_LOST &&
+	    !went_nowhere(&c->after[TRANSLATED], &c->after[REFERENCE])) {
+		*what = difference(v, c, flags);
+		done = true;
+	}
+	tr.check = NULL;
+	v->regs = c->before.regs;
+	return done;
+}
+
+static void complain(struct vcpu *v, struct check *c, const char *what, uint64_t flags)
+{
+	struct fpu_area fpu;
+
+	fpu_keep(&fpu);
+	pthread_mutex_lock(&lock);
+	tr.check = c;
+	if (check_fd >= 0)
+		check_report(v, c, what, flags, check_fd);
+	tr.check = NULL;
+	pthread_mutex_unlock(&lock);
+	fpu_back(&fpu);
+	domain_crash(v, "translated code differs from the reference: `pvctl check` has a report");
+}
+
+static void count(const struct vcpu *v, const struct check *c)
+{
+	struct counts *n = &counts[v->id];
+
+	n->blocks++;
+	n->insns += c->after[REFERENCE].insns;
+	n->apart += c->after[TRANSLATED].end == CHECK_STOPPED;
+	if (!tr_enter())
+		return;
+	if (c->generation == code_generation)
+		c->at->compared++;
+	tr_left();
+}
+
+static struct check *check_of(struct vcpu *v)
+{
+	if (mine)
+		return mine;
+	mine = mmap(NULL, sizeof(*mine), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
+	if (mine == MAP_FAILED) {
+		mine = NULL;
+		domain_crash(v, "no memory to check the translator");
+		return NULL;
+	}
+	mmu_context_init(&mine->context);
+	return mine;
+}
+
+bool check_block(struct vcpu *v, void *code)
+{
+	struct check *c = check_of(v);
+	const char *what = NULL;
+	enum begun begun;
+	uint64_t flags = 0;
+
+	begun = c ? begin(v, c, code) : NOT_NOW;
+	if (begun != BEGUN)
+		return begun == ENOUGH;
+	for (unsigned i = 0; i < TRIES; i++) {
+		if (!compare(v, c, &what, &flags)) {
+			if (tr.flush || tr.kicked)
+				return false;
+			counts[v->id].skipped++;
+			return true;
+		}
+		if (!what) {
+			count(v, c);
+			return true;
+		}
+	}
+	if (gone(c))
+		return false;
+	complain(v, c, what, flags);
+	return false;
+}
+
+/* ---- on and off ---- */
+
+/* The lock is held. */
+static void say_counts(const struct domain *d)
+{
+	struct counts n = {0};
+	char line[256];
+	int len;
+
+	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+		n.blocks += counts[i].blocks;
+		n.insns += counts[i].insns;
+		n.apart += counts[i].apart;
+		n.skipped += counts[i].skipped;
+	}
+	len = snprintf(line, sizeof(line),
+		       "compared %lu blocks, %lu instructions; %lu instructions not translated; "
+		       "%lu blocks not compared\n",
+		       n.blocks, n.insns, n.apart, n.skipped);
+	if (write(check_fd, line, len) != len)
+		return; /* the disk is full: there is nobody to tell */
+}
+
+void check_parks(struct vcpu *v)
+{
+	struct fpu_area fpu;
+
+	if (!check_on)
+		return;
+	fpu_keep(&fpu);
+	pthread_mutex_lock(&lock);
+	if (check_fd >= 0)
+		say_counts(v->d);
+	pthread_mutex_unlock(&lock);
+	fpu_back(&fpu);
+}
+
+int check_set(struct domain *d, uint64_t times, int fd)
+{
+	pthread_mutex_lock(&lock);
+	if (check_fd >= 0) {
+		say_counts(d);
+		close(check_fd);
+	}
+	memset(counts, 0, sizeof(counts));
+	check_fd = fd;
+	check_times = times;
+	check_on = fd >= 0;
+	pthread_mutex_unlock(&lock);
+	/* What is translated already is chained. */
+	code_forget_all(d);
+	return 0;
+}
