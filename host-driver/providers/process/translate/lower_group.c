@@ -4,6 +4,8 @@
  * them, whose displacements are close to each other. The first looks for all of their bytes, and
  * leaves the place in a slot, where it is good until the cache is left: a flush waits for that.
  *
+ * Pushes in a row share one as well, and so do pops, up to a return (lower_insn.c).
+ *
  * If these bytes are not all in one page, or a store to it is not known yet, or nothing is, it goes
  * on by another translation from there, in which each access looks for itself (MODE_SINGLE). So a
  * fault is that of the instruction that has it.
