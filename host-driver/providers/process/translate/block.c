@@ -89,8 +89,7 @@ static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
 
 static unsigned mode_of(const struct vcpu *v)
 {
-	/* What is compared reads copies, which are not there. */
-	const bool upper = tr.upper && !check_on && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
+	const bool upper = tr.upper && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
 
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
 	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0);

@@ -43,6 +43,7 @@ static uint8_t *access_of(struct vcpu *v, struct check *c, const struct site *s)
 		return NULL;
 	p = check_memory(v, tr.ea, s->access);
 	if (p) {
+		now->end = CHECK_LOST;
 		mmu_tlb_set(&c->context, tr.ea, p - (tr.ea & ~PAGE_MASK),
 			    s->access == ACCESS_WRITE);
 		return p;
@@ -56,26 +57,56 @@ static uint8_t *access_of(struct vcpu *v, struct check *c, const struct site *s)
 	return NULL;
 }
 
-static void run_translated(struct vcpu *v, struct check *c)
+/*
+ * A read by upper.c, of a copy from here on. False: that is for the guest itself to find out, or it
+ * is on two pages, and neither base will do.
+ */
+static bool upper_of(struct vcpu *v, struct check *c, const struct left *l,
+		     const struct left *before)
 {
-	void *code = (void *)c->code;
-	const uint8_t *resume = NULL;
-	struct left l;
+	const bool again = before->why == EXIT_UPPER && before->site.code == l->site.code;
+	const uint8_t *p;
 
+	if (tr.vector != VECTOR_PF || tr.ea < HYPERVISOR_END || (again && ++c->again > 2))
+		return false;
+	if (!again)
+		c->again = 0;
+	p = check_memory(v, tr.ea, ACCESS_READ);
+	if (p)
+		__builtin_ia32_wrgsbase64(check_base(p, tr.ea));
+	return p;
+}
+
+static void bases_set(const struct vcpu *v, struct check *c)
+{
 	tr.fs_base = v->fs_base;
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
 	tr.ibtc = c->context.ibtc;
 	tr.returns = c->context.returns;
-	__builtin_ia32_wrgsbase64((uint64_t)c->context.own);
-	do {
-		c->now->end = CHECK_LOST;
+	__builtin_ia32_wrgsbase64(v->kernel_mode ? CHECK_NOWHERE : (uint64_t)c->context.own);
+}
+
+static void run_translated(struct vcpu *v, struct check *c)
+{
+	struct left l = {.why = EXIT_KICK}, before;
+	void *code = (void *)c->code;
+	const uint8_t *resume = NULL;
+
+	bases_set(v, c);
+	c->now->end = CHECK_LOST;
+	for (;;) {
+		before = l;
 		if (!tr_visit(v, code, resume, &l))
 			return;
-		if (l.why != EXIT_MEMORY)
+		resume = NULL;
+		if (l.why == EXIT_MEMORY && !(resume = access_of(v, c, &l.site)))
+			return;
+		if (l.why == EXIT_UPPER && !upper_of(v, c, &l, &before))
+			return;
+		if (l.why != EXIT_MEMORY && l.why != EXIT_UPPER)
 			break;
-		resume = access_of(v, c, &l.site);
 		code = code_run + l.site.code;
-	} while (resume);
+	}
 	switch (l.why) {
 	case EXIT_LINK:
 	case EXIT_INDIRECT:
@@ -177,10 +208,11 @@ static bool same_vectors(const struct check_state *a, const struct check_state *
 	return true;
 }
 
-static bool same_memory(const struct check *c)
+static bool same_memory(struct check *c)
 {
 	for (unsigned i = 0; i < c->pages; i++)
-		if (!same_bytes(c->copy[TRANSLATED][i], c->copy[REFERENCE][i], PAGE_SIZE))
+		if (!same_bytes(check_copy(c, TRANSLATED, i), check_copy(c, REFERENCE, i),
+				PAGE_SIZE))
 			return false;
 	return true;
 }
@@ -233,14 +265,17 @@ static enum begun begin(struct vcpu *v, struct check *c, const void *code)
 	return BEGUN;
 }
 
-/* Its code was written meanwhile, so that what the reference did was something else, perhaps. */
+/*
+ * Its code was written meanwhile, so that what the reference did was something else, perhaps; or
+ * another vCPU has compared it for the last time and chained it, so that it went further.
+ */
 static bool gone(const struct check *c)
 {
 	bool is;
 
 	if (!tr_enter())
 		return true;
-	is = c->generation != code_generation || c->at->dead;
+	is = c->generation != code_generation || c->at->dead || check_done(c->at);
 	tr_left();
 	return is;
 }
@@ -301,7 +336,7 @@ static struct check *check_of(struct vcpu *v)
 		return mine;
 	mine = mmap(NULL, sizeof(*mine), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		    0);
-	if (mine == MAP_FAILED) {
+	if (mine == MAP_FAILED || !check_memory_init(mine, v->id)) {
 		mine = NULL;
 		domain_crash(v, "no memory to check the translator");
 		return NULL;
