@@ -16,7 +16,12 @@
 
 /* --- in and out --- */
 
-/* -ENOENT: no /dev/pvhost (load pvhost.ko); -EALREADY: inside already. */
+/*
+ * Opens /dev/pvhost for the pv_enter() of any thread: for a program that can open nothing any more
+ * by then. Only needed there. -ENOENT: load pvhost.ko; -EBUSY: another hypervisor has VT-x.
+ */
+int pv_open(void);
+/* What pv_open() says, for who has not called it; -EALREADY: inside already. */
 int pv_enter(void);
 /* Back to an ordinary thread. Other threads stay as they are. */
 void pv_leave(void);

@@ -38,6 +38,7 @@ __thread struct thread *pv_self;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct thread *threads[MAX_THREADS];
 static int vm = -1;
+static bool ready; /* process_init is done */
 
 /* A forked child has none of its parent's: it is an ordinary process. */
 static void in_child(void)
@@ -49,8 +50,16 @@ static void in_child(void)
 	}
 	close(vm);
 	vm = -1;
+	ready = false;
 	pv_self = NULL;
 	pthread_mutex_init(&lock, NULL);
+}
+
+int pv_open(void)
+{
+	if (vm < 0)
+		vm = open("/dev/pvhost", O_RDWR | O_CLOEXEC);
+	return vm < 0 ? -errno : 0;
 }
 
 static int process_init(void)
@@ -58,11 +67,11 @@ static int process_init(void)
 	struct pvhost_info info;
 	int ret;
 
-	if (vm >= 0)
+	if (ready)
 		return 0;
-	vm = open("/dev/pvhost", O_RDWR | O_CLOEXEC);
-	if (vm < 0)
-		return -errno;
+	ret = pv_open();
+	if (ret)
+		return ret;
 	if (ioctl(vm, PVHOST_INFO, &info) || info.version != PVHOST_VERSION) {
 		ret = -EPROTO;
 	} else {
@@ -77,6 +86,7 @@ static int process_init(void)
 	}
 	traps_init();
 	vdso_replace();
+	ready = true;
 	return 0;
 }
 

@@ -237,8 +237,7 @@ struct domain {
 	} __attribute__((packed)) e820[32];
 	uint32_t nr_e820;
 	int ctl_fd, up_fd;
-	bool sandboxed;
-	uint32_t sandbox_calls;
+	char sandbox[PVDOM_SANDBOX_TEXT]; /* what keeps this process in, for `pvctl info` */
 };
 
 /* The domain of this process, and the vCPU of this thread (NULL on the I/O thread). */

@@ -56,8 +56,6 @@ static uint64_t thread_time(struct vcpu *v)
 
 static void info(struct domain *d, struct pvdom_info *i)
 {
-	char *p = i->sandbox;
-
 	memset(i, 0, sizeof(*i));
 	i->tot_pages = d->tot_pages;
 	i->max_pages = d->max_pages;
@@ -75,14 +73,7 @@ static void info(struct domain *d, struct pvdom_info *i)
 	__builtin_strcpy(i->provider, d->provider->tier ? d->provider->tier() : d->provider->name);
 	if (d->provider_why)
 		__builtin_strcpy(i->provider_why, d->provider_why);
-	if (!d->sandboxed) {
-		__builtin_strcpy(p, "none");
-		return;
-	}
-	p = __builtin_stpcpy(p, "seccomp, ");
-	*p++ = '0' + d->sandbox_calls / 10;
-	*p++ = '0' + d->sandbox_calls % 10;
-	__builtin_strcpy(p, " system calls");
+	memcpy(i->sandbox, d->sandbox, sizeof(i->sandbox));
 }
 
 static void wake_all(struct domain *d)

@@ -3,8 +3,10 @@
  * pvdom: one domain, one process. Started by pvd (proto.h says how); makes the vCPU threads,
  * closes the sandbox behind itself, then serves the broker.
  */
+#include <fcntl.h>
 #include <getopt.h>
 #include <semaphore.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include "host-driver/providers/process/translate/upper.h"
+#include "hypercalls/pvdom/namespaces.h"
 #include "hypercalls/pvdom/pvdom.h"
 
 struct domain *the_domain;
@@ -105,6 +108,80 @@ static int provider_choose(struct domain *d, const char *name)
 	return rc;
 }
 
+/*
+ * What of pvd's may be a terminal: nothing is read, and stderr takes words only. Who looks at
+ * descriptors of this process finds /dev/null and the log.
+ */
+static void stdio_narrow(void)
+{
+	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int words = -1;
+
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		if (null > STDERR_FILENO)
+			close(null);
+	}
+	if ((fcntl(STDERR_FILENO, F_GETFL) & O_ACCMODE) == O_RDWR)
+		words = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+	if (words >= 0) {
+		dup2(words, STDERR_FILENO);
+		close(words);
+	}
+}
+
+static void said(struct domain *d, const char *fmt, ...)
+{
+	const size_t n = strlen(d->sandbox);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(d->sandbox + n, sizeof(d->sandbox) - n, fmt, ap);
+	va_end(ap);
+}
+
+/* The lines behind the filter of system calls, each where the host has it. Before any thread. */
+static void alone(struct domain *d)
+{
+	const bool no_new_privs = !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	char spaces[64];
+	int landlock;
+
+	namespaces_enter(spaces, sizeof(spaces));
+	said(d, "%s", no_new_privs ? ", no_new_privs" : "");
+	said(d, "%s", capabilities_drop() ? ", no capabilities" : "");
+	if (*spaces)
+		said(d, ", namespaces %s", spaces);
+	landlock = landlock_enter();
+	if (landlock)
+		said(d, ", landlock %d", landlock);
+}
+
+/* The filter, of all threads: how many system calls it allows, or -errno. */
+static int filter(struct domain *d)
+{
+	const bool vtx = d->provider == &provider_vtx;
+	const int n = sandbox_enter(vtx, d->provider != &provider_translate);
+	char behind[sizeof(d->sandbox)];
+
+	memcpy(behind, d->sandbox, sizeof(behind));
+	*d->sandbox = 0;
+	if (n > 0)
+		said(d, "seccomp with %d system calls%s", n, behind);
+	else
+		said(d, "no seccomp%s", behind);
+	if (n < 0)
+		fprintf(stderr, "pvdom %u: no seccomp here (error %d): not sandboxed\n", d->id, -n);
+	return n;
+}
+
+static int fail(const struct domain *d, int rc)
+{
+	fprintf(stderr, "pvdom %u: start: error %d\n", d->id, -rc);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
@@ -137,21 +214,17 @@ int main(int argc, char **argv)
 		fprintf(stderr, "pvdom is started by pvd; see pvctl(1)\n");
 		return 2;
 	}
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	pthread_mutex_init(&d.lock, NULL);
 	d.max_ports = MAX_PORTS;
 	the_domain = &d;
 	time_init(&d);
-	if ((rc = provider_choose(&d, provider)) || (rc = io_init(&d)) || (rc = evtchn_init(&d)) ||
-	    (rc = vcpus_start(&d))) {
-		fprintf(stderr, "pvdom %u: start: error %d\n", d.id, -rc);
-		return 1;
-	}
-	rc = sandbox_enter(d.provider == &provider_vtx);
-	d.sandboxed = rc > 0;
-	d.sandbox_calls = rc > 0 ? rc : 0;
-	if (rc < 0)
-		fprintf(stderr, "pvdom %u: no seccomp here (error %d): not sandboxed\n", d.id, -rc);
-	up_call(&d, UP_READY, (uint64_t[4]){d.sandboxed}, NULL, 0, NULL, 0, NULL);
+	if ((rc = provider_choose(&d, provider)))
+		return fail(&d, rc);
+	stdio_narrow();
+	alone(&d);
+	if ((rc = io_init(&d)) || (rc = evtchn_init(&d)) || (rc = vcpus_start(&d)))
+		return fail(&d, rc);
+	rc = filter(&d);
+	up_call(&d, UP_READY, (uint64_t[4]){rc > 0}, NULL, 0, NULL, 0, NULL);
 	io_loop(&d);
 }

@@ -16,9 +16,10 @@
 
 #include <stdint.h>
 
-#define PVDOM_TIMEOUT_MS  5000
-#define PVDOM_MAX_PAYLOAD 65536
-#define PVDOM_MAX_VCPUS	  32
+#define PVDOM_TIMEOUT_MS   10000
+#define PVDOM_MAX_PAYLOAD  65536
+#define PVDOM_MAX_VCPUS	   32
+#define PVDOM_SANDBOX_TEXT 160
 
 /* Of one domain at a time; the broker refuses more, whatever its process says. */
 #define PVDOM_MAX_PORTS	   1024 /* event channels */
@@ -119,9 +120,9 @@ struct pvdom_info {
 	uint8_t blocked; /* every online vCPU waits for an event */
 	uint8_t held;	 /* every online vCPU stands still, for a debugger */
 	uint8_t reserved[2];
-	char provider[64];     /* "process (direct)" */
-	char sandbox[64];      /* "seccomp, 18 system calls" */
-	char provider_why[64]; /* not a better one; or empty */
+	char provider[64];		  /* "process (direct)" */
+	char sandbox[PVDOM_SANDBOX_TEXT]; /* "seccomp with 19 system calls, no_new_privs, ..." */
+	char provider_why[64];		  /* not a better one; or empty */
 };
 
 struct pvdom_debug {

@@ -12,7 +12,10 @@ void io_loop(struct domain *d) __attribute__((noreturn)); /* exits when ctl is c
 /* control.c: one request of the broker's, read from ctl and answered. False: ctl is closed. */
 bool control_serve(struct domain *d);
 
-/* sandbox.c: from here on no system call outside the list, in any thread. Count, or -errno. */
-int sandbox_enter(bool vtx);
+/*
+ * sandbox.c: from here on no system call outside the list, in any thread. `ioctls`: those of
+ * /dev/pvhost are in it; `code`: memory may become executable. How many there are, or -errno.
+ */
+int sandbox_enter(bool ioctls, bool code);
 
 #endif

@@ -9,14 +9,14 @@
 #include <linux/prctl.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "hypercalls/pvdom/pvdom.h"
 
 static const int allowed[] = {
-	SCMP_SYS(mmap),				      /* the mirror; the frame table */
-	SCMP_SYS(munmap),			      /* the mirror */
+	SCMP_SYS(munmap),			      /* the mirror, with mmap() below */
 	SCMP_SYS(madvise),			      /* give a frame back to the host */
 	SCMP_SYS(futex),			      /* block, pause, locks */
 	SCMP_SYS(rt_sigreturn),			      /* every trap */
@@ -39,7 +39,7 @@ static const int allowed[] = {
  */
 #define MAX_FILE (32UL << 20)
 
-int sandbox_enter(bool vtx)
+int sandbox_enter(bool ioctls, bool code)
 {
 	const struct rlimit file = {MAX_FILE, MAX_FILE};
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
@@ -49,8 +49,15 @@ int sandbox_enter(bool vtx)
 	if (!ctx || signal(SIGXFSZ, SIG_IGN) == SIG_ERR || setrlimit(RLIMIT_FSIZE, &file))
 		return rc;
 	rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+	/* a call by int 0x80 ends the process as well, not its thread alone */
+	if (!rc)
+		rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	for (unsigned i = 0; !rc && i < n; i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
+	/* The mirror, the frame table; memory to run only where the guest's own code does. */
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+				      SCMP_A2(SCMP_CMP_MASKED_EQ, code ? 0 : PROT_EXEC, 0));
 	/* A thread of this process may be kicked; a monitor that faults may die of its signal. */
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
@@ -58,11 +65,11 @@ int sandbox_enter(bool vtx)
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigaction), 0);
 	/* The driver's own requests (abi/pvhost.h), and nothing of any other descriptor's. */
-	if (!rc && vtx)
+	if (!rc && ioctls)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 				      SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, 0xb700));
 	if (!rc)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);
-	return rc ? rc : (int)n + 2 + vtx;
+	return rc ? rc : (int)n + 3 + ioctls;
 }

@@ -8,7 +8,7 @@
 #include "blk.h"
 #include "kernel.h"
 
-#define DRAIN_PATIENCE (5 * SEC)
+#define DRAIN_PATIENCE (60 * SEC)
 
 static struct lock disks_lock;
 static struct disk disks[MAX_DISKS];

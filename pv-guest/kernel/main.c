@@ -9,7 +9,7 @@
 #include <pv/xenstore.h>
 #include "kernel.h"
 
-#define DEVICES_PATIENCE (5 * SEC)
+#define DEVICES_PATIENCE (60 * SEC)
 
 const char *xen_version_string(void)
 {

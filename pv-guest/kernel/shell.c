@@ -306,7 +306,7 @@ static const struct command commands[] = {
 	{"usertest", "", "check user mode", cmd_usertest},
 	{"net", "[static|bench|filter ...]", "interfaces; their speed; filters", net_command},
 	{"dhcp", "", "ask for an address", dhcp_command},
-	{"ping", "HOST [COUNT]", "echo requests", ping_command},
+	{"ping", "HOST [COUNT [SECONDS]]", "echo requests", ping_command},
 	{"tcp", "echo PORT|get|put HOST PORT", "serve; fetch; send", tcp_command},
 	{"sleep", "[MS]", "sleep", cmd_sleep},
 	{"echo", "WORD...", "print", cmd_echo},

@@ -9,7 +9,7 @@
 #include <pv/time.h>
 #include "kernel.h"
 
-#define PATIENCE (5 * SEC)
+#define PATIENCE (60 * SEC)
 
 static unsigned int started; /* vCPUs that answered; written by the newest */
 

@@ -11,7 +11,7 @@
 #include <pv/xenstore.h>
 #include <xen/io/xs_wire.h>
 
-#define TIMEOUT (5 * SEC)
+#define TIMEOUT (60 * SEC)
 #define WATCHES 64
 #define TOKEN	16
 

@@ -6,7 +6,7 @@
 #include "conn.h"
 #include "net.h"
 
-#define PATIENCE (20 * SEC)
+#define PATIENCE (60 * SEC)
 
 _Static_assert(NET_SEGMENTS *TCP_MSS <= (NET_PIECES - 6) * HEAP_PAYLOAD,
 	       "what one packet may hold");

@@ -11,7 +11,7 @@
 #include "net.h"
 #include "tools.h"
 
-#define PATIENCE (5 * SEC)
+#define PATIENCE (60 * SEC)
 #define KEEP	 0xffffffff
 
 /* Drops IPv4 packets of one protocol: the frame's type, then the IP header's protocol. */

@@ -405,7 +405,7 @@ void net_link(struct netfront *f, bool up)
 
 bool iface_wait(void)
 {
-	uint64_t start = time_ns(), deadline = start + 2 * PATIENCE;
+	uint64_t start = time_ns(), deadline = start + 60 * SEC;
 	bool enabled = net_enter(), found = false;
 
 	while (!(found = netif_default && has_address(netif_default)) && time_ns() < deadline) {

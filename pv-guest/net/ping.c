@@ -9,14 +9,14 @@
 #include "net.h"
 #include "tools.h"
 
-#define ID	0x7076
-#define BYTES	56
-#define TIMEOUT (2 * SEC)
+#define ID    0x7076
+#define BYTES 56
 
 struct ping {
 	struct raw_pcb *pcb;
 	ip_addr_t to;
 	uint16_t seq;
+	uint64_t patience; /* ns */
 	bool answered;
 };
 
@@ -61,7 +61,7 @@ static bool request(struct ping *ping)
 /* Nanoseconds, or 0 if nothing came back. */
 static uint64_t once(struct ping *ping)
 {
-	uint64_t start = time_ns(), deadline = start + TIMEOUT;
+	uint64_t start = time_ns(), deadline = start + ping->patience;
 
 	if (!request(ping))
 		return 0;
@@ -70,9 +70,9 @@ static uint64_t once(struct ping *ping)
 	return ping->answered ? time_ns() - start : 0;
 }
 
-static void ping(const char *host, unsigned long count)
+static void ping(const char *host, unsigned long count, unsigned long seconds)
 {
-	struct ping ping = {.answered = false};
+	struct ping ping = {.patience = seconds * SEC};
 	uint64_t min = ~0ull, sum = 0;
 	unsigned long answers = 0;
 
@@ -102,15 +102,16 @@ static void ping(const char *host, unsigned long count)
 void ping_command(int argc, char **argv)
 {
 	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 10) : 4;
+	unsigned long seconds = argc > 3 ? strtoul(argv[3], NULL, 10) : 60;
 	bool enabled;
 
 	if (argc < 2 || !count) {
-		printf("usage: ping HOST [COUNT]\n");
+		printf("usage: ping HOST [COUNT [SECONDS]]\n");
 		return;
 	}
 	if (!iface_wait())
 		return;
 	enabled = net_enter();
-	ping(argv[1], count);
+	ping(argv[1], count, seconds);
 	net_leave(enabled);
 }

@@ -4,6 +4,7 @@
 
 #define WORKERS	 6
 #define DURATION (60 * MSEC)
+#define PATIENCE (60000 * MSEC) /* with a machine that gives only one vCPU a processor's time */
 
 static int results[2];
 
@@ -35,12 +36,10 @@ static void work(int id)
 	exit(0);
 }
 
-int main(int argc, char **argv)
+/* Starts the workers and adds up what they say; the number of those that said it. */
+static unsigned int run_workers(struct result *all)
 {
-	unsigned long vcpus = 0, wrong = 0;
-	long n = SYSCALL(SYS_vcpus, 0, 0, 0), used = 0;
 	unsigned int ended = 0;
-	bool all_worked = true;
 	struct result r;
 
 	pipe(results);
@@ -49,17 +48,29 @@ int main(int argc, char **argv)
 			work(i);
 	close(results[1]);
 	while (read(results[0], &r, sizeof(r)) == sizeof(r)) {
-		vcpus |= r.vcpus;
-		wrong += r.wrong;
-		all_worked &= r.rounds > 0;
-		ended++;
+		all->vcpus |= r.vcpus;
+		all->wrong += r.wrong;
+		ended += r.rounds > 0;
 	}
+	close(results[0]);
 	while (wait(NULL) > 0)
 		;
-	check("smp: every process gets its turn", ended == WORKERS && all_worked);
-	check("smp: each keeps its memory and its FPU registers", !wrong);
-	for (; vcpus; vcpus &= vcpus - 1)
-		used++;
-	check("smp: not all on one vCPU, if there are more", used >= (n > 1 ? 2 : 1));
+	return ended;
+}
+
+int main(int argc, char **argv)
+{
+	long n = SYSCALL(SYS_vcpus, 0, 0, 0);
+	unsigned long end = clock_ns() + PATIENCE;
+	struct result all = {0, 0, 0};
+	bool all_worked = true, several;
+
+	do {
+		all_worked &= run_workers(&all) == WORKERS;
+		several = all.vcpus & (all.vcpus - 1);
+	} while (n > 1 && !several && clock_ns() < end);
+	check("smp: every process gets its turn", all_worked);
+	check("smp: each keeps its memory and its FPU registers", !all.wrong);
+	check("smp: not all on one vCPU, if there are more", several || n == 1);
 	return failures();
 }

@@ -16,7 +16,7 @@
 
 static bool await(volatile uint64_t *step, uint64_t value)
 {
-	for (int i = 0; i < 1000 && *step != value; i++)
+	for (int i = 0; i < 6000 && *step != value; i++)
 		usleep(10000);
 	return *step == value;
 }

@@ -25,7 +25,7 @@ for f in bin/pvctl bin/pvd bin/pvdom lib/pavane/libxencall.so.1 share/man/man1/p
 	share/bash-completion/completions/pvctl include/pavane/hypercall.h; do
 	check "installs $f" test -s "$D/opt/$f"
 done
-check "the installed pvctl runs a guest" bash -c "printf 'halt\n' | timeout 30 $D/opt/bin/pvctl create --kernel $D/opt/lib/pavane/pv-guest --memory 16 --name i -c | grep -q 'pv>'"
+check "the installed pvctl runs a guest" bash -c "printf 'halt\n' | timeout 300 $D/opt/bin/pvctl create --kernel $D/opt/lib/pavane/pv-guest --memory 16 --name i -c | grep -q 'pv>'"
 check "the man page is well formed" bash -c "[ -z \"\$(man --warnings -E UTF-8 -l $D/opt/share/man/man1/pvctl.1 2>&1 >/dev/null)\" ]"
 check "the completion loads and completes" bash -c "source $D/opt/share/bash-completion/completions/pvctl; COMP_WORDS=(pvctl cre); COMP_CWORD=1; _pvctl; [ \"\${COMPREPLY[0]}\" = create ]"
 check "scan's options complete" bash -c "source $D/opt/share/bash-completion/completions/pvctl; COMP_WORDS=(pvctl scan --sev); COMP_CWORD=2; _pvctl; [ \"\${COMPREPLY[0]}\" = --severity ]"

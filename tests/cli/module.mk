@@ -5,7 +5,12 @@ $(BIN)/test-foreign: tests/cli/foreign.c $(THIN_LIBS)
 	$(CC) $(HOSTCFLAGS) -D__XEN_TOOLS__ -o $@ $< $(LIB)/libxenforeignmemory.so.1 -lxentoolcore \
 		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
 
-ALL += $(BIN)/test-foreign
+# Makes a domain's process call the kernel: tests/cli/isolation.
+$(BIN)/test-inject: tests/cli/inject.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -o $@ $<
+
+ALL += $(BIN)/test-foreign $(BIN)/test-inject
 
 # A pvdom that translates one kind of instruction wrongly.
 PLANTED := $(B)/tests/cli/pvdom-planted

@@ -5,7 +5,7 @@
 import socket,struct,random,os,fcntl,mmap,time,array,sys
 p=os.environ['PAVANE_RUNDIR']+'/pvd.sock'
 def conn():
-    s=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET); s.settimeout(8); s.connect(p); return s
+    s=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET); s.settimeout(60); s.connect(p); return s
 random.seed(int(sys.argv[1])); t=time.time(); n=0
 B=0x7000000; SZ=1<<20
 def arena(s):

@@ -3,7 +3,7 @@
 
 TEST("foreign", "what a program of the toolstack maps to write to is no page table meanwhile");
 
-#define LIMIT (10 * SEC)
+#define LIMIT (60 * SEC)
 
 /* A page that both see: tests/cli/foreign.c counts the steps up, and so do we. */
 static volatile uint64_t *mail;

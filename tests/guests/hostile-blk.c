@@ -18,7 +18,7 @@
 
 TEST("hostile-blk", "a lying block frontend gets errors, and touches nothing but its own sectors");
 
-#define LIMIT	  (5 * SEC)
+#define LIMIT	  (60 * SEC)
 #define SHORT	  (200 * MSEC)
 #define NO_ANSWER 1000
 #define PER_PAGE  (PAGE_SIZE / 512)

@@ -6,7 +6,7 @@ TEST("pair", "two guests share a page and an event channel, and nothing else");
 
 #define HELLO 0x1234567
 #define REPLY 0x7654321
-#define LIMIT (10 * SEC)
+#define LIMIT (60 * SEC)
 
 /* The shared page, as both see it. */
 struct shared {

@@ -2,7 +2,7 @@
 #include "store.h"
 #include <xen/io/xs_wire.h>
 
-#define PATIENCE (5 * SEC)
+#define PATIENCE (60 * SEC)
 
 static struct xenstore_domain_interface *ring;
 static uint32_t next_id;

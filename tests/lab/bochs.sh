@@ -47,7 +47,7 @@ CFG
 bochs_running() { kill -0 "$bochs_pid" 2>/dev/null; }
 
 # bochs_spent: sets `spent`, the processor time in seconds that Bochs has had. It is what the
-# machine's own time costs, idle or not, however much else there is to do here.
+# machine's own time costs, idle or not, however much else there is to do here: what limits are in.
 bochs_spent() {
 	local -a stat=()
 	read -r -a stat 2>/dev/null <"/proc/$bochs_pid/stat"

@@ -35,7 +35,7 @@ echo 0 >/proc/sys/kernel/randomize_va_space
 mkfifo /tmp/fifo
 build/host-driver/examples/sandbox $policy -- busybox cat </tmp/fifo &
 exec 3>/tmp/fifo
-for _ in 1 2 3 4 5 6 7 8 9; do
+for _ in $(seq 60); do
 	monitor=$(sed -n 's,^\([0-9a-f]*\)-.*/sandbox$,\1,p' /proc/$!/maps | head -n 1)
 	[ -z "$monitor" ] || break
 	sleep 1

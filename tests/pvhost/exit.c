@@ -109,7 +109,7 @@ static void ends(const char *name, void (*how)(void), int want)
 		how();
 		_exit(3);
 	}
-	for (int ms = 0; ms < 5000 && waitpid(pid, &status, WNOHANG) != pid; ms++)
+	for (int ms = 0; ms < 60000 && waitpid(pid, &status, WNOHANG) != pid; ms++)
 		usleep(1000);
 	check(status == want, name, "status %x, not %x", status, want);
 	kill(pid, SIGKILL);

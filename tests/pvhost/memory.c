@@ -209,7 +209,7 @@ static void ksm(void)
 		printf("skip KSM: not in this kernel\n");
 		return;
 	}
-	for (int ms = 0; ms < 5000 && get("/sys/kernel/mm/ksm/pages_sharing") < 31; ms++)
+	for (int ms = 0; ms < 60000 && get("/sys/kernel/mm/ksm/pages_sharing") < 31; ms++)
 		usleep(1000);
 	printf("# KSM: %ld pages sharing\n", get("/sys/kernel/mm/ksm/pages_sharing"));
 	store_by(&second);

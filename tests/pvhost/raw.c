@@ -124,7 +124,7 @@ bool goes_on(const volatile uint64_t *word)
 {
 	const uint64_t before = *word;
 
-	for (int ms = 0; ms < 5000; ms++) {
+	for (int ms = 0; ms < 60000; ms++) {
 		if (*word != before)
 			return true;
 		usleep(1000);
@@ -150,7 +150,7 @@ void check_released(void)
 	int users = module_users();
 
 	/* The last reference to a killed process's memory may go a moment after the process. */
-	for (int ms = 0; users > 0 && ms < 2000; ms++) {
+	for (int ms = 0; users > 0 && ms < 60000; ms++) {
 		usleep(1000);
 		users = module_users();
 	}

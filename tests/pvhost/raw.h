@@ -55,7 +55,7 @@ int runner_join(struct runner *runner);
 void runner_count(struct runner *runner, struct raw *r);
 int runner_stop(struct runner *runner);
 
-/* Wait until the word changes, at most 5 s. */
+/* Wait until the word changes, at most a minute. */
 bool goes_on(const volatile uint64_t *word);
 /* How many files of the driver are open, anywhere; -1: the module is not loaded. */
 int module_users(void);

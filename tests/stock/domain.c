@@ -94,7 +94,7 @@ static unsigned long total_kib(void)
 
 static bool balloon_to(unsigned long kib)
 {
-	const uint64_t until = now_ns() + 10000000000ul;
+	const uint64_t until = now_ns() + 60000000000ul;
 	char line[32];
 
 	snprintf(line, sizeof(line), "%lu", kib);

@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 # What the programs share that watch Debian's kernel as a guest. They give `label`, the name of the
 # configuration; `out` is what its console says, and $PAVANE_RUNDIR/ended is there after its end.
-# From the environment: PROVIDER (vtx) and LIMIT, the seconds it may take (300).
-PROVIDER=${PROVIDER:-vtx} LIMIT=${LIMIT:-300}
+# From the environment: PROVIDER (vtx) and LIMIT, the seconds it may take (900).
+PROVIDER=${PROVIDER:-vtx} LIMIT=${LIMIT:-900}
 PAVANE_RUNDIR=$(mktemp -d)
 export PAVANE_RUNDIR
 out=$PAVANE_RUNDIR/out

@@ -20,6 +20,9 @@ UNIT_slirp_LIBS := -lslirp -lseccomp
 UNIT_netconfine_SRCS := toolstack/backends/net/confine.c
 UNIT_netconfine_LIBS := -lseccomp
 UNIT_backend_store_SRCS := toolstack/backends/common/store.c
+# pvdom's own isolation
+UNIT_isolation_SRCS := $(addprefix hypercalls/pvdom/,namespaces.c landlock.c sandbox.c)
+UNIT_isolation_LIBS := -lseccomp
 UNIT_sandbox_SRCS := toolstack/backends/common/sandbox.c
 UNIT_qemusandbox_SRCS := toolstack/backends/qemu/sandbox.c
 UNIT_qemusandbox_LIBS := -lseccomp
@@ -51,7 +54,7 @@ UNITS := $(filter-out $(if $(SAN),$(UNIT_NOT_SAN)),$(patsubst tests/unit/test_%.
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)
 
 $(UNIT_BINS): $(B)/tests/unit/test_%: tests/unit/test_%.c $(wildcard $M/*.[ch] tests/unit/*.h toolstack/pvctl/*.[ch] \
-	toolstack/backends/*/*.[ch] $T/*.[chS] tests/unit/*.S hypercalls/abi/pavane/*.h pv-guest/kernel/netfront.c pv-guest/include/pv/*.h)
+	toolstack/backends/*/*.[ch] hypercalls/pvdom/*.[ch] $T/*.[chS] tests/unit/*.S hypercalls/abi/pavane/*.h pv-guest/kernel/netfront.c pv-guest/include/pv/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(HOSTCFLAGS)) $(UNIT_$*_FLAGS) -o $@ $< $(UNIT_$*_SRCS) $(UNIT_$*_LIBS) \
 		-lcmocka -lpthread

@@ -176,7 +176,7 @@ static void *park(void *arg)
 
 static bool soon(bool (*what)(void))
 {
-	for (int i = 0; i < 2000 && !what(); i++)
+	for (int i = 0; i < 60000 && !what(); i++)
 		usleep(1000);
 	return what();
 }

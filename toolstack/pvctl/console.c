@@ -292,7 +292,7 @@ static void await_reaper(uint32_t domid, int lock)
 	goes = end == SHUT_DOWN && config_load(&c, domid) &&
 	       strcmp(config_action(&c, end_reason), "preserve");
 	close(lock);
-	for (int i = 0; goes && i < 400 && domain_alive(domid, &info); i++)
+	for (int i = 0; goes && i < 12000 && domain_alive(domid, &info); i++)
 		usleep(5000);
 }
 

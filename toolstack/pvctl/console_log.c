@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define CONTEXT	 2000 /* bytes shown of what was there before */
-#define PATIENCE 200  /* times 10 ms for the log of a domain just made */
+#define PATIENCE 6000 /* times 10 ms for the log of a domain just made */
 
 static int open_log(const char *path)
 {

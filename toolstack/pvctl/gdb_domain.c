@@ -17,7 +17,7 @@
 #include "toolstack/pvd/client.h"
 
 #define DATA_MAX    4096
-#define STOP_MS	    5000 /* until every vCPU stands still */
+#define STOP_MS	    60000 /* until every vCPU stands still */
 #define VECTOR_BP   3
 #define EVENT_CRASH 256 /* vcpu_ev: the domain crashes once it is resumed */
 

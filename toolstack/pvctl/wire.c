@@ -16,7 +16,7 @@
 #include "toolstack/pvctl/device.h"
 #include "toolstack/pvd/client.h"
 
-#define READY_MS  10000 /* for a backend to be ready; as libxl */
+#define READY_MS  60000 /* for a backend to be ready */
 #define CLOSE_MS  10000 /* for a guest to let go */
 #define PATH_SIZE 160	/* as domain_path() has */
 

@@ -104,7 +104,7 @@ struct pvd_domain_stats {
 	uint32_t pid; /* of its pvdom */
 	uint32_t reserved;
 	char provider[64];
-	char sandbox[64];
+	char sandbox[160];
 	char provider_why[64]; /* not a better one */
 	char why[128];	       /* the last word of a domain that crashed */
 };

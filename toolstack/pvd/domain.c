@@ -174,7 +174,7 @@ static int start_process(struct dom *d)
 				    d->provider,
 				    NULL};
 	int keep[] = {d->ram_fd, c[1], u[1]};
-	pid_t pid = spawn(argv, NULL, keep, 3, &d->pidfd);
+	pid_t pid = spawn_apart(argv, keep, 3, &d->pidfd);
 
 	close(c[1]);
 	close(u[1]);
@@ -192,13 +192,15 @@ static int start_process(struct dom *d)
 	return 0;
 }
 
+#define START_S 60 /* for its process to come up */
+
 static int wait_ready(struct dom *d)
 {
 	struct timespec until;
 	int rc = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += PVDOM_TIMEOUT_MS / 1000;
+	until.tv_sec += START_S;
 	pthread_mutex_lock(&state_lock);
 	while (!d->ready && !d->dead && !rc)
 		rc = pthread_cond_timedwait(&changed, &state_lock, &until);

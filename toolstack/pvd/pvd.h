@@ -176,6 +176,8 @@ long featureset_out(struct client *c, uint64_t ptr, uint32_t *nr);
 /* spawn.c: children, from the main thread */
 pid_t spawn(const char *const argv[], const char *const env[], const int *keep, int nkeep,
 	    int *pidfd);
+/* One that belongs to its guest: in namespaces of its own, and told little of the environment. */
+pid_t spawn_apart(const char *const argv[], const int *keep, int nkeep, int *pidfd);
 int main_loop(void); /* returns when the daemon is to end */
 int main_prepare(void);
 void main_kick(void); /* look at what is to be done now */

@@ -54,6 +54,7 @@ static long domain_stats(const struct pvd_req *q, struct answer *a)
 	memset(s, 0, sizeof(*s));
 	s->pid = d->pid;
 	memcpy(s->provider, i.provider, sizeof(s->provider));
+	_Static_assert(sizeof(s->sandbox) == sizeof(i.sandbox), "the same text");
 	memcpy(s->sandbox, i.sandbox, sizeof(s->sandbox));
 	memcpy(s->provider_why, i.provider_why, sizeof(s->provider_why));
 	memcpy(s->why, d->why, sizeof(s->why));
@@ -208,7 +209,7 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_HELLO:
 		if (q->arg[0] != PVD_PROTO)
 			return -EPROTO;
-		a->r.out[0] = store_wait(5000);
+		a->r.out[0] = store_wait(60000);
 		a->r.out[1] = dom_count();
 		main_kick(); /* xenconsoled waits for the store, too */
 		return 0;

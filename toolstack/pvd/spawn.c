@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hypercalls/pvdom/namespaces.h"
 #include "toolstack/pvd/pvd.h"
 
 #define MAX_ENV 256
@@ -26,6 +27,7 @@ struct job {
 	char **env;
 	const int *keep;
 	int nkeep, pidfd;
+	bool apart;
 	pid_t pid;
 	bool done;
 };
@@ -58,7 +60,8 @@ static void child(const struct job *j, pid_t parent)
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
+	/* 0 in a PID namespace of its own; there, pvd's end is that of the sockets to it */
+	if (getppid() && getppid() != parent)
 		_exit(127);
 	sigemptyset(&none);
 	signal(SIGPIPE, SIG_DFL);
@@ -73,7 +76,7 @@ static void child(const struct job *j, pid_t parent)
 
 static void run(struct job *j)
 {
-	pid_t self = getpid(), pid = fork();
+	pid_t self = getpid(), pid = j->apart ? namespaces_fork() : fork();
 
 	if (!pid)
 		child(j, self);
@@ -87,8 +90,17 @@ static void run(struct job *j)
 	j->pid = pid;
 }
 
+/* What the loader, sanitizers and Pavane itself need to know; a guest need not know the rest. */
+static bool told_apart(const char *var)
+{
+	const char *end = strchrnul(var, '=');
+
+	return !strncmp(var, "LD_", 3) || !strncmp(var, "PAVANE_", 7) ||
+	       (end - var > 8 && !strncmp(end - 8, "_OPTIONS", 8));
+}
+
 /* The environment with `extra` put before what it replaces. */
-static char **make_env(const char *const *extra)
+static char **make_env(const char *const *extra, bool apart)
 {
 	char **env = calloc(MAX_ENV, sizeof(*env));
 	int n = 0, fixed;
@@ -105,36 +117,52 @@ static char **make_env(const char *const *extra)
 
 		for (i = 0; i < fixed && strncmp(env[i], *e, name); i++)
 			;
-		if (i == fixed)
+		if (i == fixed && (!apart || told_apart(*e)))
 			env[n++] = *e;
 	}
 	return env;
 }
 
-pid_t spawn(const char *const argv[], const char *const env[], const int *keep, int nkeep,
-	    int *pidfd)
+static pid_t start(struct job *j, int *pidfd)
 {
-	struct job j = {.argv = argv, .env = make_env(env), .keep = keep, .nkeep = nkeep};
-
-	if (!j.env)
+	if (!j->env)
 		return -ENOMEM;
 	if (pthread_equal(pthread_self(), main_thread)) {
-		run(&j);
+		run(j);
 	} else {
 		pthread_mutex_lock(&lock);
-		j.next = jobs;
-		jobs = &j;
+		j->next = jobs;
+		jobs = j;
 		kick();
-		while (!j.done)
+		while (!j->done)
 			pthread_cond_wait(&done, &lock);
 		pthread_mutex_unlock(&lock);
 	}
-	free(j.env);
+	free(j->env);
 	if (pidfd)
-		*pidfd = j.pidfd;
-	else if (j.pidfd >= 0)
-		close(j.pidfd);
-	return j.pid;
+		*pidfd = j->pidfd;
+	else if (j->pidfd >= 0)
+		close(j->pidfd);
+	return j->pid;
+}
+
+pid_t spawn(const char *const argv[], const char *const env[], const int *keep, int nkeep,
+	    int *pidfd)
+{
+	struct job j = {.argv = argv, .env = make_env(env, false), .keep = keep, .nkeep = nkeep};
+
+	return start(&j, pidfd);
+}
+
+pid_t spawn_apart(const char *const argv[], const int *keep, int nkeep, int *pidfd)
+{
+	struct job j = {.argv = argv,
+			.env = make_env(NULL, true),
+			.keep = keep,
+			.nkeep = nkeep,
+			.apart = true};
+
+	return start(&j, pidfd);
 }
 
 static void run_jobs(void)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The vtx provider's side of provider.h. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
@@ -85,15 +84,14 @@ static void user_cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 /* Here, before anything depends on it: who asked for the best that works gets another provider. */
 static int domain_init(struct domain *d)
 {
-	const int fd = open("/dev/pvhost", O_RDWR | O_CLOEXEC), err = errno;
+	const int rc = pv_open();
 
-	if (fd < 0) {
-		d->provider_why = err == ENOENT	 ? "no /dev/pvhost: modprobe pvhost"
-				  : err == EBUSY ? "another hypervisor has VT-x"
+	if (rc) {
+		d->provider_why = rc == -ENOENT	 ? "no /dev/pvhost: modprobe pvhost"
+				  : rc == -EBUSY ? "another hypervisor has VT-x"
 						 : "/dev/pvhost cannot be opened";
-		return -err;
+		return rc;
 	}
-	close(fd);
 	vtx_process = getpid();
 	pv_physical_reserve(MAX_RAM);
 	vtx_monitor_faults();

@@ -8,7 +8,7 @@
 #include "main.h"
 #include "xen.h"
 
-#define PATIENCE (10 * SEC) /* for the store and for whoever answers through it */
+#define PATIENCE (60 * SEC) /* for the store and for whoever answers through it */
 
 struct pv_xs store;
 struct pv_grants grants;

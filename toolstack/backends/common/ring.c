@@ -11,7 +11,7 @@
 
 #include "toolstack/backends/common/backend.h"
 
-#define BIND_TRIES   400 /* 2 s */
+#define BIND_TRIES   12000 /* a minute */
 #define BIND_WAIT_US 5000
 
 void *dev_map(struct dev *d, uint32_t *refs, uint32_t n, int prot)

@@ -375,9 +375,8 @@ static bool block_stands(struct vcpu *v, uint32_t i, uint64_t rip, const uint8_t
 }
 
 /* The block for this rip, which is in `page`, made if need be; 0: there cannot be one. */
-static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page)
+static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page, unsigned mode)
 {
-	const unsigned mode = mode_of(v);
 	const uint32_t mfn = (page - v->d->ram) >> PAGE_SHIFT;
 	const uint8_t *page2 = code_near_end(rip) ? code_page(v, (rip & PAGE_MASK) + PAGE_SIZE)
 						  : NULL;
@@ -402,9 +401,11 @@ enum found code_find(struct vcpu *v, void **code)
 {
 	const uint64_t rip = v->regs.rip;
 	const uint8_t *page;
+	const unsigned single = tr.single ? MODE_SINGLE : 0;
 	uint32_t i, id;
 
-	*code = mmu_ibtc_find(tr.context, rip);
+	tr.single = false;
+	*code = single ? NULL : mmu_ibtc_find(tr.context, rip);
 	if (*code)
 		return FOUND;
 	page = code_page(v, rip);
@@ -414,11 +415,11 @@ enum found code_find(struct vcpu *v, void **code)
 		tr_page_fault(v, rip, ACCESS_FETCH);
 		return FOUND_FAULT;
 	}
-	i = block_get(v, rip, page);
+	i = block_get(v, rip, page, mode_of(v) | single);
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	if (check_done(&blocks[i]))
+	if (!single && check_done(&blocks[i]))
 		mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
 	id = page_id_find(rip, blocks[i].mfn);
 	if (id)
@@ -453,7 +454,8 @@ static bool link_stands(struct vcpu *v, const struct link *l, uint32_t to, const
 
 	if (from->rip >> PAGE_SHIFT == l->target >> PAGE_SHIFT && from->mfn != blocks[to].mfn)
 		return false;
-	return from->mode == blocks[to].mode && block_stands(v, to, l->target, page);
+	return !((from->mode ^ blocks[to].mode) & ~MODE_SINGLE) &&
+	       block_stands(v, to, l->target, page);
 }
 
 static void link_chain(uint32_t link, uint32_t to)
@@ -519,7 +521,8 @@ static bool link_follow(struct vcpu *v, uint32_t link, uint32_t to, const uint8_
 void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
 {
 	const uint8_t *page = code_page(v, v->regs.rip);
-	const uint32_t to = page ? block_get(v, v->regs.rip, page) : 0;
+	const unsigned mode = mode_of(v) | (links[link].single ? MODE_SINGLE : 0);
+	const uint32_t to = page ? block_get(v, v->regs.rip, page, mode) : 0;
 	void *code = NULL;
 
 	if (!to)

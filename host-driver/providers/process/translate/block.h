@@ -7,10 +7,11 @@
 
 #include "host-driver/providers/process/translate/translate.h"
 
-#define MODE_KERNEL 1 /* in a block's key: what else than its bytes decides its translation */
-#define MODE_TS	    2 /* CR0.TS is set */
-#define MODE_32	    4 /* 32-bit code, its segments flat */
-#define MODE_UPPER  8 /* reads by upper.c */
+#define MODE_KERNEL 1  /* in a block's key: what else than its bytes decides its translation */
+#define MODE_TS	    2  /* CR0.TS is set */
+#define MODE_32	    4  /* 32-bit code, its segments flat */
+#define MODE_UPPER  8  /* reads by upper.c */
+#define MODE_SINGLE 16 /* no two accesses of it share a look: reached by links alone */
 
 #ifndef CODE_SIZE		/* tests have a small one */
 #define CODE_SIZE (256UL << 20) /* of the cache, bytes */
@@ -34,6 +35,7 @@ struct block {
 	uint32_t site, link; /* the first of its own; they are in sequence */
 	uint8_t links;
 	bool dead, vectors; /* vectors: it has other instructions than those of general registers */
+	bool steps;	    /* its last instruction is not translated */
 	uint16_t sites;
 	uint32_t compared;		/* how often (check.c) */
 	uint32_t same_hash, same_frame; /* next ones, 0: none; block 0 is never used */
@@ -54,6 +56,7 @@ struct link {
 	 */
 	uint32_t guard;
 	uint32_t page_id; /* what is there now; 0: nobody's */
+	bool single;	  /* to a block of MODE_SINGLE */
 	enum link_kind { LINK_DIRECT, LINK_INDIRECT, LINK_RETURN } kind;
 };
 
@@ -187,6 +190,7 @@ void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here);
 /* Why the cache was left, and the site of EXIT_MEMORY, EXIT_STEP and EXIT_SYSCALL. */
 struct left {
 	int why;
+	bool single;	     /* of EXIT_LINK: to a block of MODE_SINGLE */
 	uint32_t generation; /* the cache's, then */
 	struct site site;
 };

@@ -110,7 +110,7 @@ static void run_translated(struct vcpu *v, struct check *c)
 	switch (l.why) {
 	case EXIT_LINK:
 	case EXIT_INDIRECT:
-		c->now->end = CHECK_LEFT;
+		c->now->end = l.single ? CHECK_STOPPED : CHECK_LEFT;
 		mmu_return_forget(&c->context, v->regs.rsp + sizeof(uint64_t));
 		break;
 	case EXIT_STEP:
@@ -123,30 +123,31 @@ static void run_translated(struct vcpu *v, struct check *c)
 	}
 }
 
-/* To where the translation stopped, or as far as the block goes. */
+/* As far as the block goes and is translated, or to c->stop. */
 static void run_reference(struct vcpu *v, struct check *c)
 {
-	const bool stopped = c->after[TRANSLATED].end == CHECK_STOPPED;
-	const uint64_t stop = c->after[TRANSLATED].regs.rip;
+	const unsigned insns = c->block.insns - c->block.steps;
 	struct check_state *now = c->now;
 
-	now->end = CHECK_LEFT;
-	for (now->insns = 0; now->insns < c->block.insns; now->insns++) {
+	for (now->insns = 0; now->insns < insns; now->insns++) {
 		const uint64_t rip = v->regs.rip;
 
-		if (stopped && rip == stop) {
-			now->end = CHECK_STOPPED;
-			break;
-		}
+		now->end = CHECK_STOPPED;
+		if (c->stops && rip == c->stop)
+			return;
+		now->end = CHECK_LOST;
 		if (!tr_step(v)) {
-			now->end = c->faulted && !c->lost ? CHECK_FAULTED : CHECK_LOST;
-			break;
+			if (c->faulted && !c->lost)
+				now->end = CHECK_FAULTED;
+			return;
 		}
+		now->end = CHECK_LEFT;
 		if (v->regs.rip != rip + native_slot(rip)->i.length) {
 			now->insns++;
-			break;
+			return;
 		}
 	}
+	now->end = c->block.steps ? CHECK_STOPPED : CHECK_LEFT;
 }
 
 static void run_side(struct vcpu *v, struct check *c, enum check_side side)
@@ -280,22 +281,46 @@ static bool gone(const struct check *c)
 	return is;
 }
 
-/* Both ways once. False: one of them came to no end. */
-static bool compare(struct vcpu *v, struct check *c, const char **what, uint64_t *flags)
+/*
+ * The reference goes first: what it reads and writes, the translation finds in its TLB. False: one
+ * of them came to no end.
+ */
+static bool run_both(struct vcpu *v, struct check *c)
 {
-	bool done = false;
-
-	check_memory_begin(v, c);
-	tr.check = c;
+	run_side(v, c, REFERENCE);
+	if (c->after[REFERENCE].end == CHECK_LOST)
+		return false;
+	check_memory_fill(c);
 	run_side(v, c, TRANSLATED);
 	check_memory_end(c);
-	if (c->after[TRANSLATED].end != CHECK_LOST)
-		run_side(v, c, REFERENCE);
-	if (c->after[TRANSLATED].end != CHECK_LOST && c->after[REFERENCE].end != CHECK_LOST &&
-	    !went_nowhere(&c->after[TRANSLATED], &c->after[REFERENCE])) {
-		*what = difference(v, c, flags);
-		done = true;
+	return c->after[TRANSLATED].end != CHECK_LOST;
+}
+
+/* The translation left an instruction to others that the reference carried out. */
+static bool stopped_early(const struct check *c)
+{
+	const struct check_state *t = &c->after[TRANSLATED], *r = &c->after[REFERENCE];
+
+	return t->end == CHECK_STOPPED && (r->end != CHECK_STOPPED || r->regs.rip != t->regs.rip);
+}
+
+/* Both ways from the same state. False: see run_both(). */
+static bool compare(struct vcpu *v, struct check *c, const char **what, uint64_t *flags)
+{
+	bool done;
+
+	tr.check = c;
+	check_memory_begin(v, c);
+	c->stops = false;
+	done = run_both(v, c);
+	if (done && stopped_early(c)) {
+		c->stops = true;
+		c->stop = c->after[TRANSLATED].regs.rip;
+		done = check_memory_again(c) && run_both(v, c);
 	}
+	done = done && !went_nowhere(&c->after[TRANSLATED], &c->after[REFERENCE]);
+	if (done)
+		*what = difference(v, c, flags);
 	tr.check = NULL;
 	v->regs = c->before.regs;
 	return done;

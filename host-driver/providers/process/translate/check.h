@@ -57,7 +57,9 @@ struct check {
 	const void *code;
 	uint32_t generation; /* the cache's, then */
 	enum check_side side;
-	bool lost;	/* there are too many pages, or a flush is due */
+	bool lost;  /* there are too many pages, or a flush is due */
+	bool stops; /* the reference does, at `stop` */
+	uint64_t stop;
 	bool faulted;	/* `now` has a fault */
 	unsigned again; /* upper_of() */
 	unsigned pages, looks;
@@ -113,9 +115,12 @@ static inline uint64_t check_base(const uint8_t *copy, uint64_t va)
 {
 	return (uint64_t)copy - va;
 }
-/* Translated code finds the copies, and nothing else. */
+/* No page is known; translated code would find nothing. _again: known ones are copied anew. */
 void check_memory_begin(struct vcpu *v, struct check *c);
-void check_memory_end(struct check *c); /* no longer */
+bool check_memory_again(struct check *c); /* false: a flush is due */
+/* Translated code finds the copies of all that has been asked for; and no longer. */
+void check_memory_fill(struct check *c);
+void check_memory_end(struct check *c);
 
 /* ---- check_flags.c ---- */
 struct tr_insn;

@@ -42,6 +42,31 @@ void check_memory_begin(struct vcpu *v, struct check *c)
 	c->context.tlb = tr_kernel_tlb;
 }
 
+bool check_memory_again(struct check *c)
+{
+	if (!tr_enter())
+		return false;
+	for (unsigned i = 0; i < c->pages; i++)
+		step_bytes(check_copy(c, TRANSLATED, i), c->page[i], PAGE_SIZE);
+	tr_left();
+	for (unsigned i = 0; i < c->pages; i++)
+		step_bytes(check_copy(c, REFERENCE, i), check_copy(c, TRANSLATED, i), PAGE_SIZE);
+	return true;
+}
+
+void check_memory_fill(struct check *c)
+{
+	for (const struct check_look *l = c->look; l < c->look + c->looks; l++) {
+		const uint8_t *page = check_copy(c, TRANSLATED, l->copy);
+
+		if (l->copy < 0)
+			continue;
+		mmu_tlb_set(&c->context, l->va, page, false);
+		if (l->how == ACCESS_WRITE)
+			mmu_tlb_set(&c->context, l->va, page, true);
+	}
+}
+
 void check_memory_end(struct check *c)
 {
 	for (unsigned i = 0; i < c->looks; i++)

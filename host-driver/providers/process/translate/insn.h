@@ -47,6 +47,7 @@ struct tr_insn {
 	uint8_t temps_read, temps_written;
 	uint32_t flags_read, flags_killed; /* FLAGS_ARITH: depends on; certainly replaces */
 	uint32_t flags_live;		   /* after it (lower.c) */
+	uint8_t group;			   /* its number, 0: none (lower_group.c) */
 };
 
 /*

@@ -27,11 +27,21 @@ static void patch(uint8_t *at, const uint8_t *target)
 	__builtin_memcpy(at, &distance, 4);
 }
 
-/* It stays near the block, for it is part of a way that does not leave the cache. */
+/*
+ * It stays near the block, for it is part of a way that does not leave the cache: a kick must find
+ * the block by it.
+ */
 static void emit_far(const struct slow *s)
 {
 	patch(s->jump, now.e.p);
-	emit_direct(s->n, s->what == SLOW_FAR ? s->n->target : s->n->rip + s->n->i.length, -1);
+	switch (s->what) {
+	case SLOW_FAR: emit_direct(s->n, s->n->target, -1); break;
+	case SLOW_RETURN: emit_direct(s->n, s->n->rip + s->n->i.length, -1); break;
+	default:
+		if (s->keeps_rcx)
+			emit_load_slot(&now.e, RCX, T_RCX);
+		links[emit_chained(s->n, s->n->rip, -1)].single = true;
+	}
 }
 
 static void emit_slow(const struct slow *s)
@@ -62,12 +72,12 @@ static void emit_behind(void)
 	struct emit near;
 
 	for (unsigned k = 0; k < now.slows; k++)
-		if (now.slow[k].what >= SLOW_FAR)
+		if (now.slow[k].what >= SLOW_SINGLE)
 			emit_far(&now.slow[k]);
 	near = now.e;
 	now.e = now.cold;
 	for (unsigned k = 0; k < now.slows; k++)
-		if (now.slow[k].what < SLOW_FAR)
+		if (now.slow[k].what < SLOW_SINGLE)
 			emit_slow(&now.slow[k]);
 	now.cold = now.e;
 	now.e = near;
@@ -185,6 +195,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 	if (!now.insns)
 		return false;
 	flags_live();
+	group_all();
 	for (unsigned k = 0; k < now.insns && open;)
 		k += lower_insn(&now.insn[k], &now.insn[now.insns], &open);
 	last = &now.insn[now.insns - 1];
@@ -192,6 +203,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 		emit_direct(last, last->rip + last->i.length, -1);
 	emit_behind();
 	b->insns = now.insns;
+	b->steps = last->kind == INSN_STEP;
 	b->bytes = last->rip + last->i.length - b->rip;
 	*e = now.e;
 	*cold = now.cold;

@@ -15,14 +15,25 @@ enum address { ADDRESS_OPERAND, ADDRESS_BIT, ADDRESS_PUSH, ADDRESS_POP, ADDRESS_
 /* What lies behind the block. */
 struct slow {
 	const struct tr_insn *n; /* SLOW_MEMORY: whose address is to be computed again */
-	/* FAR: a branch to another page; RETURN: what a call leaves for its return */
-	enum { SLOW_MEMORY, SLOW_LINK, SLOW_FAR, SLOW_RETURN } what;
+	/*
+	 * SINGLE: to the block without shared looks; FAR: a branch to another page; RETURN: what a
+	 * call leaves for its return.
+	 */
+	enum { SLOW_MEMORY, SLOW_LINK, SLOW_SINGLE, SLOW_FAR, SLOW_RETURN } what;
 	uint8_t *jump;	/* the distance of the jump that leads here */
 	uint32_t index; /* of the site or link */
 	uint8_t t0;
 	bool keeps_rcx;	 /* rcx is in its slot */
 	uint8_t address; /* enum address */
 	uint8_t words;	 /* of ADDRESS_PUSH */
+};
+
+/* Accesses that share a look at the TLB (lower_group.c). */
+struct group {
+	int64_t first; /* displacement */
+	uint32_t size;
+	uint8_t members;
+	bool writes, found; /* found: code that looks has been emitted */
 };
 
 /* Under block.c's lock. */
@@ -36,6 +47,8 @@ struct lowering {
 	unsigned insns;
 	struct slow slow[MAX_SLOW];
 	unsigned slows;
+	struct group group[GROUPS];
+	unsigned held, held_in; /* which group's place a temporary still has, and which (0: none) */
 };
 extern struct lowering now;
 
@@ -96,9 +109,20 @@ static inline bool reads_upper(const struct tr_insn *n)
 /* r14 and r15 (bits 0 and 1) in an address. */
 unsigned temps_in_address(const ZydisDecodedOperand *m);
 
+/* t0 = the host's address of g's first byte, n being its first access. */
+void emit_place_of_group(const struct tr_insn *n, const struct group *g, unsigned t0, bool flags);
+
+/* ---- lower_group.c ---- */
+void group_all(void);			    /* which instructions of the block share a look */
+void group_forget(const struct tr_insn *n); /* n was lowered: what do its temporaries hold? */
+/* t0 = the host's address for n, but for the distance that is returned. */
+int32_t emit_shared(const struct tr_insn *n, unsigned t0, bool flags);
+
 /* ---- lower_insn.c ---- */
 /* n and what goes with it; returns how many that are. *open: the block goes on. */
 unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *open);
+/* A jump to target that is chained later, and its link; n is whose it is. */
+uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc);
 /* To a guest address known now: chained later, or by the IBTC. cc as in emit_link. */
 void emit_direct(const struct tr_insn *n, uint64_t target, int cc);
 

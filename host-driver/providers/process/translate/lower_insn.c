@@ -34,8 +34,8 @@ static void emit_absolute(const struct tr_insn *n, unsigned seg, unsigned t0)
 	e8(e, t0 & 7);
 }
 
-/* The instruction with seg:[t0] for its operand. */
-static void emit_rewritten(const struct tr_insn *n, unsigned seg, unsigned t0)
+/* The instruction with seg:[t0 + disp] for its operand. */
+static void emit_rewritten(const struct tr_insn *n, unsigned seg, unsigned t0, int32_t disp)
 {
 	const ZydisDecodedInstruction *i = &n->i;
 	const unsigned modrm = i->raw.modrm.offset;
@@ -63,7 +63,14 @@ static void emit_rewritten(const struct tr_insn *n, unsigned seg, unsigned t0)
 	}
 	for (; k < modrm; k++)
 		e8(e, n->bytes[k]);
-	e8(e, (n->bytes[modrm] & 0x38) | (t0 & 7));
+	e8(e, (!disp		      ? 0
+	       : disp == (int8_t)disp ? 0x40
+				      : 0x80) |
+		      (n->bytes[modrm] & 0x38) | (t0 & 7));
+	if (disp && disp == (int8_t)disp)
+		e8(e, disp);
+	else if (disp)
+		e32(e, disp);
 	end = modrm + 1 + (i->raw.modrm.rm == 4) + i->raw.disp.size / 8;
 	for (k = end; k < i->length; k++)
 		e8(e, n->bytes[k]);
@@ -95,7 +102,9 @@ static void emit_in_upper(const struct tr_insn *n)
 static void lower_memory(const struct tr_insn *n)
 {
 	const unsigned own = n->temps_read | n->temps_written, t0 = own & 2 ? R14 : R15;
-	unsigned seg;
+	const bool flags = (n->flags_live & ~n->flags_killed) | n->flags_read;
+	unsigned seg = 0;
+	int32_t disp = 0;
 
 	if (as_it_is(n)) {
 		temps_load(own | temps_in_address(n->mem));
@@ -103,13 +112,15 @@ static void lower_memory(const struct tr_insn *n)
 		temps_store(n->temps_written);
 		return;
 	}
-	seg = emit_place(n, ADDRESS_OPERAND, t0, n->size, n->writes,
-			 (n->flags_live & ~n->flags_killed) | n->flags_read);
+	if (n->group)
+		disp = emit_shared(n, t0, flags);
+	else
+		seg = emit_place(n, ADDRESS_OPERAND, t0, n->size, n->writes, flags);
 	temps_load(own);
 	if (insn_is_absolute(n))
 		emit_absolute(n, seg, t0);
 	else
-		emit_rewritten(n, seg, t0);
+		emit_rewritten(n, seg, t0, disp);
 	temps_store(n->temps_written);
 }
 
@@ -264,7 +275,7 @@ static void lower_leave(const struct tr_insn *n)
 	emit_mov_word(RBP, R14);
 }
 
-static uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
+uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
 {
 	const uint32_t l = link_add(now.b, target, LINK_DIRECT);
 
@@ -453,5 +464,6 @@ unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *op
 		break;
 	default: lower_transfer(n);
 	}
+	group_forget(n);
 	return count;
 }

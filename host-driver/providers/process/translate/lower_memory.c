@@ -249,10 +249,32 @@ static uint8_t *emit_look_flags(unsigned t0, unsigned size, bool write)
 	return jump;
 }
 
+/* The look, and then t0 is the place. Returns the distance of the jump to where it is not known. */
+static uint8_t *emit_find(unsigned t0, unsigned size, bool write, bool flags)
+{
+	const unsigned t1 = t0 ^ R14 ^ R15;
+	uint8_t *jump;
+
+	if (flags)
+		return emit_look_flags(t0, size, write);
+	jump = emit_look(t0, size, write);
+	emit_entry(OP_ADD, t0, t1, write ? E_WRITE : E_READ);
+	return jump;
+}
+
+void emit_place_of_group(const struct tr_insn *n, const struct group *g, unsigned t0, bool flags)
+{
+	const int64_t before = g->first - n->mem->mem.disp.value;
+
+	emit_effective(n, t0);
+	if (before)
+		emit_base(&now.e, 0, OP_LEA, t0, t0, before);
+	slow_add(n, SLOW_SINGLE, emit_find(t0, g->size, g->writes, flags), 0)->keeps_rcx = flags;
+}
+
 unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
 		       unsigned size, bool write, bool flags)
 {
-	const unsigned t1 = t0 ^ R14 ^ R15;
 	struct slow *s;
 	uint8_t *jump;
 	uint32_t site;
@@ -260,12 +282,7 @@ unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned word
 	emit_address(n, what, words, t0);
 	if (!write && reads_upper(n))
 		return SEG_GS;
-	if (flags) {
-		jump = emit_look_flags(t0, size, write);
-	} else {
-		jump = emit_look(t0, size, write);
-		emit_entry(OP_ADD, t0, t1, write ? E_WRITE : E_READ);
-	}
+	jump = emit_find(t0, size, write, flags);
 	site = site_add(now.b, offset_of(now.e.p), guest_offset(n), size,
 			write ? ACCESS_WRITE : ACCESS_READ);
 	sites[site].group = words > 1;

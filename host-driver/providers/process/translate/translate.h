@@ -8,7 +8,7 @@
  * kernel's by FS, which is the thread's. A kernel in the upper half reads by GS without one.
  *
  *   insn.c     what the translator must know of an instruction
- *   lower.c    a block's translation: lower_insn.c, lower_memory.c
+ *   lower.c    a block's translation: lower_insn.c, lower_memory.c, lower_group.c
  *   block.c    blocks: found, made, chained, forgotten
  *   page_id.c  which page is where, for jumps from one to another
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
@@ -46,6 +46,8 @@
 #define T_RETURNS	  144
 #define T_RET_MASK	  152
 #define T_KERNEL_TLB_MASK 160
+#define T_GROUP		  168
+#define GROUPS		  8
 
 #define FLAGS_HOST 0xcd5 /* OF DF SF ZF AF PF CF: the guest's others are never the host's */
 
@@ -101,6 +103,7 @@ struct tr {
 	struct ibtc_entry *ibtc, *returns; /* the context's */
 	uint64_t ret_mask;		   /* for pext: which entry a return's stack slot has */
 	uint64_t kernel_tlb_mask;
+	uint64_t group[GROUPS]; /* places of a block's (lower_group.c) */
 	uint64_t error;
 	volatile uint32_t in_guest, flush; /* softmmu.c */
 	volatile uint64_t entries;
@@ -119,7 +122,8 @@ struct tr {
 	uint64_t descriptor_changes; /* those that it knows of */
 	uint8_t code, other;	     /* enum code; code: of where the guest is */
 	bool ran32;		     /* an IBTC may be of 32-bit code */
-	struct check *check;	     /* what runs is not the guest, but is compared (check.h) */
+	bool single;	     /* the next block is to be one of MODE_SINGLE: it is compared first */
+	struct check *check; /* what runs is not the guest, but is compared (check.h) */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
