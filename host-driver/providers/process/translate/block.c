@@ -89,8 +89,7 @@ static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
 
 static unsigned mode_of(const struct vcpu *v)
 {
-	/* What is compared reads copies, which are not there. */
-	const bool upper = tr.upper && !check_on && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
+	const bool upper = tr.upper && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
 
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
 	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0);
@@ -402,9 +401,11 @@ enum found code_find(struct vcpu *v, void **code)
 {
 	const uint64_t rip = v->regs.rip;
 	const uint8_t *page;
+	const unsigned single = tr.single ? MODE_SINGLE : 0;
 	uint32_t i, id;
 
-	*code = mmu_ibtc_find(tr.context, rip);
+	tr.single = false;
+	*code = single ? NULL : mmu_ibtc_find(tr.context, rip);
 	if (*code)
 		return FOUND;
 	page = code_page(v, rip);
@@ -414,11 +415,11 @@ enum found code_find(struct vcpu *v, void **code)
 		tr_page_fault(v, rip, ACCESS_FETCH);
 		return FOUND_FAULT;
 	}
-	i = block_get(v, rip, page, mode_of(v));
+	i = block_get(v, rip, page, mode_of(v) | single);
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	if (check_done(&blocks[i]))
+	if (!single && check_done(&blocks[i]))
 		mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
 	id = page_id_find(rip, blocks[i].mfn);
 	if (id)

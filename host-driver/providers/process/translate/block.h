@@ -35,6 +35,7 @@ struct block {
 	uint32_t site, link; /* the first of its own; they are in sequence */
 	uint8_t links;
 	bool dead, vectors; /* vectors: it has other instructions than those of general registers */
+	bool steps;	    /* its last instruction is not translated */
 	uint16_t sites;
 	uint32_t compared;		/* how often (check.c) */
 	uint32_t same_hash, same_frame; /* next ones, 0: none; block 0 is never used */
@@ -197,6 +198,7 @@ void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here);
 /* Why the cache was left, and the site of EXIT_MEMORY, EXIT_STEP and EXIT_SYSCALL. */
 struct left {
 	int why;
+	bool single;	     /* of EXIT_LINK: to a block of MODE_SINGLE */
 	uint32_t generation; /* the cache's, then */
 	struct site site;
 };

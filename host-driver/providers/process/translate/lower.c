@@ -203,6 +203,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 		emit_direct(last, last->rip + last->i.length, -1);
 	emit_behind();
 	b->insns = now.insns;
+	b->steps = last->kind == INSN_STEP;
 	b->bytes = last->rip + last->i.length - b->rip;
 	*e = now.e;
 	*cold = now.cold;

@@ -19,13 +19,12 @@ static bool may_share(const struct tr_insn *n)
 {
 	const ZydisDecodedOperandMem *m;
 
-	if (n->kind != INSN_MEMORY || !n->mem || n->i.address_width != 64 ||
-	    (!n->writes && reads_upper(n)))
+	if (n->kind != INSN_MEMORY || !n->mem || (!n->writes && reads_upper(n)))
 		return false;
 	m = &n->mem->mem;
-	return m->index == ZYDIS_REGISTER_NONE && m->base != ZYDIS_REGISTER_NONE &&
-	       m->base != ZYDIS_REGISTER_RIP && m->segment != ZYDIS_REGISTER_FS &&
-	       m->segment != ZYDIS_REGISTER_GS;
+	return n->i.address_width == 64 && m->index == ZYDIS_REGISTER_NONE &&
+	       m->base != ZYDIS_REGISTER_NONE && m->base != ZYDIS_REGISTER_RIP &&
+	       m->segment != ZYDIS_REGISTER_FS && m->segment != ZYDIS_REGISTER_GS;
 }
 
 static bool changes(const struct tr_insn *n, ZydisRegister reg)

@@ -93,6 +93,7 @@ bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
 		return false;
 	l->why = tr_run(v);
 	l->generation = code_generation;
+	l->single = l->why == EXIT_LINK && links[tr.arg].single;
 	switch (l->why) {
 	case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
 	case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
@@ -152,9 +153,10 @@ static void run(struct vcpu *v, void *code)
 			return;
 		}
 		code = resume = NULL;
-		if (l.why == EXIT_LINK)
+		if (l.why == EXIT_LINK) {
 			code = code_follow(v, tr.arg, l.generation);
-		else if (l.why == EXIT_MEMORY && (resume = memory_exit(v, &l.site)))
+			tr.single = check_on && l.single && !code;
+		} else if (l.why == EXIT_MEMORY && (resume = memory_exit(v, &l.site)))
 			code = code_run + l.site.code;
 		else if (l.why == EXIT_UPPER)
 			code = upper_exit(v, &l.site, l.generation);

@@ -123,7 +123,8 @@ struct tr {
 	uint64_t descriptor_changes; /* those that it knows of */
 	uint8_t code, other;	     /* enum code; code: of where the guest is */
 	bool ran32;		     /* an IBTC may be of 32-bit code */
-	struct check *check;	     /* what runs is not the guest, but is compared (check.h) */
+	bool single;	     /* the next block is to be one of MODE_SINGLE: it is compared first */
+	struct check *check; /* what runs is not the guest, but is compared (check.h) */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
