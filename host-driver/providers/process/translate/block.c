@@ -114,7 +114,7 @@ static uint32_t lookup(uint64_t rip, uint32_t mfn, uint32_t mfn2, unsigned mode)
 
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access)
 {
-	sites[nr_sites] = (struct site){b - blocks, code, offset, size, access, false};
+	sites[nr_sites] = (struct site){b - blocks, code, offset, size, access};
 	b->sites++;
 	return nr_sites++;
 }

@@ -50,7 +50,7 @@ static uint8_t *access_of(struct vcpu *v, struct check *c, const struct site *s)
 	}
 	if (c->lost) {
 		now->end = CHECK_LOST;
-	} else if (!s->group && tr_canonical(tr.ea)) {
+	} else if (tr_canonical(tr.ea)) {
 		now->end = CHECK_FAULTED;
 		check_page_fault(tr.ea, s->access);
 	}

@@ -61,7 +61,7 @@ static void emit_slow(const struct slow *s)
 	}
 	if (s->keeps_rcx)
 		emit_load_slot(e, RCX, T_RCX);
-	emit_address(s->n, s->address, s->words, s->t0);
+	emit_address(s->n, s->address, 1, s->t0);
 	emit_store_slot(e, T_EA, s->t0);
 	emit_const(e, R15, s->index);
 	emit_jump(e, tr_exit_memory);
@@ -167,7 +167,7 @@ static void gather(void)
 		if (now.b->mode & MODE_TS && n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE)
 			n->kind = n->kind == INSN_PLAIN || n->kind == INSN_MEMORY ? INSN_STEP
 										  : n->kind;
-		if (check_on && check_apart(n))
+		if (check_on && (check_apart(n) || n->kind == INSN_STRING))
 			n->kind = INSN_STEP;
 		now.b->vectors |= n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
 		n->soft = code_soft(now.b, rip);

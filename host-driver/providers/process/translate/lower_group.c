@@ -4,10 +4,13 @@
  * them, whose displacements are close to each other. The first looks for all of their bytes, and
  * leaves the place in a slot, where it is good until the cache is left: a flush waits for that.
  *
+ * Pushes in a row share one as well, and so do pops, up to a return (lower_insn.c).
+ *
  * If these bytes are not all in one page, or a store to it is not known yet, or nothing is, it goes
  * on by another translation from there, in which each access looks for itself (MODE_SINGLE). So a
  * fault is that of the instruction that has it.
  */
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/lower.h"
 
 #define REACH 256 /* bytes from the first of a group's to its last */
@@ -77,7 +80,8 @@ void group_all(void)
 	now.held_in = 0;
 	for (unsigned k = 0; k < now.insns; k++)
 		now.insn[k].group = 0;
-	if (code32() || now.b->mode & MODE_SINGLE)
+	/* What is compared has each page's first access seen (check.c). */
+	if (code32() || now.b->mode & MODE_SINGLE || check_on)
 		return;
 	for (unsigned k = 0; k < now.insns && groups < GROUPS; k++) {
 		struct tr_insn *n = &now.insn[k];

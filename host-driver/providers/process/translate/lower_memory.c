@@ -283,13 +283,15 @@ unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned word
 	if (!write && reads_upper(n))
 		return SEG_GS;
 	jump = emit_find(t0, size, write, flags);
+	if (words > 1) {
+		slow_add(n, SLOW_SINGLE, jump, 0)->keeps_rcx = flags;
+		return 0;
+	}
 	site = site_add(now.b, offset_of(now.e.p), guest_offset(n), size,
 			write ? ACCESS_WRITE : ACCESS_READ);
-	sites[site].group = words > 1;
 	s = slow_add(n, SLOW_MEMORY, jump, site);
 	s->t0 = t0;
 	s->keeps_rcx = flags;
 	s->address = what;
-	s->words = words;
 	return 0;
 }

@@ -76,7 +76,7 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	}
 	p = tr_memory(v, tr.ea, s->access);
 	/* A store to its own page ends a block; and tr_step knows #SS from #GP. */
-	if (p ? blocks[s->block].dead : s->group || !tr_canonical(tr.ea)) {
+	if (p ? blocks[s->block].dead : !tr_canonical(tr.ea)) {
 		tr_step(v);
 		return NULL;
 	}
@@ -126,6 +126,16 @@ static void *upper_exit(struct vcpu *v, const struct site *s, uint32_t generatio
 	return NULL;
 }
 
+/* An instruction that is not translated; where the block goes on, if it does. */
+static void *step_exit(struct vcpu *v, const struct site *s, uint32_t generation)
+{
+	if (s->access == SITE_START || !string_run(v, s)) {
+		tr_step(v);
+		return NULL;
+	}
+	return generation == code_generation && !blocks[s->block].dead ? code_run + s->code : NULL;
+}
+
 /* From `code` on till the guest's state is all in v->regs and nothing known of how it goes on. */
 static void run(struct vcpu *v, void *code)
 {
@@ -153,7 +163,7 @@ static void run(struct vcpu *v, void *code)
 		else if (l.why == EXIT_SYSCALL)
 			tr_syscall(v, v->regs.rip + 2);
 		else if (l.why == EXIT_STEP)
-			tr_step(v);
+			code = step_exit(v, &l.site, l.generation);
 		else if (l.why == EXIT_TRAP)
 			tr_exception(v, tr.vector, tr.error);
 	}

@@ -14,6 +14,7 @@
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   upper.c    the guest kernel's upper half, to read from without it
  *   step.c     one instruction, without translating it
+ *   string.c   movs and stos, likewise, without leaving the block
  *   segments.c what width the code has that the guest's selectors lead to
  *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
  *   trace.c    what of it goes to a file, if somebody asks
