@@ -375,6 +375,11 @@ static void count(const struct vcpu *v, const struct check *c)
 	n->blocks++;
 	n->insns += c->after[REFERENCE].insns;
 	n->apart += c->after[TRANSLATED].end == CHECK_STOPPED;
+}
+
+/* It has had one of its times. */
+static void tried(const struct check *c)
+{
 	if (!tr_enter())
 		return;
 	if (c->generation == code_generation)
@@ -412,10 +417,12 @@ bool check_block(struct vcpu *v, void *code)
 			if (tr.flush || tr.kicked)
 				return false;
 			counts[v->id].skipped++;
+			tried(c);
 			return true;
 		}
 		if (!what) {
 			count(v, c);
+			tried(c);
 			return true;
 		}
 	}
