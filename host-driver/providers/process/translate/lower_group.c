@@ -16,10 +16,12 @@
 
 static bool may_share(const struct tr_insn *n)
 {
-	const ZydisDecodedOperandMem *m = n->mem ? &n->mem->mem : NULL;
+	const ZydisDecodedOperandMem *m;
 
-	return n->kind == INSN_MEMORY && (n->writes || !reads_upper(n)) &&
-	       n->i.address_width == 64 && m->index == ZYDIS_REGISTER_NONE &&
+	if (n->kind != INSN_MEMORY || !n->mem || (!n->writes && reads_upper(n)))
+		return false;
+	m = &n->mem->mem;
+	return n->i.address_width == 64 && m->index == ZYDIS_REGISTER_NONE &&
 	       m->base != ZYDIS_REGISTER_NONE && m->base != ZYDIS_REGISTER_RIP &&
 	       m->segment != ZYDIS_REGISTER_FS && m->segment != ZYDIS_REGISTER_GS;
 }
