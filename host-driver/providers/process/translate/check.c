@@ -86,31 +86,38 @@ static void bases_set(const struct vcpu *v, struct check *c)
 	__builtin_ia32_wrgsbase64(v->kernel_mode ? CHECK_NOWHERE : (uint64_t)c->context.own);
 }
 
-static void run_translated(struct vcpu *v, struct check *c)
+/* The cache was left where the block goes on once that is dealt with. */
+static bool in_the_middle(const struct left *l)
 {
-	struct left l = {.why = EXIT_KICK}, before;
-	void *code = (void *)c->code;
-	const uint8_t *resume = NULL;
+	return l->why == EXIT_MEMORY || l->why == EXIT_UPPER ||
+	       (l->why == EXIT_STEP && l->site.access != SITE_START);
+}
 
-	bases_set(v, c);
-	c->now->end = CHECK_LOST;
-	for (;;) {
-		before = l;
-		if (!tr_visit(v, code, resume, &l))
-			return;
-		resume = NULL;
-		if (l.why == EXIT_MEMORY && !(resume = access_of(v, c, &l.site)))
-			return;
-		if (l.why == EXIT_UPPER && !upper_of(v, c, &l, &before))
-			return;
-		if (l.why != EXIT_MEMORY && l.why != EXIT_UPPER)
-			break;
-		code = code_run + l.site.code;
+/* It is, on the copies. False: c->now->end says what is; LOST, where half of a string is done. */
+static bool deal_with(struct vcpu *v, struct check *c, const struct left *l,
+		      const struct left *before, const uint8_t **resume)
+{
+	const uint64_t rdi = v->regs.rdi;
+
+	*resume = NULL;
+	switch (l->why) {
+	case EXIT_MEMORY: *resume = access_of(v, c, &l->site); return *resume;
+	case EXIT_UPPER: return upper_of(v, c, l, before);
+	default:
+		if (string_run(v, &l->site))
+			return true;
+		if (v->regs.rdi == rdi)
+			c->now->end = CHECK_STOPPED;
+		return false;
 	}
-	switch (l.why) {
+}
+
+static void left_for_good(struct vcpu *v, struct check *c, const struct left *l)
+{
+	switch (l->why) {
 	case EXIT_LINK:
 	case EXIT_INDIRECT:
-		c->now->end = l.single ? CHECK_STOPPED : CHECK_LEFT;
+		c->now->end = l->single ? CHECK_STOPPED : CHECK_LEFT;
 		mmu_return_forget(&c->context, v->regs.rsp + sizeof(uint64_t));
 		break;
 	case EXIT_STEP:
@@ -121,6 +128,26 @@ static void run_translated(struct vcpu *v, struct check *c)
 		break;
 	default: break;
 	}
+}
+
+static void run_translated(struct vcpu *v, struct check *c)
+{
+	struct left l = {.why = EXIT_KICK}, before;
+	void *code = (void *)c->code;
+	const uint8_t *resume = NULL;
+
+	bases_set(v, c);
+	c->now->end = CHECK_LOST;
+	do {
+		before = l;
+		if (!tr_visit(v, code, resume, &l))
+			return;
+		if (!in_the_middle(&l)) {
+			left_for_good(v, c, &l);
+			return;
+		}
+		code = code_run + l.site.code;
+	} while (deal_with(v, c, &l, &before, &resume));
 }
 
 /* As far as the block goes and is translated, or to c->stop. */
@@ -348,6 +375,11 @@ static void count(const struct vcpu *v, const struct check *c)
 	n->blocks++;
 	n->insns += c->after[REFERENCE].insns;
 	n->apart += c->after[TRANSLATED].end == CHECK_STOPPED;
+}
+
+/* It has had one of its times. */
+static void tried(const struct check *c)
+{
 	if (!tr_enter())
 		return;
 	if (c->generation == code_generation)
@@ -385,10 +417,12 @@ bool check_block(struct vcpu *v, void *code)
 			if (tr.flush || tr.kicked)
 				return false;
 			counts[v->id].skipped++;
+			tried(c);
 			return true;
 		}
 		if (!what) {
 			count(v, c);
+			tried(c);
 			return true;
 		}
 	}

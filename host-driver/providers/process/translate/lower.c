@@ -167,7 +167,7 @@ static void gather(void)
 		if (now.b->mode & MODE_TS && n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE)
 			n->kind = n->kind == INSN_PLAIN || n->kind == INSN_MEMORY ? INSN_STEP
 										  : n->kind;
-		if (check_on && (check_apart(n) || n->kind == INSN_STRING))
+		if (check_on && check_apart(n))
 			n->kind = INSN_STEP;
 		now.b->vectors |= n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
 		n->soft = code_soft(now.b, rip);

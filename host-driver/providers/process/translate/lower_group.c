@@ -10,7 +10,6 @@
  * on by another translation from there, in which each access looks for itself (MODE_SINGLE). So a
  * fault is that of the instruction that has it.
  */
-#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/lower.h"
 
 #define REACH 256 /* bytes from the first of a group's to its last */
@@ -82,8 +81,7 @@ void group_all(void)
 	now.held_in = 0;
 	for (unsigned k = 0; k < now.insns; k++)
 		now.insn[k].group = 0;
-	/* What is compared has each page's first access seen (check.c). */
-	if (code32() || now.b->mode & MODE_SINGLE || check_on)
+	if (code32() || now.b->mode & MODE_SINGLE)
 		return;
 	for (unsigned k = 0; k < now.insns && groups < GROUPS; k++) {
 		struct tr_insn *n = &now.insn[k];

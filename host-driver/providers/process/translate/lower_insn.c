@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Instructions, one or a few at a time: most are copied. */
-#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/lower.h"
 
 static void copy(const struct tr_insn *n)
@@ -436,7 +435,7 @@ static unsigned group(const struct tr_insn *n, const struct tr_insn *end)
 {
 	const struct tr_insn *m = n;
 
-	if (now.b->mode & MODE_SINGLE || check_on) /* as in group_all() */
+	if (now.b->mode & MODE_SINGLE) /* as in group_all() */
 		return 1;
 	if (pushes(n)) {
 		while (m < end && pushes(m))
