@@ -209,12 +209,15 @@ bool code_unmapped(struct domain *d, uint64_t mfn)
 	return true;
 }
 
-/* Everything goes. The lock is held; nobody else is in the cache, or will be at what it has found.
+/*
+ * Everything goes. d->lock and the lock are held. First the hash, which is looked at without a lock:
+ * who left the cache for the flush finds nothing there, and waits for us; what was found before is
+ * not entered, for the flush comes behind it.
  */
 static void code_empty(struct domain *d)
 {
-	mmu_forget_all_code(d);
 	memset(hash, 0, (1UL << HASH_BITS) * sizeof(*hash));
+	mmu_forget_all_code(d);
 	for (uint32_t i = 1; i < nr_blocks; i++)
 		frame_blocks[blocks[i].mfn] = 0;
 	page_id_forget_all();

@@ -323,6 +323,7 @@ const struct provider provider_translate = {
 	.root_changed = mmu_root_changed,
 	.written = written,
 	.entry_changed = mmu_entry_changed,
+	.table_lost = upper_table_lost,
 	.frame_moves = upper_frame_moves,
 	.flush = mmu_flush,
 	.load_segments = load_segments,
