@@ -47,9 +47,15 @@ struct provider {
 	void (*invalidate)(struct domain *d, uint64_t va);
 	/*
 	 * Entry `index` of a page table, which was present as `old`, changed: in place of what
-	 * `invalidate` is told about. d->lock held. NULL: a flush will follow where it matters.
+	 * `invalidate` is told about. Of an L4 also one that was not present. d->lock held. NULL: a
+	 * flush will follow where it matters.
 	 */
 	void (*entry_changed)(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
+	/*
+	 * This page table is none any longer, with all that it has; its va_hint is as it was.
+	 * d->lock held. NULL: no effect.
+	 */
+	void (*table_lost)(struct domain *d, uint64_t mfn);
 	/*
 	 * What d->ram shows of this frame is about to be another page of the host's. d->lock held.
 	 * NULL: invalidate(FLUSH_ALL).

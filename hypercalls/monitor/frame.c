@@ -176,6 +176,8 @@ void frame_put_type(struct domain *d, uint64_t mfn, enum frame_type type)
 
 	if (f->type_count == 1) {
 		map_changed(d);
+		if (d->provider->table_lost && type <= FT_L4 && type >= FT_L1)
+			d->provider->table_lost(d, mfn);
 		frame_invalidate(d, mfn, type);
 		tlb_note_loss(d, f);
 		f->type = FT_NONE;

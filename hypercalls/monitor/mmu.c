@@ -12,10 +12,12 @@ static void changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64
 {
 	struct frame *f = &d->frame[table_mfn];
 
-	if (!(old & PTE_P))
+	if (!(old & PTE_P) && f->type != FT_L4)
 		return;
 	if (d->provider->entry_changed)
 		d->provider->entry_changed(d, table_mfn, index, old);
+	else if (!(old & PTE_P))
+		return;
 	else if (f->type != FT_L1 || f->va_hint == VA_HINT_MANY)
 		mirror_invalidate(d, FLUSH_ALL);
 	else if (f->va_hint != VA_HINT_NONE)

@@ -121,7 +121,7 @@ struct pvdom_info {
 	uint8_t held;	 /* every online vCPU stands still, for a debugger */
 	uint8_t reserved[2];
 	char provider[64];		  /* "process (direct)" */
-	char sandbox[PVDOM_SANDBOX_TEXT]; /* "seccomp with 19 system calls, no_new_privs, ..." */
+	char sandbox[PVDOM_SANDBOX_TEXT]; /* "seccomp with 20 system calls, no_new_privs, ..." */
 	char provider_why[64];		  /* not a better one; or empty */
 };
 

@@ -2,9 +2,9 @@
 /*
  * A pvdom whose translator has a bug, for tests/cli/check: this stands between lower.c and
  * lower_insn.c (ld --wrap) and spoils what one kind of instruction was translated to, by its last
- * bytes. PAVANE_PLANT in the environment names the kind; without it nothing is spoilt.
+ * bytes. The program's name is the kind; by any other name nothing is spoilt.
  */
-#include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 
 #include "host-driver/providers/process/translate/lower.h"
@@ -29,10 +29,8 @@ static const struct plant {
 
 static const struct plant *planted(void)
 {
-	const char *name = getenv("PAVANE_PLANT");
-
-	for (unsigned i = 0; name && i < sizeof(plants) / sizeof(plants[0]); i++)
-		if (!strcmp(plants[i].name, name))
+	for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++)
+		if (!strcmp(plants[i].name, program_invocation_short_name))
 			return &plants[i];
 	return NULL;
 }
@@ -46,7 +44,11 @@ static void spoil(const struct plant *p, const struct tr_insn *n, uint8_t *from)
 		if (n->i.raw.imm[0].size && !n->temps_written)
 			end[-1] ^= 1;
 		break;
-	case REGISTER: end[-1] ^= 8; break; /* the other one of a pair */
+	case REGISTER: /* the other one of a pair */
+		while (end[-3] != 0x0f || end[-2] != n->i.opcode)
+			end--;
+		end[-1] ^= 8;
+		break;
 	case CONDITION:
 		if (end - from >= 6 && end[-6] == 0x0f)
 			end[-5] ^= 1;

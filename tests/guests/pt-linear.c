@@ -116,6 +116,30 @@ static void other_levels(void)
 	check_free("L1", l1, false);
 }
 
+/* Seen as a page, a table goes when the entry for it does. */
+static void replaced(void)
+{
+	const volatile uint64_t *seen =
+		(const volatile uint64_t *)(SLOT << 39 | (SLOT + 1) << 30 | 7ul << 12);
+	const volatile uint64_t *l3 = new_table(MMUEXT_PIN_L3_TABLE);
+	const volatile uint64_t *l2 = new_table(MMUEXT_PIN_L2_TABLE);
+	const volatile uint64_t *first = new_table(MMUEXT_PIN_L1_TABLE);
+	const volatile uint64_t *second = new_table(MMUEXT_PIN_L1_TABLE);
+
+	pt_set(at(root, SLOT), entry(root, RO));
+	pt_set(at(root, SLOT + 1), entry(l3, PTE_KERN));
+	pt_set(at(l3, 0), entry(l2, PTE_KERN));
+	pt_set(at(l2, 7), entry(first, PTE_KERN));
+	pt_set(at(first, 0), 0x10); /* not present: the table has nothing else in any TLB */
+	pt_set(at(second, 0), 0x20);
+	check_eq("a table", (long)*seen, 0x10);
+	pt_set(at(l2, 7), entry(second, PTE_KERN));
+	mmuext(MMUEXT_TLB_FLUSH_ALL, 0);
+	check_eq("another in its place", (long)*seen, 0x20);
+	pt_set(at(root, SLOT + 1), 0);
+	pt_set(at(root, SLOT), 0);
+}
+
 /* What was checked when it was promoted. */
 static void promoted(void)
 {
@@ -143,5 +167,6 @@ void test_main(void)
 	itself();
 	another();
 	other_levels();
+	replaced();
 	promoted();
 }

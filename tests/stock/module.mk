@@ -15,7 +15,18 @@ $(B)/tests/stock/load32: tests/stock/load32.S
 	$(CC) -m32 -c -o $@.o $<
 	ld -m elf_i386 -o $@ $@.o
 
-ALL += $(B)/tests/stock/load $(B)/tests/stock/load32
+# The monitor with a cache for translated code that is full again and again.
+STOCK_BLOCK := $(TRANSLATE)/block
+$(B)/tests/stock/block.o: $(STOCK_BLOCK).c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -fPIE -mfsgsbase -mgeneral-regs-only -fno-tree-loop-distribute-patterns \
+		-DCODE_SIZE=0x400000UL -c -o $@ $<
+
+$(B)/tests/stock/pvdom-small-cache: $(B)/tests/stock/block.o $(PVDOM_OBJS) \
+		$(filter-out $(B)/$(STOCK_BLOCK).o,$(MONITOR_OBJS)) $(B)/host-driver/libpavane.a
+	$(CC) $(SANFLAGS) -pie -Wl,-z,now -o $@ $^ -lZydis -lseccomp -lpthread
+
+ALL += $(B)/tests/stock/load $(B)/tests/stock/load32 $(B)/tests/stock/pvdom-small-cache
 
 .PHONY: lab-linux lab-devices
 lab-linux:

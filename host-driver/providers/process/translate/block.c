@@ -89,8 +89,7 @@ static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
 
 static unsigned mode_of(const struct vcpu *v)
 {
-	/* What is compared reads copies, which are not there. */
-	const bool upper = tr.upper && !check_on && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
+	const bool upper = tr.upper && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
 
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
 	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0);
@@ -115,7 +114,7 @@ static uint32_t lookup(uint64_t rip, uint32_t mfn, uint32_t mfn2, unsigned mode)
 
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access)
 {
-	sites[nr_sites] = (struct site){b - blocks, code, offset, size, access, false};
+	sites[nr_sites] = (struct site){b - blocks, code, offset, size, access};
 	b->sites++;
 	return nr_sites++;
 }
@@ -210,12 +209,15 @@ bool code_unmapped(struct domain *d, uint64_t mfn)
 	return true;
 }
 
-/* Everything goes. The lock is held; nobody else is in the cache, or will be at what it has found.
+/*
+ * Everything goes. d->lock and the lock are held. First the hash, which is looked at without a lock:
+ * who left the cache for the flush finds nothing there, and waits for us; what was found before is
+ * not entered, for the flush comes behind it.
  */
 static void code_empty(struct domain *d)
 {
-	mmu_forget_all_code(d);
 	memset(hash, 0, (1UL << HASH_BITS) * sizeof(*hash));
+	mmu_forget_all_code(d);
 	for (uint32_t i = 1; i < nr_blocks; i++)
 		frame_blocks[blocks[i].mfn] = 0;
 	page_id_forget_all();
@@ -402,9 +404,11 @@ enum found code_find(struct vcpu *v, void **code)
 {
 	const uint64_t rip = v->regs.rip;
 	const uint8_t *page;
+	const unsigned single = tr.single ? MODE_SINGLE : 0;
 	uint32_t i, id;
 
-	*code = mmu_ibtc_find(tr.context, rip);
+	tr.single = false;
+	*code = single ? NULL : mmu_ibtc_find(tr.context, rip);
 	if (*code)
 		return FOUND;
 	page = code_page(v, rip);
@@ -414,11 +418,11 @@ enum found code_find(struct vcpu *v, void **code)
 		tr_page_fault(v, rip, ACCESS_FETCH);
 		return FOUND_FAULT;
 	}
-	i = block_get(v, rip, page, mode_of(v));
+	i = block_get(v, rip, page, mode_of(v) | single);
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	if (check_done(&blocks[i]))
+	if (!single && check_done(&blocks[i]))
 		mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
 	id = page_id_find(rip, blocks[i].mfn);
 	if (id)
@@ -476,7 +480,7 @@ static void link_chain(uint32_t link, uint32_t to)
 static void guard_set(struct link *l, uint32_t id)
 {
 	l->page_id = id;
-	__atomic_store_n((uint32_t *)(code_write + l->guard), C_PAGES + id, __ATOMIC_RELEASE);
+	word_store(code_write + l->guard, C_PAGES + id);
 }
 
 /* Chains a jump to another page. False: it asks for a page that is not what is there now. */

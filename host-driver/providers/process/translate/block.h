@@ -35,6 +35,7 @@ struct block {
 	uint32_t site, link; /* the first of its own; they are in sequence */
 	uint8_t links;
 	bool dead, vectors; /* vectors: it has other instructions than those of general registers */
+	bool steps;	    /* its last instruction is not translated */
 	uint16_t sites;
 	uint32_t compared;		/* how often (check.c) */
 	uint32_t same_hash, same_frame; /* next ones, 0: none; block 0 is never used */
@@ -63,14 +64,18 @@ struct link {
  * A place in translated code that a guest instruction is known for: its start (`access` is
  * SITE_START), or a memory access of it that may leave by EXIT_MEMORY.
  */
-#define SITE_START 0xff
+#define SITE_START    0xff
+#define SITE_MOVS     0xfe /* of string.c; `size`: */
+#define SITE_STOS     0xfd
+#define STRING_SIZE   15 /* of an element */
+#define STRING_REP    16
+#define STRING_LENGTH 8 /* from this bit on: the instruction's */
 struct site {
 	uint32_t block;
 	uint32_t code;	 /* offset in the cache: where the instruction begins, or goes on */
 	uint16_t offset; /* of the guest instruction, from the block's rip */
 	uint16_t size;	 /* of the access, bytes */
 	uint8_t access;	 /* enum access, or SITE_START */
-	bool group;	 /* of several pushes or pops, of which `offset` is the first */
 };
 
 extern struct block *blocks;
@@ -151,6 +156,10 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
 uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind);
 
+/* ---- string.c ---- */
+/* movs or stos at v->regs.rip. False: not all of it, and a step carries out the rest or traps. */
+bool string_run(struct vcpu *v, const struct site *s);
+
 /* ---- softmmu.c ---- */
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
 void mmu_start(void);	      /* its thread, before its first guest instruction */
@@ -189,6 +198,7 @@ void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here);
 /* Why the cache was left, and the site of EXIT_MEMORY, EXIT_STEP and EXIT_SYSCALL. */
 struct left {
 	int why;
+	bool single;	     /* of EXIT_LINK: to a block of MODE_SINGLE */
 	uint32_t generation; /* the cache's, then */
 	struct site site;
 };

@@ -43,43 +43,81 @@ static uint8_t *access_of(struct vcpu *v, struct check *c, const struct site *s)
 		return NULL;
 	p = check_memory(v, tr.ea, s->access);
 	if (p) {
+		now->end = CHECK_LOST;
 		mmu_tlb_set(&c->context, tr.ea, p - (tr.ea & ~PAGE_MASK),
 			    s->access == ACCESS_WRITE);
 		return p;
 	}
 	if (c->lost) {
 		now->end = CHECK_LOST;
-	} else if (!s->group && tr_canonical(tr.ea)) {
+	} else if (tr_canonical(tr.ea)) {
 		now->end = CHECK_FAULTED;
 		check_page_fault(tr.ea, s->access);
 	}
 	return NULL;
 }
 
-static void run_translated(struct vcpu *v, struct check *c)
+/*
+ * A read by upper.c, of a copy from here on. False: that is for the guest itself to find out, or it
+ * is on two pages, and neither base will do.
+ */
+static bool upper_of(struct vcpu *v, struct check *c, const struct left *l,
+		     const struct left *before)
 {
-	void *code = (void *)c->code;
-	const uint8_t *resume = NULL;
-	struct left l;
+	const bool again = before->why == EXIT_UPPER && before->site.code == l->site.code;
+	const uint8_t *p;
 
+	if (tr.vector != VECTOR_PF || tr.ea < HYPERVISOR_END || (again && ++c->again > 2))
+		return false;
+	if (!again)
+		c->again = 0;
+	p = check_memory(v, tr.ea, ACCESS_READ);
+	if (p)
+		__builtin_ia32_wrgsbase64(check_base(p, tr.ea));
+	return p;
+}
+
+static void bases_set(const struct vcpu *v, struct check *c)
+{
 	tr.fs_base = v->fs_base;
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
 	tr.ibtc = c->context.ibtc;
 	tr.returns = c->context.returns;
-	__builtin_ia32_wrgsbase64((uint64_t)c->context.own);
-	do {
-		c->now->end = CHECK_LOST;
-		if (!tr_visit(v, code, resume, &l))
-			return;
-		if (l.why != EXIT_MEMORY)
-			break;
-		resume = access_of(v, c, &l.site);
-		code = code_run + l.site.code;
-	} while (resume);
-	switch (l.why) {
+	__builtin_ia32_wrgsbase64(v->kernel_mode ? CHECK_NOWHERE : (uint64_t)c->context.own);
+}
+
+/* The cache was left where the block goes on once that is dealt with. */
+static bool in_the_middle(const struct left *l)
+{
+	return l->why == EXIT_MEMORY || l->why == EXIT_UPPER ||
+	       (l->why == EXIT_STEP && l->site.access != SITE_START);
+}
+
+/* It is, on the copies. False: c->now->end says what is; LOST, where half of a string is done. */
+static bool deal_with(struct vcpu *v, struct check *c, const struct left *l,
+		      const struct left *before, const uint8_t **resume)
+{
+	const uint64_t rdi = v->regs.rdi;
+
+	*resume = NULL;
+	switch (l->why) {
+	case EXIT_MEMORY: *resume = access_of(v, c, &l->site); return *resume;
+	case EXIT_UPPER: return upper_of(v, c, l, before);
+	default:
+		if (string_run(v, &l->site))
+			return true;
+		if (v->regs.rdi == rdi)
+			c->now->end = CHECK_STOPPED;
+		return false;
+	}
+}
+
+static void left_for_good(struct vcpu *v, struct check *c, const struct left *l)
+{
+	switch (l->why) {
 	case EXIT_LINK:
 	case EXIT_INDIRECT:
-		c->now->end = CHECK_LEFT;
+		c->now->end = l->single ? CHECK_STOPPED : CHECK_LEFT;
 		mmu_return_forget(&c->context, v->regs.rsp + sizeof(uint64_t));
 		break;
 	case EXIT_STEP:
@@ -92,30 +130,51 @@ static void run_translated(struct vcpu *v, struct check *c)
 	}
 }
 
-/* To where the translation stopped, or as far as the block goes. */
+static void run_translated(struct vcpu *v, struct check *c)
+{
+	struct left l = {.why = EXIT_KICK}, before;
+	void *code = (void *)c->code;
+	const uint8_t *resume = NULL;
+
+	bases_set(v, c);
+	c->now->end = CHECK_LOST;
+	do {
+		before = l;
+		if (!tr_visit(v, code, resume, &l))
+			return;
+		if (!in_the_middle(&l)) {
+			left_for_good(v, c, &l);
+			return;
+		}
+		code = code_run + l.site.code;
+	} while (deal_with(v, c, &l, &before, &resume));
+}
+
+/* As far as the block goes and is translated, or to c->stop. */
 static void run_reference(struct vcpu *v, struct check *c)
 {
-	const bool stopped = c->after[TRANSLATED].end == CHECK_STOPPED;
-	const uint64_t stop = c->after[TRANSLATED].regs.rip;
+	const unsigned insns = c->block.insns - c->block.steps;
 	struct check_state *now = c->now;
 
-	now->end = CHECK_LEFT;
-	for (now->insns = 0; now->insns < c->block.insns; now->insns++) {
+	for (now->insns = 0; now->insns < insns; now->insns++) {
 		const uint64_t rip = v->regs.rip;
 
-		if (stopped && rip == stop) {
-			now->end = CHECK_STOPPED;
-			break;
-		}
+		now->end = CHECK_STOPPED;
+		if (c->stops && rip == c->stop)
+			return;
+		now->end = CHECK_LOST;
 		if (!tr_step(v)) {
-			now->end = c->faulted && !c->lost ? CHECK_FAULTED : CHECK_LOST;
-			break;
+			if (c->faulted && !c->lost)
+				now->end = CHECK_FAULTED;
+			return;
 		}
+		now->end = CHECK_LEFT;
 		if (v->regs.rip != rip + native_slot(rip)->i.length) {
 			now->insns++;
-			break;
+			return;
 		}
 	}
+	now->end = c->block.steps ? CHECK_STOPPED : CHECK_LEFT;
 }
 
 static void run_side(struct vcpu *v, struct check *c, enum check_side side)
@@ -177,10 +236,11 @@ static bool same_vectors(const struct check_state *a, const struct check_state *
 	return true;
 }
 
-static bool same_memory(const struct check *c)
+static bool same_memory(struct check *c)
 {
 	for (unsigned i = 0; i < c->pages; i++)
-		if (!same_bytes(c->copy[TRANSLATED][i], c->copy[REFERENCE][i], PAGE_SIZE))
+		if (!same_bytes(check_copy(c, TRANSLATED, i), check_copy(c, REFERENCE, i),
+				PAGE_SIZE))
 			return false;
 	return true;
 }
@@ -233,34 +293,61 @@ static enum begun begin(struct vcpu *v, struct check *c, const void *code)
 	return BEGUN;
 }
 
-/* Its code was written meanwhile, so that what the reference did was something else, perhaps. */
+/*
+ * Its code was written meanwhile, so that what the reference did was something else, perhaps; or
+ * another vCPU has compared it for the last time and chained it, so that it went further.
+ */
 static bool gone(const struct check *c)
 {
 	bool is;
 
 	if (!tr_enter())
 		return true;
-	is = c->generation != code_generation || c->at->dead;
+	is = c->generation != code_generation || c->at->dead || check_done(c->at);
 	tr_left();
 	return is;
 }
 
-/* Both ways once. False: one of them came to no end. */
-static bool compare(struct vcpu *v, struct check *c, const char **what, uint64_t *flags)
+/*
+ * The reference goes first: what it reads and writes, the translation finds in its TLB. False: one
+ * of them came to no end.
+ */
+static bool run_both(struct vcpu *v, struct check *c)
 {
-	bool done = false;
-
-	check_memory_begin(v, c);
-	tr.check = c;
+	run_side(v, c, REFERENCE);
+	if (c->after[REFERENCE].end == CHECK_LOST)
+		return false;
+	check_memory_fill(c);
 	run_side(v, c, TRANSLATED);
 	check_memory_end(c);
-	if (c->after[TRANSLATED].end != CHECK_LOST)
-		run_side(v, c, REFERENCE);
-	if (c->after[TRANSLATED].end != CHECK_LOST && c->after[REFERENCE].end != CHECK_LOST &&
-	    !went_nowhere(&c->after[TRANSLATED], &c->after[REFERENCE])) {
-		*what = difference(v, c, flags);
-		done = true;
+	return c->after[TRANSLATED].end != CHECK_LOST;
+}
+
+/* The translation left an instruction to others that the reference carried out. */
+static bool stopped_early(const struct check *c)
+{
+	const struct check_state *t = &c->after[TRANSLATED], *r = &c->after[REFERENCE];
+
+	return t->end == CHECK_STOPPED && (r->end != CHECK_STOPPED || r->regs.rip != t->regs.rip);
+}
+
+/* Both ways from the same state. False: see run_both(). */
+static bool compare(struct vcpu *v, struct check *c, const char **what, uint64_t *flags)
+{
+	bool done;
+
+	tr.check = c;
+	check_memory_begin(v, c);
+	c->stops = false;
+	done = run_both(v, c);
+	if (done && stopped_early(c)) {
+		c->stops = true;
+		c->stop = c->after[TRANSLATED].regs.rip;
+		done = check_memory_again(c) && run_both(v, c);
 	}
+	done = done && !went_nowhere(&c->after[TRANSLATED], &c->after[REFERENCE]);
+	if (done)
+		*what = difference(v, c, flags);
 	tr.check = NULL;
 	v->regs = c->before.regs;
 	return done;
@@ -288,6 +375,11 @@ static void count(const struct vcpu *v, const struct check *c)
 	n->blocks++;
 	n->insns += c->after[REFERENCE].insns;
 	n->apart += c->after[TRANSLATED].end == CHECK_STOPPED;
+}
+
+/* It has had one of its times. */
+static void tried(const struct check *c)
+{
 	if (!tr_enter())
 		return;
 	if (c->generation == code_generation)
@@ -301,7 +393,7 @@ static struct check *check_of(struct vcpu *v)
 		return mine;
 	mine = mmap(NULL, sizeof(*mine), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		    0);
-	if (mine == MAP_FAILED) {
+	if (mine == MAP_FAILED || !check_memory_init(mine, v->id)) {
 		mine = NULL;
 		domain_crash(v, "no memory to check the translator");
 		return NULL;
@@ -325,10 +417,12 @@ bool check_block(struct vcpu *v, void *code)
 			if (tr.flush || tr.kicked)
 				return false;
 			counts[v->id].skipped++;
+			tried(c);
 			return true;
 		}
 		if (!what) {
 			count(v, c);
+			tried(c);
 			return true;
 		}
 	}

@@ -50,20 +50,34 @@ enum check_side { TRANSLATED, REFERENCE };
 
 /* Of one vCPU's thread. */
 struct check {
-	uint8_t copy[2][CHECK_PAGES][PAGE_SIZE]; /* of each side */
-	struct tr_context context;		 /* of translated code, empty but for the copies */
-	struct block block, *at;		 /* that is compared, and where it is */
+	uint8_t copy[CHECK_PAGES][PAGE_SIZE]; /* the reference's */
+	uint8_t *places;		      /* of the translation's copies */
+	struct tr_context context;	      /* of translated code, empty but for the copies */
+	struct block block, *at;	      /* that is compared, and where it is */
 	const void *code;
 	uint32_t generation; /* the cache's, then */
 	enum check_side side;
-	bool lost;    /* there are too many pages, or a flush is due */
-	bool faulted; /* `now` has a fault */
+	bool lost;  /* there are too many pages, or a flush is due */
+	bool stops; /* the reference does, at `stop` */
+	uint64_t stop;
+	bool faulted;	/* `now` has a fault */
+	unsigned again; /* upper_of() */
 	unsigned pages, looks;
 	const uint8_t *page[CHECK_PAGES]; /* in d->ram */
 	uint64_t page_va[CHECK_PAGES];	  /* an address that led there */
 	struct check_look look[CHECK_LOOKS];
 	struct check_state before, after[2], *now; /* now: of the run that is on */
 };
+
+/*
+ * Copy i of that side. The translation's lie far apart: a kernel in the upper half reads by a base
+ * that is good for one of them (check_base), and what else it reads with it has to be nowhere.
+ */
+#define CHECK_STRIDE ((1UL << 30) + (123UL << 12))
+static inline uint8_t *check_copy(struct check *c, enum check_side side, unsigned i)
+{
+	return side == TRANSLATED ? c->places + i * CHECK_STRIDE : c->copy[i];
+}
 
 extern volatile bool check_on;
 extern volatile uint64_t check_times; /* that a block is compared; 0: each time that it runs */
@@ -90,9 +104,23 @@ void check_page_fault(uint64_t va, enum access how);
 /* ---- check_memory.c ---- */
 /* tr_memory() in the middle of it: an address in the copy of the page that this side has. */
 uint8_t *check_memory(struct vcpu *v, uint64_t va, enum access how);
-/* Translated code finds the copies, and nothing else. */
+/* Makes the places of the translation's copies, of vCPU number `id`; false: there is no room. */
+bool check_memory_init(struct check *c, unsigned id);
+/*
+ * For the kernel's reads in the upper half (upper.c): a base of GS by which they are nowhere, and
+ * one by which a read at va is of that copy of its page. All others are then nowhere, too.
+ */
+#define CHECK_NOWHERE (UPPER_BASE - (8UL << 40))
+static inline uint64_t check_base(const uint8_t *copy, uint64_t va)
+{
+	return (uint64_t)copy - va;
+}
+/* No page is known; translated code would find nothing. _again: known ones are copied anew. */
 void check_memory_begin(struct vcpu *v, struct check *c);
-void check_memory_end(struct check *c); /* no longer */
+bool check_memory_again(struct check *c); /* false: a flush is due */
+/* Translated code finds the copies of all that has been asked for; and no longer. */
+void check_memory_fill(struct check *c);
+void check_memory_end(struct check *c);
 
 /* ---- check_flags.c ---- */
 struct tr_insn;

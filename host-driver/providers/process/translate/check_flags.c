@@ -50,6 +50,14 @@ static uint64_t replaced(const ZydisDecodedInstruction *i)
 	return f && !may_keep(i) ? f->modified | f->set_0 | f->set_1 : 0;
 }
 
+/* Of what is not translated, CPUID and others show them to the kernel only if they fault. */
+static bool passes(const struct tr_insn *n)
+{
+	struct insn_glance g;
+
+	return insn_glance(&g, n->rip, n->bytes, n->i.length, n->code32) && !g.ends;
+}
+
 /* Flags that the instructions from rip on write before any reads them; both ways of branches. */
 static uint64_t dead_at(struct vcpu *v, const struct check *c, uint64_t rip, unsigned insns)
 {
@@ -60,7 +68,7 @@ static uint64_t dead_at(struct vcpu *v, const struct check *c, uint64_t rip, uns
 	for (; insns && read_at(v, c, rip, &n, bytes); insns--) {
 		const ZydisAccessedFlags *f = n.i.cpu_flags;
 
-		if (n.kind == INSN_STEP && !check_apart(&n)) /* it may show them to the kernel */
+		if (n.kind == INSN_STEP && !passes(&n)) /* it may show them to the kernel */
 			break;
 		live |= f ? f->tested & ~dead : 0;
 		dead |= (replaced(&n.i) | (f && !may_keep(&n.i) ? f->undefined : 0)) & ~live;
@@ -70,7 +78,7 @@ static uint64_t dead_at(struct vcpu *v, const struct check *c, uint64_t rip, uns
 				       dead_at(v, c, n.target, insns / 2) & ~live);
 		if (n.kind == INSN_JUMP || n.kind == INSN_CALL)
 			rip = n.target;
-		else if (n.kind >= INSN_CALL)
+		else if (n.kind >= INSN_CALL && n.kind != INSN_STEP)
 			break;
 	}
 	return dead;

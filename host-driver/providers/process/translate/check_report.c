@@ -15,6 +15,7 @@
 
 #define TEXT	     65536
 #define MEMORY_LINES 64
+#define NEXT_BYTES   40 /* of code where it goes on; the last instruction may be cut off */
 
 static char text[TEXT]; /* under check.c's lock */
 static unsigned used;
@@ -106,12 +107,17 @@ static void say_code(const uint8_t *bytes, unsigned n, uint64_t va, uint64_t her
 
 static void say_guest_code(struct vcpu *v, const struct check *c)
 {
+	const uint64_t rip = c->after[REFERENCE].regs.rip;
 	static uint8_t bytes[BLOCK_INSNS * INSN_MAX];
+	const bool code32 = c->block.mode & MODE_32;
 	const unsigned n = c->block.bytes < sizeof(bytes) ? c->block.bytes : sizeof(bytes);
 
-	say("\nguest code (> where both are, if that is in here)\n");
-	say_code(bytes, check_code(v, c->block.rip, bytes, n), c->block.rip,
-		 c->after[REFERENCE].regs.rip, c->block.mode & MODE_32);
+	say("\nguest code (> where the reference is, if that is in here)\n");
+	say_code(bytes, check_code(v, c->block.rip, bytes, n), c->block.rip, rip, code32);
+	if (rip - c->block.rip < n)
+		return;
+	say("\nwhere the reference is\n");
+	say_code(bytes, check_code(v, rip, bytes, NEXT_BYTES), rip, 0, code32);
 }
 
 static void say_translation(const struct check *c)
@@ -191,7 +197,7 @@ static void say_vectors(struct check *c)
 		}
 }
 
-static void say_memory(const struct check *c)
+static void say_memory(struct check *c)
 {
 	unsigned lines = 0;
 
@@ -199,8 +205,8 @@ static void say_memory(const struct check *c)
 		for (unsigned at = 0; at < PAGE_SIZE; at += 8) {
 			uint64_t y, z;
 
-			memcpy(&y, c->copy[REFERENCE][i] + at, 8);
-			memcpy(&z, c->copy[TRANSLATED][i] + at, 8);
+			memcpy(&y, check_copy(c, REFERENCE, i) + at, 8);
+			memcpy(&z, check_copy(c, TRANSLATED, i) + at, 8);
 			if (y == z || lines++ >= MEMORY_LINES)
 				continue;
 			say("* memory at %#lx: reference %#lx, translated %#lx\n",

@@ -61,7 +61,7 @@ static void emit_slow(const struct slow *s)
 	}
 	if (s->keeps_rcx)
 		emit_load_slot(e, RCX, T_RCX);
-	emit_address(s->n, s->address, s->words, s->t0);
+	emit_address(s->n, s->address, 1, s->t0);
 	emit_store_slot(e, T_EA, s->t0);
 	emit_const(e, R15, s->index);
 	emit_jump(e, tr_exit_memory);
@@ -203,6 +203,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 		emit_direct(last, last->rip + last->i.length, -1);
 	emit_behind();
 	b->insns = now.insns;
+	b->steps = last->kind == INSN_STEP;
 	b->bytes = last->rip + last->i.length - b->rip;
 	*e = now.e;
 	*cold = now.cold;

@@ -76,7 +76,7 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	}
 	p = tr_memory(v, tr.ea, s->access);
 	/* A store to its own page ends a block; and tr_step knows #SS from #GP. */
-	if (p ? blocks[s->block].dead : s->group || !tr_canonical(tr.ea)) {
+	if (p ? blocks[s->block].dead : !tr_canonical(tr.ea)) {
 		tr_step(v);
 		return NULL;
 	}
@@ -93,6 +93,7 @@ bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
 		return false;
 	l->why = tr_run(v);
 	l->generation = code_generation;
+	l->single = l->why == EXIT_LINK && links[tr.arg].single;
 	switch (l->why) {
 	case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
 	case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
@@ -125,6 +126,16 @@ static void *upper_exit(struct vcpu *v, const struct site *s, uint32_t generatio
 	return NULL;
 }
 
+/* An instruction that is not translated; where the block goes on, if it does. */
+static void *step_exit(struct vcpu *v, const struct site *s, uint32_t generation)
+{
+	if (s->access == SITE_START || !string_run(v, s)) {
+		tr_step(v);
+		return NULL;
+	}
+	return generation == code_generation && !blocks[s->block].dead ? code_run + s->code : NULL;
+}
+
 /* From `code` on till the guest's state is all in v->regs and nothing known of how it goes on. */
 static void run(struct vcpu *v, void *code)
 {
@@ -142,16 +153,17 @@ static void run(struct vcpu *v, void *code)
 			return;
 		}
 		code = resume = NULL;
-		if (l.why == EXIT_LINK)
+		if (l.why == EXIT_LINK) {
 			code = code_follow(v, tr.arg, l.generation);
-		else if (l.why == EXIT_MEMORY && (resume = memory_exit(v, &l.site)))
+			tr.single = check_on && l.single && !code;
+		} else if (l.why == EXIT_MEMORY && (resume = memory_exit(v, &l.site)))
 			code = code_run + l.site.code;
 		else if (l.why == EXIT_UPPER)
 			code = upper_exit(v, &l.site, l.generation);
 		else if (l.why == EXIT_SYSCALL)
 			tr_syscall(v, v->regs.rip + 2);
 		else if (l.why == EXIT_STEP)
-			tr_step(v);
+			code = step_exit(v, &l.site, l.generation);
 		else if (l.why == EXIT_TRAP)
 			tr_exception(v, tr.vector, tr.error);
 	}
@@ -311,6 +323,7 @@ const struct provider provider_translate = {
 	.root_changed = mmu_root_changed,
 	.written = written,
 	.entry_changed = mmu_entry_changed,
+	.table_lost = upper_table_lost,
 	.frame_moves = upper_frame_moves,
 	.flush = mmu_flush,
 	.load_segments = load_segments,

@@ -430,12 +430,12 @@ void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uin
 {
 	if (d->frame[table_mfn].type == FT_L4 && index >= UPPER_FIRST)
 		__atomic_store_n(&l4_changes, l4_changes + 1, __ATOMIC_RELEASE);
-	upper_entry_changed(d, table_mfn, index, old);
-	if (d->frame[table_mfn].type != FT_L1) {
-		log_table(d, d->frame[table_mfn].type, pte_mfn(old));
+	if (!(old & PTE_P))
 		return;
-	}
-	log_entry_of(d, index, old);
+	upper_entry_changed(d, table_mfn, index, old);
+	if (d->frame[table_mfn].type != FT_L1)
+		log_table(d, d->frame[table_mfn].type, pte_mfn(old));
+	log_entry_of(d, index, old); /* a linear page table shows a table as a page */
 }
 
 /* ---- contexts ---- */

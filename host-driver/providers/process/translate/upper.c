@@ -34,7 +34,10 @@ static struct span {
 static unsigned spans, runs;
 static uint8_t *shown; /* a bit per frame: something shows it */
 
-/* Whose upper half it is, and who uses it; d->lock. */
+/*
+ * The entries of the L4 that something is mapped by, and who uses that: vCPUs whose kernel roots
+ * all have them. d->lock.
+ */
 static uint64_t bound[UPPER_ENTRIES];
 static uint32_t bound_vcpus;
 
@@ -89,6 +92,11 @@ bool upper_possible(void)
 
 /* ---- what is mapped; d->lock held ---- */
 
+static bool same(uint64_t a, uint64_t b)
+{
+	return !((a ^ b) & (PTE_P | PTE_MFN_MASK));
+}
+
 static void *host(uint64_t va)
 {
 	return (void *)(va + UPPER_BASE);
@@ -106,13 +114,12 @@ static void forget(struct domain *d)
 	while (spans)
 		span_drop(d, spans - 1);
 	runs = 0;
+	memset(bound, 0, sizeof(bound));
 }
 
 /* Its place is ours alone from now on: the monitor has nothing there. */
 static bool span_add(struct domain *d, uint64_t base, uint64_t l1)
 {
-	if (spans == MAX_SPANS)
-		forget(d);
 	if (mmap(host(base), SPAN, PROT_NONE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
 		 0) != host(base))
@@ -133,9 +140,10 @@ static bool span_known(const struct domain *d, uint64_t base, uint64_t l1)
 	return false;
 }
 
-/* The page is nowhere again. */
+/* The page is nowhere again. That may cut a mapping in two: it counts as one more. */
 static void page_drop(uint64_t va)
 {
+	runs++;
 	if (mmap(host(va), PAGE_SIZE, PROT_NONE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
 		munmap(host(va), PAGE_SIZE);
@@ -194,16 +202,47 @@ static bool map_run(struct domain *d, uint64_t base, uint64_t *l1, unsigned i)
 		    (mfn - (i - lo)) << PAGE_SHIFT) != MAP_FAILED;
 }
 
+/* Do all vCPUs that use these mappings have this entry, number i of their upper half, or none? */
+static bool all_have(struct domain *d, unsigned i, uint64_t entry, bool or_none)
+{
+	for (uint32_t users = bound_vcpus; users; users &= users - 1) {
+		const uint64_t *root = frame_ptr(d, d->vcpu[__builtin_ctz(users)]->cr3_mfn);
+
+		if (!root || (!same(root[UPPER_FIRST + i], entry) &&
+			      (root[UPPER_FIRST + i] & PTE_P || !or_none)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The entry of v's root that va is found by becomes one of those that something is mapped by.
+ * False: somebody who uses these mappings has not got it.
+ */
+static bool entry_bind(struct vcpu *v, uint64_t va)
+{
+	const unsigned i = (va >> 39 & (L1_ENTRIES - 1)) - UPPER_FIRST;
+	const uint64_t *root = frame_ptr(v->d, v->cr3_mfn);
+
+	if (bound[i] & PTE_P)
+		return same(bound[i], root[UPPER_FIRST + i]);
+	if (!all_have(v->d, i, root[UPPER_FIRST + i], false))
+		return false;
+	bound[i] = root[UPPER_FIRST + i];
+	return true;
+}
+
 static bool map_there(struct vcpu *v, uint64_t va)
 {
 	struct domain *d = v->d;
 	const uint64_t base = va & -SPAN;
-	uint64_t l1_mfn, *l1 = walk_marking(v, va, &l1_mfn);
+	uint64_t l1_mfn, *l1;
 
-	if (!l1)
-		return false;
-	if (runs > MAX_RUNS)
+	if (runs > MAX_RUNS || spans == MAX_SPANS)
 		forget(d);
+	l1 = walk_marking(v, va, &l1_mfn);
+	if (!l1 || !entry_bind(v, va))
+		return false;
 	if (!span_known(d, base, l1_mfn) && !span_add(d, base, l1_mfn))
 		return false;
 	return map_run(d, base, l1, va >> PAGE_SHIFT & (L1_ENTRIES - 1));
@@ -235,6 +274,17 @@ static void l1_entry_changed(struct domain *d, uint64_t l1, unsigned index, uint
 		page_drop(base + index * PAGE_SIZE);
 }
 
+/* A linear page table has an L2, or another, in the place of an L1: its entries are mapped. */
+static bool shows_pages(const struct domain *d, uint64_t table)
+{
+	if (d->frame[table].va_hint == VA_HINT_NONE)
+		return false;
+	for (unsigned i = 0; i < spans; i++)
+		if (span[i].l1 == table)
+			return true;
+	return false;
+}
+
 void upper_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
 {
 	const uint64_t below = pte_mfn(old);
@@ -245,8 +295,8 @@ void upper_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, u
 		l1_entry_changed(d, table_mfn, index, old);
 		return;
 	}
-	if (d->frame[table_mfn].type == FT_L4 && index >= UPPER_FIRST)
-		bound[index - UPPER_FIRST] = 0; /* whoever has another one there may come */
+	if (shows_pages(d, table_mfn))
+		forget(d);
 	if (below >= d->nr_frames || d->frame[below].va_hint == VA_HINT_NONE)
 		return;
 	if (d->frame[table_mfn].type == FT_L2 && d->frame[below].va_hint != VA_HINT_MANY) {
@@ -258,6 +308,12 @@ void upper_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, u
 	}
 	forget(d);
 	d->frame[below].va_hint = VA_HINT_NONE;
+}
+
+void upper_table_lost(struct domain *d, uint64_t mfn)
+{
+	if (span && d->frame[mfn].va_hint != VA_HINT_NONE)
+		forget(d);
 }
 
 void upper_frame_moves(struct domain *d, uint64_t mfn)
@@ -276,28 +332,21 @@ void upper_frame_moves(struct domain *d, uint64_t mfn)
 
 /* ---- whose it is ---- */
 
-static bool same(uint64_t a, uint64_t b)
-{
-	return !((a ^ b) & (PTE_P | PTE_MFN_MASK));
-}
-
 bool upper_bind(struct vcpu *v, const uint64_t *entries)
 {
 	const uint32_t self = 1U << v->id;
 	bool fits = span && entries;
 
 	pthread_mutex_lock(&v->d->lock);
-	for (unsigned i = 0; fits && i < UPPER_ENTRIES; i++)
-		fits = !(entries[i] & bound[i] & PTE_P) || same(entries[i], bound[i]);
 	bound_vcpus &= ~self;
+	for (unsigned i = 0; fits && i < UPPER_ENTRIES; i++)
+		fits = bound[i] & PTE_P
+			       ? same(entries[i], bound[i])
+			       : !(entries[i] & PTE_P) || all_have(v->d, i, entries[i], true);
 	if (!fits && span && entries && !bound_vcpus) {
 		forget(v->d);
-		memset(bound, 0, sizeof(bound));
 		fits = true;
 	}
-	for (unsigned i = 0; fits && i < UPPER_ENTRIES; i++)
-		if (entries[i] & PTE_P)
-			bound[i] = entries[i];
 	if (fits)
 		bound_vcpus |= self;
 	pthread_mutex_unlock(&v->d->lock);

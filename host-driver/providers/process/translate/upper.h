@@ -25,8 +25,9 @@ void upper_layout(char **argv);
 void upper_init(void);
 bool upper_possible(void); /* in this process */
 /*
- * May the calling vCPU, whose kernel root has these entries, use it? Not while others do whose are
- * different.
+ * May the calling vCPU, whose kernel root has these entries, use it? Not while others do and
+ * something is mapped by an entry that it has not. To be asked again as its root is another one
+ * with other entries, or one of them changes.
  */
 bool upper_bind(struct vcpu *v, const uint64_t *entries);
 /*
@@ -34,8 +35,12 @@ bool upper_bind(struct vcpu *v, const uint64_t *entries);
  * False: nothing, or what cannot be. Takes d->lock.
  */
 bool upper_fault(struct vcpu *v, uint64_t va);
-/* d->lock held: an entry of a table changed that was present; the memory of a frame moves. */
+/*
+ * d->lock held: an entry of a table changed that was present; a table is none any longer; the
+ * memory of a frame moves.
+ */
 void upper_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
+void upper_table_lost(struct domain *d, uint64_t mfn);
 void upper_frame_moves(struct domain *d, uint64_t mfn);
 
 #endif
