@@ -210,9 +210,9 @@ bool code_unmapped(struct domain *d, uint64_t mfn)
 }
 
 /*
- * Everything goes. d->lock and the lock are held. First the hash, which is looked at without a lock:
- * who left the cache for the flush finds nothing there, and waits for us; what was found before is
- * not entered, for the flush comes behind it.
+ * Everything goes. d->lock and the lock are held. First the hash, which is looked at without a
+ * lock: who left the cache for the flush finds nothing there, and waits for us; what was found
+ * before is not entered, for the flush comes behind it.
  */
 static void code_empty(struct domain *d)
 {
