@@ -13,8 +13,10 @@ TEST("upper-roots", "what a kernel reads in its upper half is what its root show
 #define OWN    301ul
 #define LINEAR 302ul
 #define TABLES 303ul
+#define ALIAS  304ul
 #define RO     (PTE_PRESENT | PTE_USER | PTE_ACCESS)
 
+#define INVLPG (UVMF_INVLPG | UVMF_ALL)
 #define ROUNDS (is_initial_domain() ? 20 : 500)
 
 static uint64_t (*read_there)(const volatile void *va);
@@ -159,6 +161,39 @@ static void linear(void)
 	check_eq("another L1", (long)(read_there(l1) & PTE_MFN), (long)(b.level[2][0] & PTE_MFN));
 }
 
+/* One L1 at two places; then another L1 at one of them, and the second goes. */
+static void aliases(void)
+{
+	struct tree a = tree_of(0x10), b = tree_of(0x20);
+	const volatile uint64_t *data = at_slot(ALIAS), *alias = data + (1ul << 21) / 8;
+	const unsigned long va = (unsigned long)data;
+	uint64_t *page = page_alloc();
+
+	page[0] = 0x30;
+	pt_set(at(root, ALIAS), entry(a.level[0], PTE_KERN));
+	check_eq("read", (long)read_there(data), 0x10);
+	check_eq("another page", HYPERVISOR_update_va_mapping(va, entry(page, PTE_KERN), INVLPG),
+		 0);
+	check_eq("is there", (long)read_there(data), 0x30);
+	pt_set(at(a.level[1], 1), entry(a.level[2], PTE_KERN));
+	check_eq("and at the other place", (long)read_there(alias), 0x30);
+	HYPERVISOR_update_va_mapping(va, entry(a.page, PTE_KERN), UVMF_TLB_FLUSH | UVMF_ALL);
+	check_eq("the first again", (long)read_there(data), 0x10);
+	check_eq("at both", (long)read_there(alias), 0x10);
+	pt_set(at(a.level[1], 0), entry(b.level[2], PTE_KERN));
+	mmuext(MMUEXT_TLB_FLUSH_ALL, 0);
+	check_eq("another table", (long)read_there(data), 0x20);
+	check_eq("not for both", (long)read_there(alias), 0x10);
+	pt_set(at(a.level[1], 1), 0);
+	mmuext(MMUEXT_TLB_FLUSH_ALL, 0);
+	check_eq("none", vector_of(do_read_there, (void *)alias), 14);
+	check_eq("the other stays", (long)read_there(data), 0x20);
+	HYPERVISOR_update_va_mapping(va, 0, INVLPG);
+	check_eq("no page", vector_of(do_read_there, (void *)data), 14);
+	HYPERVISOR_update_va_mapping(va, entry(page, PTE_KERN), 0);
+	check_eq("and one again", (long)read_there(data), 0x30);
+}
+
 static void main1(void)
 {
 	while (!stop) {
@@ -220,5 +255,6 @@ void test_main(void)
 	differing();
 	dying();
 	linear();
+	aliases();
 	both();
 }

@@ -74,6 +74,7 @@ int main(int argc, char **argv)
 	watchdog_start();
 	watchdog_rearm();
 	processes();
+	remap();
 	signals();
 	cpu();
 	timers();

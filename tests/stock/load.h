@@ -10,6 +10,7 @@
 void check(bool ok, const char *name, const char *why, ...) __attribute__((format(printf, 3, 4)));
 
 void processes(void); /* fork, exec, pipes, memory, threads */
+void remap(void);     /* code that is mapped anew */
 void signals(void);   /* exceptions of the CPU as signals, single steps */
 void cpu(void);	      /* vector registers, segments, other ways into the kernel */
 void timers(void);

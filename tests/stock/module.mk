@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Debian's kernel as a guest of the vtx provider (in the lab), and what runs in its user mode.
-STOCK_LOAD := load processes signals cpu timers domain
+STOCK_LOAD := load processes remap signals cpu timers domain
 STOCK_OBJS := $(STOCK_LOAD:%=$(B)/tests/stock/%.o)
 
 $(STOCK_OBJS): $(B)/tests/stock/%.o: tests/stock/%.c

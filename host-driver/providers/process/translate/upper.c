@@ -141,12 +141,12 @@ static bool span_known(const struct domain *d, uint64_t base, uint64_t l1)
 }
 
 /* The page is nowhere again. That may cut a mapping in two: it counts as one more. */
-static void page_drop(uint64_t va)
+static void page_drop(struct domain *d, uint64_t va)
 {
 	runs++;
 	if (mmap(host(va), PAGE_SIZE, PROT_NONE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-		munmap(host(va), PAGE_SIZE);
+		forget(d);
 }
 
 /* ---- faults ---- */
@@ -197,9 +197,12 @@ static bool map_run(struct domain *d, uint64_t base, uint64_t *l1, unsigned i)
 		shown[pte_mfn(l1[k]) / 8] |= 1 << pte_mfn(l1[k]) % 8;
 	}
 	runs++;
-	return mmap(host(base + lo * PAGE_SIZE), (hi - lo + 1) * PAGE_SIZE, PROT_READ,
-		    MAP_SHARED | MAP_FIXED, d->ram_fd,
-		    (mfn - (i - lo)) << PAGE_SHIFT) != MAP_FAILED;
+	if (mmap(host(base + lo * PAGE_SIZE), (hi - lo + 1) * PAGE_SIZE, PROT_READ,
+		 MAP_SHARED | MAP_FIXED, d->ram_fd, (mfn - (i - lo)) << PAGE_SHIFT) != MAP_FAILED)
+		return true;
+	/* The host has no mapping left, and what was at that place may be gone. */
+	forget(d);
+	return false;
 }
 
 /* Do all vCPUs that use these mappings have this entry, number i of their upper half, or none? */
@@ -271,7 +274,7 @@ static void l1_entry_changed(struct domain *d, uint64_t l1, unsigned index, uint
 	if (base == VA_HINT_MANY)
 		forget(d);
 	else
-		page_drop(base + index * PAGE_SIZE);
+		page_drop(d, base + index * PAGE_SIZE);
 }
 
 /* A linear page table has an L2, or another, in the place of an L1: its entries are mapped. */
@@ -323,9 +326,9 @@ void upper_frame_moves(struct domain *d, uint64_t mfn)
 	for (unsigned s = 0; s < spans; s++) {
 		const uint64_t *l1 = frame_ptr(d, span[s].l1);
 
-		for (unsigned i = 0; i < L1_ENTRIES; i++)
+		for (unsigned i = 0; i < L1_ENTRIES && s < spans; i++)
 			if (l1[i] & PTE_P && pte_mfn(l1[i]) == mfn)
-				page_drop(span[s].base + i * PAGE_SIZE);
+				page_drop(d, span[s].base + i * PAGE_SIZE);
 	}
 	shown[mfn / 8] &= ~(1 << mfn % 8);
 }
