@@ -90,6 +90,14 @@ struct provider {
 	void (*load_debug)(struct vcpu *v);
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
+	/* The vCPU is about to stand still, for its end or for somebody. NULL: no matter. */
+	void (*parks)(struct vcpu *v);
+	/*
+	 * From now on guest code is compared with a reference before it runs, and what differs is
+	 * written to fd, owned if this succeeds; -1: no longer. `times`: only so often each, 0:
+	 * always. 0 or -errno; I/O thread, d->lock held. NULL: there is nothing to compare.
+	 */
+	int (*check)(struct domain *d, uint64_t times, int fd);
 };
 
 extern const struct provider provider_process, provider_translate, provider_vtx;

@@ -90,6 +90,8 @@ static void wait_parked(struct vcpu *v)
 	uint32_t seen;
 
 	trace_flush(v);
+	if (v->d->provider->parks)
+		v->d->provider->parks(v);
 	__atomic_store_n(&v->parked, true, __ATOMIC_SEQ_CST);
 	for (;;) {
 		seen = __atomic_load_n(&v->wake, __ATOMIC_SEQ_CST);

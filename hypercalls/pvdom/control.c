@@ -194,6 +194,15 @@ static long trace(struct domain *d, uint64_t what, int fds[2])
 	return 0;
 }
 
+static long check(struct domain *d, uint64_t times, int fds[2])
+{
+	long rc = d->provider->check ? d->provider->check(d, times, fds[0]) : -EOPNOTSUPP;
+
+	if (!rc)
+		fds[0] = -1;
+	return rc;
+}
+
 static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rsp *rsp, int fds[2])
 {
 	const unsigned n = q->len / sizeof(uint64_t);
@@ -265,6 +274,7 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 		return 0;
 	case CTL_GRANT_FRAMES: return d->grant_frames;
 	case CTL_TRACE: return trace(d, q->arg[0], fds);
+	case CTL_CHECK: return check(d, q->arg[0], fds);
 	case CTL_DEBUG: debug_attach(d, q->arg[0]); return 0;
 	case CTL_DEBUG_STATUS: {
 		struct pvdom_debug *s = (void *)out_buf;

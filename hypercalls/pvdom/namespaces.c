@@ -2,10 +2,11 @@
 /*
  * A domain's process alone: user, PID, mount, network, IPC, UTS and cgroup namespaces.
  *
- * The first two are made by the fork, for a process cannot change its own PID namespace; in a user
- * namespace that it owns, an unprivileged user's process has the rights to make the others. No user
- * of the host is mapped into it: seen from outside, the process is still its user's, who may kill,
- * trace and profile it; to itself it is nobody, and can make no further user namespace.
+ * That of PIDs is made by the fork, for a process cannot change its own. In a user namespace that
+ * it owns, an unprivileged user's process has the rights to make the others; root's makes it later,
+ * for it would lose its way to files of other users, pvdom perhaps. No user of the host is mapped
+ * into it: seen from outside, the process is still its user's, who may kill, trace and profile it;
+ * to itself it is nobody, and can make no further user namespace.
  *
  * Not a time namespace: it changes what clocks show, and keeps nobody from anything.
  */
@@ -24,8 +25,8 @@
 
 #include "hypercalls/pvdom/namespaces.h"
 
-/* An exec takes capabilities away, but for those that are ambient: keep the one for namespaces. */
-static void keep_right(void)
+/* An exec takes capabilities away, but for those that are ambient: keep what root_empty needs. */
+static void keep_rights(void)
 {
 	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct caps[2];
@@ -34,20 +35,22 @@ static void keep_right(void)
 		return;
 	for (int i = 0; i < 2; i++)
 		caps[i].inheritable = caps[i].permitted;
-	if (!syscall(SYS_capset, &head, caps))
-		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0);
+	if (syscall(SYS_capset, &head, caps))
+		return;
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_CHROOT, 0, 0);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_ADMIN, 0, 0);
 }
 
 pid_t namespaces_fork(void)
 {
-	/* root can do without a user namespace where there are none */
-	static const int spaces[] = {CLONE_NEWUSER | CLONE_NEWPID, CLONE_NEWPID, 0};
+	/* the first is refused to all but root */
+	static const int spaces[] = {CLONE_NEWPID, CLONE_NEWUSER | CLONE_NEWPID, 0};
 	pid_t pid = -1;
 
 	for (int i = 0; pid < 0 && i < 3; i++) {
 		pid = syscall(SYS_clone, spaces[i] | SIGCHLD, NULL, NULL, NULL, 0);
 		if (!pid && spaces[i] & CLONE_NEWUSER)
-			keep_right();
+			keep_rights();
 	}
 	return pid;
 }
@@ -103,7 +106,8 @@ void namespaces_enter(char *names, size_t size)
 
 	*names = 0;
 	/* what namespaces_fork leaves with a user namespace */
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SYS_ADMIN, 0, 0) == 1)
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SYS_ADMIN, 0, 0) == 1 ||
+	    !unshare(CLONE_NEWUSER))
 		name_add(names, size, "user");
 	if (getpid() == 1)
 		name_add(names, size, "pid");

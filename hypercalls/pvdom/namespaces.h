@@ -12,9 +12,9 @@
 #include <sys/types.h>
 
 /*
- * pvd's half, fork() for a pvdom: the child is the first process of its own PID namespace, in a
- * user namespace of its own where it may still arrange the others after an exec. Until then it
- * calls what is async-signal-safe only. -1 and errno if there is no process.
+ * pvd's half, fork() for a pvdom: the child is the first process of its own PID namespace, and
+ * still has the rights to make the others after an exec. Until then it calls what is
+ * async-signal-safe only. -1 and errno if there is no process.
  */
 pid_t namespaces_fork(void);
 

@@ -85,6 +85,9 @@ enum pvdom_ctl {
 	CTL_DEBUG_WRITE,  /* arg0 = vcpu, 1 = va; payload; ret = how many */
 	CTL_DEBUG_BREAK,  /* arg0 = vcpu, 1 = va, 2 = 1: an int3 there; 0: no longer */
 	CTL_TRACE,	  /* arg0 = TRACE_* to the fd, passed twice; 0 and none: no longer */
+	/* What the translator gets wrong to the fd, passed twice; none: no longer. arg0 = how often
+	 * each block is compared, 0: always */
+	CTL_CHECK,
 };
 
 /* What of a guest is traced. */
@@ -118,7 +121,7 @@ struct pvdom_info {
 	uint8_t held;	 /* every online vCPU stands still, for a debugger */
 	uint8_t reserved[2];
 	char provider[64];		  /* "process (direct)" */
-	char sandbox[PVDOM_SANDBOX_TEXT]; /* "seccomp with 19 system calls, no_new_privs, ..." */
+	char sandbox[PVDOM_SANDBOX_TEXT]; /* "seccomp with 20 system calls, no_new_privs, ..." */
 	char provider_why[64];		  /* not a better one; or empty */
 };
 

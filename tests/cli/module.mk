@@ -11,3 +11,14 @@ $(BIN)/test-inject: tests/cli/inject.c
 	$(CC) $(HOSTCFLAGS) -o $@ $<
 
 ALL += $(BIN)/test-foreign $(BIN)/test-inject
+
+# A pvdom that translates one kind of instruction wrongly.
+PLANTED := $(B)/tests/cli/pvdom-planted
+$(B)/tests/cli/plant.o: tests/cli/plant.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -fPIE -mfsgsbase -mgeneral-regs-only -c -o $@ $<
+
+$(PLANTED): $(B)/tests/cli/plant.o $(MONITOR_OBJS) $(PVDOM_OBJS) $(B)/host-driver/libpavane.a
+	$(CC) $(SANFLAGS) -pie -Wl,-z,now -Wl,--wrap=lower_insn -o $@ $^ -lZydis -lseccomp -lpthread
+
+ALL += $(PLANTED)

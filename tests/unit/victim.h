@@ -18,6 +18,7 @@ static void victim_start(void)
 	victim = fork();
 	if (!victim) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY); /* Yama would protect it, too */
 		while (getppid() == test)
 			pause();
 		_exit(0);

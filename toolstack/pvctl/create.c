@@ -30,6 +30,7 @@ static const char create_help[] =
 	"                    hostfwd=tcp:[ADDRESS]:PORT-:PORT; may be given again; --net '' is\n"
 	"                    one with all defaults\n"
 	"  --trace FILE      write what its guest does to FILE; see `pvctl trace --help`\n"
+	"  --check FILE      compare translated code with a reference; see `pvctl check --help`\n"
 	"  --dry-run         print what would be made, as JSON, and make nothing\n"
 	"  -c, --console     attach to its console; leave with ^]\n"
 	"  -p, --paused      do not start it\n"
@@ -86,6 +87,7 @@ static const struct option create_opts[] = {
 	{"disk", required_argument, 0, 'd'},
 	{"net", required_argument, 0, 'N'},
 	{"trace", required_argument, 0, 't'},
+	{"check", required_argument, 0, 'C'},
 	{"dry-run", no_argument, 0, 'D'},
 	{"help", no_argument, 0, 'h'},
 	{0},
@@ -94,7 +96,7 @@ static const struct option create_opts[] = {
 
 struct how {
 	bool console, paused, wait, dry;
-	const char *trace;
+	const char *trace, *check;
 	struct text_list disk, net; /* of the command line */
 };
 
@@ -113,6 +115,7 @@ static void option(int opt, struct config *c, struct how *how)
 	case 'w': how->wait = true; break;
 	case 'D': how->dry = true; break;
 	case 't': how->trace = optarg; break;
+	case 'C': how->check = optarg; break;
 	case 'd': list_add(&how->disk, optarg); break;
 	case 'N': list_add(&how->net, optarg); break;
 	case 'h': fputs(create_help, stdout); exit(0);
@@ -174,6 +177,7 @@ int cmd_create(int argc, char **argv)
 	struct how how = {0};
 	struct trace_file trace;
 	uint32_t domid;
+	struct check_file check;
 
 	gather(argc, argv, &c, &how);
 	if (how.dry)
@@ -181,11 +185,14 @@ int cmd_create(int argc, char **argv)
 	connect_broker(true);
 	if (how.trace)
 		trace_open(&trace, how.trace);
+	if (how.check)
+		check_open(&check, how.check);
 	if (!*c.name)
 		name_unnamed(&c);
 	if (domain_build(&c, &domid))
 		return 1;
-	if (how.trace && trace_begin(domid, &trace)) {
+	if ((how.trace && trace_begin(domid, &trace)) ||
+	    (how.check && check_begin(domid, &check))) {
 		domain_remove(domid);
 		return 1;
 	}

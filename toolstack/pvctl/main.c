@@ -37,6 +37,7 @@ static const struct command {
 	{"exec", cmd_exec, "run an unmodified Xen tool: pvctl exec -- xl list"},
 	{"gdb", cmd_gdb, "debug a domain with gdb"},
 	{"trace", cmd_trace, "write what a domain's guest does to a file"},
+	{"check", cmd_check, "compare translated code with a reference"},
 	{"scan", cmd_scan, "instructions of a kernel or module that cannot stay in a PV guest"},
 	{"reap", cmd_reap, NULL},
 };

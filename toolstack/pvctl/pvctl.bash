@@ -30,7 +30,7 @@ _pvctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]}
 	if [ "$COMP_CWORD" = 1 ]; then
 		mapfile -t COMPREPLY < <(compgen -W "create list console info shutdown reboot destroy pause
-			unpause vcpu-list domid domname uptime dmesg bench exec gdb trace scan block-attach block-detach
+			unpause vcpu-list domid domname uptime dmesg bench exec gdb trace check scan block-attach block-detach
 			block-list block-resize cd-insert cd-eject network-attach network-detach
 			network-list --help" -- "$cur")
 		return
@@ -50,7 +50,7 @@ _pvctl() {
 			;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -f -W "--kernel --ramdisk --cmdline --memory --vcpus
-			--name --provider --disk --net --trace --dry-run --console --paused --wait --help" -- "$cur")
+			--name --provider --disk --net --trace --check --dry-run --console --paused --wait --help" -- "$cur")
 		;;
 	block-* | cd-* | network-*) _pvctl_device "$cmd" "$cur" ;;
 	console | info | shutdown | reboot | destroy | pause | unpause | vcpu-list | domid | list)
@@ -74,7 +74,7 @@ _pvctl() {
 			mapfile -t COMPREPLY < <(compgen -f -W "--port --unix --stdio --" -- "$cur")
 		fi
 		;;
-	trace)
+	trace | check)
 		if [ "$COMP_CWORD" = 2 ]; then
 			mapfile -t COMPREPLY < <(compgen -W "$(_pvctl_domains) --help" -- "$cur")
 		else

@@ -93,13 +93,22 @@ int console_read_only(uint32_t domid);
 int console_print_log(const char *who); /* console_log.c; of a domain that is gone, too */
 int domain_wait(uint32_t domid, bool unpause);
 
-/* trace.c: `text` is FILE[,what=KIND+KIND...]; `what` 0 and no file end a trace. */
+/* trace.c: a file for a domain to write to, emptied; dies with a line of what `who` needs. */
+int output_open(const char *path, const char *who);
+/* `text` is FILE[,what=KIND+KIND...]; `what` 0 and no file end a trace. */
 struct trace_file {
 	int fd;
 	uint32_t what; /* TRACE_* of pvdom/proto.h */
 };
 void trace_open(struct trace_file *t, const char *text); /* dies with a line */
 int trace_begin(uint32_t domid, struct trace_file *t);	 /* closes it; 0, or a line and -1 */
+/* check.c: likewise. `text` is FILE[,times=N]. */
+struct check_file {
+	uint64_t times; /* that a block is compared; 0: always */
+	int fd;
+};
+void check_open(struct check_file *f, const char *text);
+int check_begin(uint32_t domid, struct check_file *f);
 
 /* the commands: argv[0] is the command's name */
 int cmd_create(int argc, char **argv);
@@ -122,6 +131,7 @@ int cmd_exec(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
 int cmd_gdb(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_block_attach(int argc, char **argv);
 int cmd_block_detach(int argc, char **argv);
 int cmd_block_list(int argc, char **argv);

@@ -60,20 +60,28 @@ static uint32_t kinds_of(char *spec)
 	return what;
 }
 
+int output_open(const char *path, const char *who)
+{
+	/* A pipe without a reader is an error, and does not keep us waiting. */
+	const int fd =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+	struct stat st;
+
+	if (fd < 0)
+		die("%s: %s; a %s needs a file that you may write", path, strerror(errno), who);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		die("%s: not a file; a %s needs one that you may write", path, who);
+	return fd;
+}
+
 void trace_open(struct trace_file *t, const char *text)
 {
 	char *path = strdup(text);
-	struct stat st;
 
 	if (!path)
 		die("out of memory");
 	t->what = kinds_of(path);
-	/* A pipe without a reader is an error, and does not keep us waiting. */
-	t->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
-	if (t->fd < 0)
-		die("%s: %s; a trace needs a file that you may write", path, strerror(errno));
-	if (fstat(t->fd, &st) || !S_ISREG(st.st_mode))
-		die("%s: not a file; a trace needs one that you may write", path);
+	t->fd = output_open(path, "trace");
 	free(path);
 }
 

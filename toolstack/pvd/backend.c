@@ -17,7 +17,7 @@
 
 #include "toolstack/pvd/pvd.h"
 
-#define MAX_BACKENDS 1024 /* of one domain */
+#define MAX_BACKENDS 1024  /* of one domain */
 #define GRACE_MS     60000 /* for QEMU to write what it holds of an image */
 
 struct backend {

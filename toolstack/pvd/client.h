@@ -78,6 +78,9 @@ enum pvd_op {
 	/* arg0 = domid, 1 = TRACE_* (pvdom/proto.h) of it; 1 fd, a file open to write only, or
 	 * none and arg1 = 0: no longer */
 	PVD_TRACE,
+	/* arg0 = domid: what its translator gets wrong to such an fd; none: no longer. arg1 = how
+	 * often each block is compared, 0: always */
+	PVD_CHECK,
 };
 
 /* Run as PROGRAM --state FD DOMID DEVICE; FD: a memfd that outlives each of its processes. */

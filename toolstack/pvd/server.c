@@ -91,6 +91,22 @@ static long domain_trace(uint64_t domid, uint64_t what, int fd)
 	return rc;
 }
 
+static long domain_check(uint64_t domid, uint64_t times, int fd)
+{
+	struct dom *d;
+	long rc;
+
+	if (fd >= 0 && !trace_file(fd))
+		return -EINVAL;
+	d = dom_get(domid);
+	if (!d)
+		return -ESRCH;
+	rc = ctl_call(d, CTL_CHECK, (uint64_t[4]){times}, NULL, 0,
+		      fd >= 0 ? (int[2]){fd, fd} : NULL, NULL, NULL);
+	dom_put(d);
+	return rc;
+}
+
 /* Bytes that a copy takes from the request, or puts into the answer. */
 static uint32_t bytes_in(const struct pvd_copy *cp)
 {
@@ -222,6 +238,7 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_HOLD: return hold_begin(c, q->arg[0], q->arg[1], q->arg[2], a->r.out);
 	case PVD_DROP: return hold_end(c, q->arg[0]);
 	case PVD_TRACE: return domain_trace(q->arg[0], q->arg[1], fd);
+	case PVD_CHECK: return domain_check(q->arg[0], q->arg[1], fd);
 	default: return -ENOSYS;
 	}
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/emit.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
@@ -113,7 +114,7 @@ static uint32_t lookup(uint64_t rip, uint32_t mfn, uint32_t mfn2, unsigned mode)
 
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access)
 {
-	sites[nr_sites] = (struct site){b - blocks, code, offset, size, access, false};
+	sites[nr_sites] = (struct site){b - blocks, code, offset, size, access};
 	b->sites++;
 	return nr_sites++;
 }
@@ -224,6 +225,13 @@ static void code_empty(struct domain *d)
 	code_used = 0;
 	cold_used = CODE_COLD;
 	code_generation++;
+}
+
+void code_forget_all(struct domain *d)
+{
+	pthread_mutex_lock(&lock);
+	code_empty(d);
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- instructions that do not read by upper.c ---- */
@@ -396,9 +404,11 @@ enum found code_find(struct vcpu *v, void **code)
 {
 	const uint64_t rip = v->regs.rip;
 	const uint8_t *page;
+	const unsigned single = tr.single ? MODE_SINGLE : 0;
 	uint32_t i, id;
 
-	*code = mmu_ibtc_find(tr.context, rip);
+	tr.single = false;
+	*code = single ? NULL : mmu_ibtc_find(tr.context, rip);
 	if (*code)
 		return FOUND;
 	page = code_page(v, rip);
@@ -408,11 +418,12 @@ enum found code_find(struct vcpu *v, void **code)
 		tr_page_fault(v, rip, ACCESS_FETCH);
 		return FOUND_FAULT;
 	}
-	i = block_get(v, rip, page, mode_of(v));
+	i = block_get(v, rip, page, mode_of(v) | single);
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
-	mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
+	if (!single && check_done(&blocks[i]))
+		mmu_ibtc_add(tr.context, rip, *code, blocks[i].mfn2);
 	id = page_id_find(rip, blocks[i].mfn);
 	if (id)
 		mmu_page_here(tr.context, id, rip, true);
@@ -469,7 +480,7 @@ static void link_chain(uint32_t link, uint32_t to)
 static void guard_set(struct link *l, uint32_t id)
 {
 	l->page_id = id;
-	__atomic_store_n((uint32_t *)(code_write + l->guard), C_PAGES + id, __ATOMIC_RELEASE);
+	word_store(code_write + l->guard, C_PAGES + id);
 }
 
 /* Chains a jump to another page. False: it asks for a page that is not what is there now. */
@@ -521,6 +532,7 @@ void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
 		return NULL;
 	pthread_mutex_lock(&lock);
 	if (generation == code_generation && !blocks[links[link].from].dead &&
+	    check_done(&blocks[links[link].from]) && check_done(&blocks[to]) &&
 	    link_follow(v, link, to, page))
 		code = code_run + blocks[to].code;
 	pthread_mutex_unlock(&lock);

@@ -34,8 +34,10 @@ struct block {
 	uint32_t code, size; /* offset in the cache, bytes */
 	uint32_t site, link; /* the first of its own; they are in sequence */
 	uint8_t links;
-	bool dead;
+	bool dead, vectors; /* vectors: it has other instructions than those of general registers */
+	bool steps;	    /* its last instruction is not translated */
 	uint16_t sites;
+	uint32_t compared;		/* how often (check.c) */
 	uint32_t same_hash, same_frame; /* next ones, 0: none; block 0 is never used */
 	uint32_t stands_for;		/* in the list of mfn2: the block that is to be forgotten */
 	uint32_t incoming;		/* the first link that leads here, + 1 */
@@ -62,14 +64,18 @@ struct link {
  * A place in translated code that a guest instruction is known for: its start (`access` is
  * SITE_START), or a memory access of it that may leave by EXIT_MEMORY.
  */
-#define SITE_START 0xff
+#define SITE_START    0xff
+#define SITE_MOVS     0xfe /* of string.c; `size`: */
+#define SITE_STOS     0xfd
+#define STRING_SIZE   15 /* of an element */
+#define STRING_REP    16
+#define STRING_LENGTH 8 /* from this bit on: the instruction's */
 struct site {
 	uint32_t block;
 	uint32_t code;	 /* offset in the cache: where the instruction begins, or goes on */
 	uint16_t offset; /* of the guest instruction, from the block's rip */
 	uint16_t size;	 /* of the access, bytes */
 	uint8_t access;	 /* enum access, or SITE_START */
-	bool group;	 /* of several pushes or pops, of which `offset` is the first */
 };
 
 extern struct block *blocks;
@@ -80,6 +86,8 @@ extern uint8_t *code_write, *code_run; /* two views of the cache */
 
 /* ---- block.c ---- */
 int code_init(struct domain *d); /* before the sandbox; 0 or -errno */
+/* Nothing is translated any longer. Any thread, d->lock held. */
+void code_forget_all(struct domain *d);
 /*
  * Where the translation for v's state starts; or there is none to be had (a page of it is another
  * domain's, it cannot be decoded, or the next page is not there): a step then; or v took a page
@@ -148,6 +156,10 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
 uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind);
 
+/* ---- string.c ---- */
+/* movs or stos at v->regs.rip. False: not all of it, and a step carries out the rest or traps. */
+bool string_run(struct vcpu *v, const struct site *s);
+
 /* ---- softmmu.c ---- */
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
 void mmu_start(void);	      /* its thread, before its first guest instruction */
@@ -169,10 +181,32 @@ void mmu_ibtc_for(struct tr_context *c, bool code32);
  */
 bool mmu_someone_kicked(const struct domain *d);
 void mmu_ibtc_add(struct tr_context *c, uint64_t rip, void *code, bool two);
+/* The page itself, with its accessed and dirty bits set as the access does; NULL: a page fault. */
+uint8_t *mmu_page(struct vcpu *v, uint64_t va, enum access how);
+/*
+ * A context of nobody's, made empty; its TLB emptied, or led to `page` or nowhere (NULL); what a
+ * call has left for its return, which is at `slot` of the stack, taken back.
+ */
+void mmu_context_init(struct tr_context *c);
+void mmu_tlb_empty(struct tr_context *c);
+void mmu_return_forget(struct tr_context *c, uint64_t slot);
+void mmu_tlb_set(struct tr_context *c, uint64_t va, const uint8_t *page, bool write);
 /* The page of that number, which va is in, is mapped there in c; or no longer. */
 void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here);
 
 /* ---- run.c, signal.c, glue.S ---- */
+/* Why the cache was left, and the site of EXIT_MEMORY, EXIT_STEP and EXIT_SYSCALL. */
+struct left {
+	int why;
+	bool single;	     /* of EXIT_LINK: to a block of MODE_SINGLE */
+	uint32_t generation; /* the cache's, then */
+	struct site site;
+};
+/*
+ * Into the cache at `code`, with r14 and r15 as `resume`, and out; v->regs has the guest's state,
+ * but for what an access in its middle has to do yet. False: not even in, for a flush is due.
+ */
+bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l);
 bool tr_turn(struct vcpu *v);
 extern uint64_t tr_stop; /* a guest address that tr_turn stops at, for tests; 0: none */
 int tr_signals_init(void);

@@ -202,6 +202,17 @@ static inline void emit_sarx(struct emit *e, unsigned dst, unsigned src, unsigne
 	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
 }
 
+/* rorx dst, src, by: of 32 bits; dst and src of r8 to r15. */
+static inline void emit_rorx32(struct emit *e, unsigned dst, unsigned src, unsigned by)
+{
+	e8(e, 0xc4);
+	e8(e, 0x43);
+	e8(e, 0x7b);
+	e8(e, 0xf0);
+	e8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
+	e8(e, by);
+}
+
 /* rorx reg, reg, by: flags stay. Of r8 to r15. */
 static inline void emit_rotate(struct emit *e, unsigned reg, unsigned by)
 {
@@ -220,22 +231,32 @@ static inline void emit_jump(struct emit *e, const void *target)
 	e32(e, (const uint8_t *)target - (emit_here(e) + 4));
 }
 
-/* Bytes that do nothing, so many (3 at most). */
-static inline void emit_nops(struct emit *e, unsigned count)
+/*
+ * Bytes that do nothing, so that what comes `ahead` bytes from here is a word to be changed while
+ * others run it: one that lies in one aligned 8 bytes is stored as a whole.
+ */
+static inline void emit_pad(struct emit *e, unsigned ahead)
 {
 	static const uint8_t nop[4][3] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
+	const unsigned in = ((uintptr_t)e->p + ahead) & 7, count = in > 4 ? 8 - in : 0;
 
 	for (unsigned i = 0; i < count; i++)
 		e8(e, nop[count][i]);
 }
 
+/* Of such a word. */
+static inline void word_store(uint8_t *at, uint32_t val)
+{
+	asm volatile("movl %1, %0" : "=m"(*(uint8_t(*)[4])at) : "r"(val) : "memory");
+}
+
 /*
- * movzx ecx, byte gs:[C_PAGES]: of page number 0, and returns where that is written, in an aligned
- * word.
+ * movzx ecx, byte gs:[C_PAGES]: of page number 0, and returns where that is written, a word that
+ * can be changed.
  */
 static inline uint8_t *emit_guard(struct emit *e)
 {
-	emit_nops(e, -((uintptr_t)e->p + 5) & 3);
+	emit_pad(e, 5);
 	e8(e, SEG_GS);
 	e8(e, 0x0f);
 	e8(e, 0xb6);
@@ -247,14 +268,14 @@ static inline uint8_t *emit_guard(struct emit *e)
 
 /*
  * A jump (cc: jcc by condition 0..15; -1: always) that is to be changed while others run it: its
- * distance lies in one aligned word. Returns where that is written.
+ * distance is a word that can be changed (emit_pad). Returns where that is written.
  */
 static inline uint8_t *emit_link(struct emit *e, int cc, const void *target)
 {
 	const unsigned opcode = cc < 0 ? 1 : 2;
 	uint8_t *at;
 
-	emit_nops(e, -((uintptr_t)e->p + opcode) & 3);
+	emit_pad(e, opcode);
 	if (cc >= 0) {
 		e8(e, 0x0f);
 		e8(e, 0x80 | cc);
@@ -268,8 +289,7 @@ static inline uint8_t *emit_link(struct emit *e, int cc, const void *target)
 
 static inline void link_set(uint8_t *at, int64_t run, const void *target)
 {
-	__atomic_store_n((int32_t *)at, (int32_t)((const uint8_t *)target - (at + run + 4)),
-			 __ATOMIC_RELEASE);
+	word_store(at, (const uint8_t *)target - (at + run + 4));
 }
 
 #endif

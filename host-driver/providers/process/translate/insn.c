@@ -291,6 +291,27 @@ static bool other_in_32_bits(const struct tr_insn *n)
 	       (n->i.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && n->i.opcode == 0x82);
 }
 
+/* Of 64-bit addresses without a base: not a mov of a vector register, which is also called so. */
+static bool is_string(const struct tr_insn *n)
+{
+	if (n->i.meta.category != ZYDIS_CATEGORY_STRINGOP || n->code32 ||
+	    n->i.address_width != 64 ||
+	    n->i.attributes & (ZYDIS_ATTRIB_HAS_REPNE | ZYDIS_ATTRIB_HAS_SEGMENT_FS |
+			       ZYDIS_ATTRIB_HAS_SEGMENT_GS))
+		return false;
+	switch (n->i.mnemonic) {
+	case ZYDIS_MNEMONIC_MOVSB:
+	case ZYDIS_MNEMONIC_MOVSW:
+	case ZYDIS_MNEMONIC_MOVSD:
+	case ZYDIS_MNEMONIC_MOVSQ:
+	case ZYDIS_MNEMONIC_STOSB:
+	case ZYDIS_MNEMONIC_STOSW:
+	case ZYDIS_MNEMONIC_STOSD:
+	case ZYDIS_MNEMONIC_STOSQ: return true;
+	default: return false;
+	}
+}
+
 static enum insn_kind kind(struct tr_insn *n)
 {
 	if (uses_evex(&n->i) || (n->code32 && other_in_32_bits(n)))
@@ -315,6 +336,8 @@ static enum insn_kind kind(struct tr_insn *n)
 		return INSN_NOTHING;
 	if (n->i.mnemonic == ZYDIS_MNEMONIC_LEAVE && n->i.operand_width == word(n))
 		return INSN_LEAVE;
+	if (is_string(n))
+		return INSN_STRING;
 	if (!ordinary(&n->i) || exception(n) || !one_memory(n))
 		return INSN_STEP;
 	if (!n->mem)

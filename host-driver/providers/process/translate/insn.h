@@ -18,7 +18,8 @@ enum insn_kind {
 	INSN_PUSH_MEM,
 	INSN_POP, /* to a register, likewise */
 	INSN_LEAVE,
-	INSN_CALL, /* to `target` */
+	INSN_STRING, /* movs, stos */
+	INSN_CALL,   /* to `target` */
 	INSN_JUMP,
 	INSN_BRANCH, /* jcc */
 	INSN_CALL_REG,

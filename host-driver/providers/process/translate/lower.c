@@ -3,6 +3,7 @@
  * A block's translation: its instructions gathered, the flags that matter behind each, its code,
  * and what is seldom run of it, which lies in another part of the cache.
  */
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/lower.h"
 
 #define PEEK 6 /* instructions looked at to see whether flags are needed there */
@@ -60,7 +61,7 @@ static void emit_slow(const struct slow *s)
 	}
 	if (s->keeps_rcx)
 		emit_load_slot(e, RCX, T_RCX);
-	emit_address(s->n, s->address, s->words, s->t0);
+	emit_address(s->n, s->address, 1, s->t0);
 	emit_store_slot(e, T_EA, s->t0);
 	emit_const(e, R15, s->index);
 	emit_jump(e, tr_exit_memory);
@@ -142,6 +143,7 @@ static bool gather_across(void)
 		return false;
 	now.insn[0].soft = code_soft(now.b, rip);
 	now.insns = 1;
+	now.b->vectors = now.insn[0].i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
 	now.b->mfn2 = (now.next - now.v->d->ram) >> PAGE_SHIFT;
 	return true;
 }
@@ -165,6 +167,9 @@ static void gather(void)
 		if (now.b->mode & MODE_TS && n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE)
 			n->kind = n->kind == INSN_PLAIN || n->kind == INSN_MEMORY ? INSN_STEP
 										  : n->kind;
+		if (check_on && check_apart(n))
+			n->kind = INSN_STEP;
+		now.b->vectors |= n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
 		n->soft = code_soft(now.b, rip);
 		now.insns++;
 		rip += n->i.length;
@@ -198,6 +203,7 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 		emit_direct(last, last->rip + last->i.length, -1);
 	emit_behind();
 	b->insns = now.insns;
+	b->steps = last->kind == INSN_STEP;
 	b->bytes = last->rip + last->i.length - b->rip;
 	*e = now.e;
 	*cold = now.cold;

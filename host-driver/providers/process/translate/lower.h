@@ -25,7 +25,6 @@ struct slow {
 	uint8_t t0;
 	bool keeps_rcx;	 /* rcx is in its slot */
 	uint8_t address; /* enum address */
-	uint8_t words;	 /* of ADDRESS_PUSH */
 };
 
 /* Accesses that share a look at the TLB (lower_group.c). */

@@ -4,6 +4,8 @@
  * them, whose displacements are close to each other. The first looks for all of their bytes, and
  * leaves the place in a slot, where it is good until the cache is left: a flush waits for that.
  *
+ * Pushes in a row share one as well, and so do pops, up to a return (lower_insn.c).
+ *
  * If these bytes are not all in one page, or a store to it is not known yet, or nothing is, it goes
  * on by another translation from there, in which each access looks for itself (MODE_SINGLE). So a
  * fault is that of the instruction that has it.
@@ -14,10 +16,12 @@
 
 static bool may_share(const struct tr_insn *n)
 {
-	const ZydisDecodedOperandMem *m = n->mem ? &n->mem->mem : NULL;
+	const ZydisDecodedOperandMem *m;
 
-	return m && n->kind == INSN_MEMORY && (n->writes || !reads_upper(n)) &&
-	       n->i.address_width == 64 && m->index == ZYDIS_REGISTER_NONE &&
+	if (n->kind != INSN_MEMORY || !n->mem || (!n->writes && reads_upper(n)))
+		return false;
+	m = &n->mem->mem;
+	return n->i.address_width == 64 && m->index == ZYDIS_REGISTER_NONE &&
 	       m->base != ZYDIS_REGISTER_NONE && m->base != ZYDIS_REGISTER_RIP &&
 	       m->segment != ZYDIS_REGISTER_FS && m->segment != ZYDIS_REGISTER_GS;
 }

@@ -409,6 +409,21 @@ static void lower_transfer(const struct tr_insn *n)
 	}
 }
 
+/* The way out, behind which the block goes on. */
+static void lower_string(const struct tr_insn *n)
+{
+	const unsigned size = n->op[0].size / 8;
+	const bool rep = n->i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE);
+	const uint32_t site =
+		site_add(now.b, 0, guest_offset(n),
+			 size | (rep ? STRING_REP : 0) | n->i.length << STRING_LENGTH,
+			 n->op[1].type == ZYDIS_OPERAND_TYPE_MEMORY ? SITE_MOVS : SITE_STOS);
+
+	emit_const(&now.e, R15, site);
+	emit_jump(&now.e, tr_exit_step);
+	sites[site].code = offset_of(now.e.p);
+}
+
 static bool pushes(const struct tr_insn *n)
 {
 	return n->kind == INSN_PUSH &&
@@ -420,6 +435,8 @@ static unsigned group(const struct tr_insn *n, const struct tr_insn *end)
 {
 	const struct tr_insn *m = n;
 
+	if (now.b->mode & MODE_SINGLE) /* as in group_all() */
+		return 1;
 	if (pushes(n)) {
 		while (m < end && pushes(m))
 			m++;
@@ -456,6 +473,7 @@ unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *op
 		lower_pops(n, count);
 		break;
 	case INSN_LEAVE: lower_leave(n); break;
+	case INSN_STRING: lower_string(n); break;
 	case INSN_STEP:
 		emit_const(&now.e, R15, site);
 		emit_jump(&now.e, n->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL && !code32()

@@ -6,7 +6,7 @@
  * found there for its operand:
  *
  *	lea   t0, [operand]		the guest's linear address
- *	mov   t1, t0; shr; and		which entry
+ *	rorx  t1, t0, ...; and		which entry
  *	add   t0, gs:[t1 + neg]		the offset in the page, or something large
  *	cmp   t0, 4096 - size
  *	ja    slow			unknown, or across two pages
@@ -205,13 +205,7 @@ static uint8_t *emit_look(unsigned t0, unsigned size, bool write)
 	const unsigned t1 = t0 ^ R14 ^ R15;
 	struct emit *e = &now.e;
 
-	e8(e, 0x45); /* mov t1d, t0d */
-	e8(e, 0x89);
-	e8(e, 0xc0 | (t0 & 7) << 3 | (t1 & 7));
-	e8(e, 0x41); /* shr t1d, imm8 */
-	e8(e, 0xc1);
-	e8(e, 0xe8 | (t1 & 7));
-	e8(e, PAGE_SHIFT - TLB_SHIFT);
+	emit_rorx32(e, t1, t0, PAGE_SHIFT - TLB_SHIFT);
 	e8(e, 0x41); /* and t1d, imm32 */
 	e8(e, 0x81);
 	e8(e, 0xe0 | (t1 & 7));
@@ -283,13 +277,15 @@ unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned word
 	if (!write && reads_upper(n))
 		return SEG_GS;
 	jump = emit_find(t0, size, write, flags);
+	if (words > 1) {
+		slow_add(n, SLOW_SINGLE, jump, 0)->keeps_rcx = flags;
+		return 0;
+	}
 	site = site_add(now.b, offset_of(now.e.p), guest_offset(n), size,
 			write ? ACCESS_WRITE : ACCESS_READ);
-	sites[site].group = words > 1;
 	s = slow_add(n, SLOW_MEMORY, jump, site);
 	s->t0 = t0;
 	s->keeps_rcx = flags;
 	s->address = what;
-	s->words = words;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <asm/hwcap2.h>
 
 #include "host-driver/providers/process/direct.h"
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "host-driver/providers/syscall_page.h"
 
@@ -75,13 +76,40 @@ static uint8_t *memory_exit(struct vcpu *v, const struct site *s)
 	}
 	p = tr_memory(v, tr.ea, s->access);
 	/* A store to its own page ends a block; and tr_step knows #SS from #GP. */
-	if (p ? blocks[s->block].dead : s->group || !tr_canonical(tr.ea)) {
+	if (p ? blocks[s->block].dead : !tr_canonical(tr.ea)) {
 		tr_step(v);
 		return NULL;
 	}
 	if (!p)
 		tr_page_fault(v, tr.ea, s->access);
 	return p;
+}
+
+bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
+{
+	tr.target = (uint64_t)code;
+	tr.resume = (uint64_t)resume;
+	if (!tr_enter())
+		return false;
+	l->why = tr_run(v);
+	l->generation = code_generation;
+	l->single = l->why == EXIT_LINK && links[tr.arg].single;
+	switch (l->why) {
+	case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
+	case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
+	case EXIT_MEMORY:
+	case EXIT_UPPER:
+	case EXIT_SYSCALL:
+	case EXIT_STEP:
+		l->site = sites[tr.arg];
+		v->regs.rip = blocks[l->site.block].rip + l->site.offset;
+		break;
+	default: break;
+	}
+	if (tracing(TRACE_EXITS) && !tr.check)
+		trace_exit(v, l->why);
+	tr_left();
+	return true;
 }
 
 /*
@@ -98,10 +126,21 @@ static void *upper_exit(struct vcpu *v, const struct site *s, uint32_t generatio
 	return NULL;
 }
 
+/* An instruction that is not translated; where the block goes on, if it does. */
+static void *step_exit(struct vcpu *v, const struct site *s, uint32_t generation)
+{
+	if (s->access == SITE_START || !string_run(v, s)) {
+		tr_step(v);
+		return NULL;
+	}
+	return generation == code_generation && !blocks[s->block].dead ? code_run + s->code : NULL;
+}
+
 /* From `code` on till the guest's state is all in v->regs and nothing known of how it goes on. */
 static void run(struct vcpu *v, void *code)
 {
 	uint8_t *resume = NULL;
+	struct left l;
 
 	tr.fs_base = v->fs_base;
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
@@ -109,45 +148,23 @@ static void run(struct vcpu *v, void *code)
 	tr.returns = tr.context->returns;
 	__builtin_ia32_wrgsbase64(v->kernel_mode ? UPPER_BASE : (uint64_t)tr.context->own);
 	while (code) {
-		struct site s = {0};
-		uint32_t generation;
-		int why;
-
-		tr.target = (uint64_t)code;
-		tr.resume = (uint64_t)resume;
-		if (!tr_enter()) {
+		if (!tr_visit(v, code, resume, &l)) {
 			mmu_flush_self(v);
 			return;
 		}
-		why = tr_run(v);
 		code = resume = NULL;
-		generation = code_generation;
-		switch (why) {
-		case EXIT_LINK: v->regs.rip = links[tr.arg].target; break;
-		case EXIT_INDIRECT: v->regs.rip = tr.ea; break;
-		case EXIT_MEMORY:
-		case EXIT_UPPER:
-		case EXIT_SYSCALL:
-		case EXIT_STEP:
-			s = sites[tr.arg];
-			v->regs.rip = blocks[s.block].rip + s.offset;
-			break;
-		default: break;
-		}
-		if (tracing(TRACE_EXITS))
-			trace_exit(v, why);
-		tr_left();
-		if (why == EXIT_LINK)
-			code = code_follow(v, tr.arg, generation);
-		else if (why == EXIT_MEMORY && (resume = memory_exit(v, &s)))
-			code = code_run + s.code;
-		else if (why == EXIT_UPPER)
-			code = upper_exit(v, &s, generation);
-		else if (why == EXIT_SYSCALL)
+		if (l.why == EXIT_LINK) {
+			code = code_follow(v, tr.arg, l.generation);
+			tr.single = check_on && l.single && !code;
+		} else if (l.why == EXIT_MEMORY && (resume = memory_exit(v, &l.site)))
+			code = code_run + l.site.code;
+		else if (l.why == EXIT_UPPER)
+			code = upper_exit(v, &l.site, l.generation);
+		else if (l.why == EXIT_SYSCALL)
 			tr_syscall(v, v->regs.rip + 2);
-		else if (why == EXIT_STEP)
-			tr_step(v);
-		else if (why == EXIT_TRAP)
+		else if (l.why == EXIT_STEP)
+			code = step_exit(v, &l.site, l.generation);
+		else if (l.why == EXIT_TRAP)
 			tr_exception(v, tr.vector, tr.error);
 	}
 }
@@ -185,7 +202,10 @@ bool tr_turn(struct vcpu *v)
 		return true;
 	}
 	switch (code_find(v, &code)) {
-	case FOUND: run(v, code); break;
+	case FOUND:
+		if (!check_on || check_block(v, code))
+			run(v, code);
+		break;
 	case FOUND_STEP: tr_step(v); break;
 	default: break;
 	}
@@ -311,4 +331,6 @@ const struct provider provider_translate = {
 	.load_tables = load_tables,
 	.descriptor_changed = tr_descriptors_changed,
 	.fill_hypercall_page = syscall_page,
+	.parks = check_parks,
+	.check = check_set,
 };

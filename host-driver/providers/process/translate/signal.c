@@ -61,7 +61,7 @@ static bool unread(const struct block *b, greg_t *g)
 	if (!(b->mode & MODE_UPPER) || (g[REG_TRAPNO] != VECTOR_PF && g[REG_TRAPNO] != VECTOR_GP))
 		return false;
 	tr.vector = g[REG_TRAPNO];
-	tr.ea = g[REG_CR2] - UPPER_BASE;
+	tr.ea = g[REG_CR2] - __builtin_ia32_rdgsbase64(); /* UPPER_BASE, or of check.c's */
 	tr.arg = block_site(b, (void *)g[REG_RIP]);
 	leave_by(g, tr_unread);
 	return true;

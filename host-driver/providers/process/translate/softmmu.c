@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/trace.h"
 #include "hypercalls/monitor/mm.h"
 
@@ -179,6 +180,8 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	bool writable;
 	uint8_t *page;
 
+	if (__builtin_expect(tr.check != NULL, 0))
+		return check_memory(v, va, how);
 	if (how == ACCESS_WRITE && va + c->tlb[i].write_neg == offset)
 		return (uint8_t *)c->tlb[i].write + offset;
 	if (how == ACCESS_READ && va + c->tlb[i].read_neg == offset)
@@ -201,11 +204,58 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 	return page + offset;
 }
 
+uint8_t *mmu_page(struct vcpu *v, uint64_t va, enum access how)
+{
+	bool writable;
+
+	return page_of(v, va, how, &writable);
+}
+
+void mmu_context_init(struct tr_context *c)
+{
+	c->tlb = c->own;
+	entry_clear(c, 0);
+	entry_clear(c, TLB_SIZE - 1);
+	context_clear(c);
+	target_clear(c, 0);
+	target_clear(c, IBTC_SIZE - 1);
+}
+
+void mmu_tlb_empty(struct tr_context *c)
+{
+	entries_clear(c, c->filled);
+	memset(c->low, 0, sizeof(c->low));
+}
+
+void mmu_tlb_set(struct tr_context *c, uint64_t va, const uint8_t *page, bool write)
+{
+	const unsigned i = tlb_index(c, va);
+
+	if (!page) {
+		entry_clear(c, i);
+	} else if (write) {
+		c->tlb[i].write = (uint64_t)page;
+		c->tlb[i].write_neg = -(va & PAGE_MASK);
+	} else {
+		c->tlb[i].read = (uint64_t)page;
+		c->tlb[i].read_neg = -(va & PAGE_MASK);
+	}
+}
+
+void mmu_return_forget(struct tr_context *c, uint64_t slot)
+{
+	c->returns[slot >> 3 & (RET_SIZE - 1)] = (struct ibtc_entry){.code = tr_indirect_miss};
+}
+
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 {
 	uint64_t rights, *slot = leaf(v, va, &rights), error = 0;
 	struct fpu_area fpu;
 
+	if (tr.check) {
+		check_page_fault(va, how);
+		return;
+	}
 	if (!tr_canonical(va)) {
 		tr_exception(v, VECTOR_GP, 0);
 		return;

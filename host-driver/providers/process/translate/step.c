@@ -14,6 +14,7 @@
  * atomic; x87's record of its last instruction says where that really was; FXSAVE, XSAVE
  * and their kin in 32-bit code are about all 16 vector registers.
  */
+#include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/step.h"
 
 #define INSN_MAX 15
@@ -22,6 +23,10 @@ void tr_exception(struct vcpu *v, unsigned vector, uint64_t error)
 {
 	struct fpu_area area;
 
+	if (tr.check) {
+		check_trap(vector, error);
+		return;
+	}
 	fpu_keep(&area);
 	guest_exception(v, vector, error);
 	fpu_back(&area);

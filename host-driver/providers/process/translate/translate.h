@@ -14,9 +14,11 @@
  *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
  *   upper.c    the guest kernel's upper half, to read from without it
  *   step.c     one instruction, without translating it
+ *   string.c   movs and stos, likewise, without leaving the block
  *   segments.c what width the code has that the guest's selectors lead to
  *   watch.c    what makes the guest go by such steps: single steps, breakpoints, AC
  *   trace.c    what of it goes to a file, if somebody asks
+ *   check.c    each block compared with such steps first, if somebody asks
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
  */
@@ -121,6 +123,8 @@ struct tr {
 	uint64_t descriptor_changes; /* those that it knows of */
 	uint8_t code, other;	     /* enum code; code: of where the guest is */
 	bool ran32;		     /* an IBTC may be of 32-bit code */
+	bool single;	     /* the next block is to be one of MODE_SINGLE: it is compared first */
+	struct check *check; /* what runs is not the guest, but is compared (check.h) */
 };
 extern __thread struct tr tr __attribute__((tls_model("local-exec")));
 
