@@ -9,8 +9,8 @@
  * which is the same in all of its address spaces. Other jumps to another page look whether that
  * is mapped there before they go (page_id.c); if not they go by the IBTC.
  *
- * One cache for all vCPUs, filled in sequence and emptied as a whole when it is full. `lock` is
- * for whoever changes something, taken after d->lock where both are. The code is mapped twice:
+ * One cache for all vCPUs, filled in sequence and emptied as a whole when it is full. `code_lock`
+ * is for whoever changes something, taken after d->lock where both are. The code is mapped twice:
  * written at one place, run at the other.
  */
 #include <stdio.h>
@@ -35,7 +35,7 @@ volatile uint32_t code_generation;
 
 static uint32_t nr_links = 1, nr_sites = 1, code_used, cold_used = CODE_COLD;
 static uint32_t *hash, *frame_blocks; /* the first block of each */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t code_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void *reserve(size_t size)
 {
@@ -87,18 +87,12 @@ static unsigned hash_of(uint64_t rip, uint32_t mfn, unsigned mode)
 	return ((rip ^ (uint64_t)mfn << 20 ^ mode) * 0x9e3779b97f4a7c15UL) >> (64 - HASH_BITS);
 }
 
-static unsigned mode_of(const struct vcpu *v)
+unsigned block_mode(const struct vcpu *v)
 {
 	const bool upper = tr.upper && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
 
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
 	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0);
-}
-
-/* An instruction there may go on in the next page, which a jump from this one must not rely on. */
-static bool code_near_end(uint64_t rip)
-{
-	return (rip & (PAGE_SIZE - 1)) > PAGE_SIZE - INSN_MAX;
 }
 
 /* mfn2: of the next page, 0: it is not there, or no matter. */
@@ -127,31 +121,6 @@ uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind)
 }
 
 /* ---- forgetting ---- */
-
-static void unchain(struct link *l)
-{
-	link_set(code_write + l->at, code_run - code_write,
-		 l->stub ? code_run + l->stub : (uint8_t *)tr_indirect_miss);
-}
-
-static void remove_incoming(uint32_t link)
-{
-	uint32_t *p = &blocks[links[link].to].incoming;
-
-	while (*p && *p != link + 1)
-		p = &links[*p - 1].next;
-	if (*p)
-		*p = links[link].next;
-}
-
-static void unchain_incoming(struct block *b)
-{
-	for (uint32_t l = b->incoming; l; l = links[l - 1].next) {
-		unchain(&links[l - 1]);
-		links[l - 1].to = 0;
-	}
-	b->incoming = 0;
-}
 
 static void block_kill(struct domain *d, uint32_t i)
 {
@@ -183,13 +152,13 @@ void code_written(struct domain *d, const uint8_t *page)
 
 	if (mfn >= d->nr_frames || !__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
 		return;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&code_lock);
 	for (i = frame_blocks[mfn]; i; i = next) {
 		next = blocks[i].same_frame;
 		block_kill(d, blocks[i].stands_for ? blocks[i].stands_for : i);
 	}
 	__atomic_store_n(&frame_blocks[mfn], 0, __ATOMIC_RELEASE);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&code_lock);
 }
 
 bool code_unmapped(struct domain *d, uint64_t mfn)
@@ -198,14 +167,14 @@ bool code_unmapped(struct domain *d, uint64_t mfn)
 		return false;
 	if (!__atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE))
 		return page_id_given(mfn);
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&code_lock);
 	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame) {
 		struct block *b = &blocks[blocks[i].stands_for ? blocks[i].stands_for : i];
 
 		if (b->rip >= HYPERVISOR_END) /* else from its own page alone */
 			unchain_incoming(b);
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&code_lock);
 	return true;
 }
 
@@ -229,9 +198,9 @@ static void code_empty(struct domain *d)
 
 void code_forget_all(struct domain *d)
 {
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&code_lock);
 	code_empty(d);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&code_lock);
 }
 
 /* ---- instructions that do not read by upper.c ---- */
@@ -266,7 +235,7 @@ void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t gen
 	struct block *b = &blocks[block];
 	uint64_t place;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&code_lock);
 	if (generation == code_generation && !b->dead) {
 		if (softs++ > (1 << SOFT_BITS) / 2) {
 			memset(soft, 0, sizeof(soft));
@@ -276,7 +245,7 @@ void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t gen
 		*soft_slot(place) = place;
 		block_kill(d, block);
 	}
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&code_lock);
 }
 
 /* ---- making ---- */
@@ -344,8 +313,7 @@ static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, co
 	return i;
 }
 
-/* The page of code at rip, in d->ram; NULL: there is none, or not to be kept. */
-static const uint8_t *code_page(struct vcpu *v, uint64_t rip)
+const uint8_t *code_page(struct vcpu *v, uint64_t rip)
 {
 	const struct domain *d = v->d;
 	const uint8_t *p = tr_memory(v, rip, ACCESS_FETCH);
@@ -359,11 +327,7 @@ static const uint8_t *code_page(struct vcpu *v, uint64_t rip)
 	return d->ram + (mfn << PAGE_SHIFT);
 }
 
-/*
- * Is what was found for rip in `page` still what it leads to? Asked when others can see the block:
- * who changes the page table, or writes to the page, from now on forgets it; before, nobody did.
- */
-static bool block_stands(struct vcpu *v, uint32_t i, uint64_t rip, const uint8_t *page)
+bool block_stands(struct vcpu *v, uint32_t i, uint64_t rip, const uint8_t *page)
 {
 	const struct block *b = &blocks[i];
 	const uint8_t *page2;
@@ -377,8 +341,7 @@ static bool block_stands(struct vcpu *v, uint32_t i, uint64_t rip, const uint8_t
 	return page2 && (uint64_t)(page2 - v->d->ram) >> PAGE_SHIFT == b->mfn2;
 }
 
-/* The block for this rip, which is in `page`, made if need be; 0: there cannot be one. */
-static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page, unsigned mode)
+uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page, unsigned mode)
 {
 	const uint32_t mfn = (page - v->d->ram) >> PAGE_SHIFT;
 	const uint8_t *page2 = code_near_end(rip) ? code_page(v, (rip & PAGE_MASK) + PAGE_SIZE)
@@ -389,13 +352,13 @@ static uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page, uns
 	if (i)
 		return i;
 	pthread_mutex_lock(&v->d->lock);
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&code_lock);
 	if (full())
 		code_empty(v->d);
 	i = lookup(rip, mfn, mfn2, mode);
 	if (!i)
 		i = block_make(v, rip, page, page2, mode);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&code_lock);
 	pthread_mutex_unlock(&v->d->lock);
 	return i;
 }
@@ -418,7 +381,7 @@ enum found code_find(struct vcpu *v, void **code)
 		tr_page_fault(v, rip, ACCESS_FETCH);
 		return FOUND_FAULT;
 	}
-	i = block_get(v, rip, page, mode_of(v) | single);
+	i = block_get(v, rip, page, block_mode(v) | single);
 	if (!i)
 		return FOUND_STEP;
 	*code = code_run + blocks[i].code;
@@ -433,110 +396,6 @@ enum found code_find(struct vcpu *v, void **code)
 		mmu_page_here(tr.context, id, rip, false);
 	mmu_forget_code(v->d, rip, *code);
 	return FOUND_AGAIN;
-}
-
-/* ---- chaining ---- */
-
-enum linkable code_linkable(const struct vcpu *v, const struct block *b, uint64_t target)
-{
-	if (code_near_end(target) || (target == tr_stop && tr_stop))
-		return LINK_NONE;
-	if (target >> PAGE_SHIFT == b->rip >> PAGE_SHIFT ||
-	    (v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END))
-		return LINK_TRUSTED;
-	return v->kernel_mode ? LINK_NONE : LINK_GUARDED; /* the guard is by the user's GS */
-}
-
-/*
- * Since the block that the link is of was left, another vCPU may have mapped something else there,
- * or here: and the link is everybody's who has that block's page.
- */
-static bool link_stands(struct vcpu *v, const struct link *l, uint32_t to, const uint8_t *page)
-{
-	const struct block *from = &blocks[l->from];
-
-	if (from->rip >> PAGE_SHIFT == l->target >> PAGE_SHIFT && from->mfn != blocks[to].mfn)
-		return false;
-	return !((from->mode ^ blocks[to].mode) & ~MODE_SINGLE) &&
-	       block_stands(v, to, l->target, page);
-}
-
-static void link_chain(uint32_t link, uint32_t to)
-{
-	struct link *l = &links[link];
-
-	if (l->to)
-		remove_incoming(link);
-	l->to = to;
-	l->next = blocks[to].incoming;
-	blocks[to].incoming = link + 1;
-	link_set(code_write + l->at, code_run - code_write, code_run + blocks[to].code);
-}
-
-/*
- * What a guard asks for, once and for all, and set after the jump behind it leads there: whoever
- * runs this now sees a number that nobody has, or this one and where that leads.
- */
-static void guard_set(struct link *l, uint32_t id)
-{
-	l->page_id = id;
-	word_store(code_write + l->guard, C_PAGES + id);
-}
-
-/* Chains a jump to another page. False: it asks for a page that is not what is there now. */
-static bool guarded_chain(struct vcpu *v, uint32_t link, uint32_t to, const uint8_t *page)
-{
-	struct link *l = &links[link];
-	const uint32_t id = page_id_make(l->target, blocks[to].mfn);
-
-	link_set(code_write + l[1].at, code_run - code_write, tr_indirect);
-	if (!id || (l->page_id && l->page_id != id))
-		return false;
-	mmu_page_here(tr.context, id, l->target, true);
-	if (!link_stands(v, l, to, page)) {
-		mmu_page_here(tr.context, id, l->target, false);
-		return false;
-	}
-	link_chain(link, to);
-	if (!l->page_id)
-		guard_set(l, id);
-	return true;
-}
-
-/* `lock` is held. */
-static bool link_follow(struct vcpu *v, uint32_t link, uint32_t to, const uint8_t *page)
-{
-	struct link *l = &links[link];
-	bool chained;
-
-	if (l->guard)
-		chained = guarded_chain(v, link, to, page);
-	else if ((chained = link_stands(v, l, to, page)))
-		link_chain(link, to);
-	if (mmu_someone_kicked(v->d)) {
-		unchain(l);
-		if (l->guard)
-			unchain(l + 1);
-	}
-	return chained;
-}
-
-void *code_follow(struct vcpu *v, uint32_t link, uint32_t generation)
-{
-	const uint8_t *page = code_page(v, v->regs.rip);
-	const unsigned mode = mode_of(v) | (links[link].single ? MODE_SINGLE : 0);
-	const uint32_t to = page ? block_get(v, v->regs.rip, page, mode) : 0;
-	void *code = NULL;
-
-	if (!to)
-		return NULL;
-	pthread_mutex_lock(&lock);
-	if (generation == code_generation && !blocks[links[link].from].dead &&
-	    check_done(&blocks[links[link].from]) && check_done(&blocks[to]) &&
-	    link_follow(v, link, to, page))
-		code = code_run + blocks[to].code;
-	pthread_mutex_unlock(&lock);
-	return code;
 }
 
 /* ---- from host addresses ---- */
@@ -557,37 +416,6 @@ struct block *code_block(const void *host)
 			hi = mid;
 	}
 	return &blocks[lo];
-}
-
-void block_cut(struct block *b)
-{
-	for (uint32_t l = b->link; l < b->link + b->links; l++)
-		unchain(&links[l]);
-}
-
-/* Direct links are chained anew as they are met. */
-bool block_mend(struct block *b, uint32_t generation)
-{
-	if (generation != code_generation || b->dead)
-		return true;
-	for (uint32_t l = b->link; l < b->link + b->links; l++)
-		if (links[l].kind != LINK_DIRECT)
-			link_set(code_write + links[l].at, code_run - code_write,
-				 links[l].kind == LINK_RETURN ? tr_return : tr_indirect);
-	if (!b->dead && !mmu_someone_kicked(the_domain))
-		return true;
-	block_cut(b);
-	return b->dead;
-}
-
-bool code_mend(struct block *b, uint32_t generation)
-{
-	bool mended;
-
-	pthread_mutex_lock(&lock);
-	mended = block_mend(b, generation);
-	pthread_mutex_unlock(&lock);
-	return mended;
 }
 
 uint32_t block_site(const struct block *b, const void *host)

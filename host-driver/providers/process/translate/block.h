@@ -20,6 +20,7 @@
 #define MAX_BLOCKS  (1U << 22)
 #define MAX_LINKS   (1U << 23)
 #define MAX_SITES   (1U << 25)
+#define INSN_MAX    15 /* bytes */
 #define BLOCK_INSNS 32 /* guest instructions in one, at most */
 
 /*
@@ -143,6 +144,27 @@ uint64_t page_id_address(uint32_t id);
 bool page_id_given(uint32_t mfn); /* has this frame one? */
 void page_id_forget_all(void);	  /* code_lock held */
 
+/* ---- between block.c and chain.c ---- */
+extern pthread_mutex_t code_lock;
+/* Under it: a link leads nowhere any more; no link leads to b. */
+void remove_incoming(uint32_t link);
+void unchain_incoming(struct block *b);
+unsigned block_mode(const struct vcpu *v);
+/* The page of code at rip, in d->ram; NULL: there is none, or not to be kept. */
+const uint8_t *code_page(struct vcpu *v, uint64_t rip);
+/* The block for this rip, which is in `page`, made if need be; 0: there cannot be one. */
+uint32_t block_get(struct vcpu *v, uint64_t rip, const uint8_t *page, unsigned mode);
+/*
+ * Is what was found for rip in `page` still what it leads to? Asked when others can see the block:
+ * who changes the page table, or writes to the page, from now on forgets it; before, nobody did.
+ */
+bool block_stands(struct vcpu *v, uint32_t i, uint64_t rip, const uint8_t *page);
+/* An instruction there may go on in the next page, which a jump from this one must not rely on. */
+static inline bool code_near_end(uint64_t rip)
+{
+	return (rip & (PAGE_SIZE - 1)) > PAGE_SIZE - INSN_MAX;
+}
+
 /* ---- lower.c ---- */
 struct emit;
 /*
@@ -152,7 +174,6 @@ struct emit;
  */
 bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uint8_t *next,
 		 struct emit *e, struct emit *cold);
-#define INSN_MAX 15 /* bytes */
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
 uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind);
 

@@ -9,9 +9,13 @@
  *
  *   insn.c     what the translator must know of an instruction
  *   lower.c    a block's translation: lower_insn.c, lower_memory.c, lower_group.c
- *   block.c    blocks: found, made, chained, forgotten
+ *   block.c    blocks: found, made, forgotten
+ *   chain.c    and chained
  *   page_id.c  which page is where, for jumps from one to another
- *   softmmu.c  the TLB: filled from the guest's page tables, emptied by its flushes
+ *   softmmu.c  the TLB, filled from the guest's page tables
+ *   targets.c  the IBTC and what else says where indirect jumps go
+ *   changes.c  what changed in page tables, for contexts to catch up with
+ *   contexts.c the two of them for each address space, and flushes
  *   upper.c    the guest kernel's upper half, to read from without it
  *   step.c     one instruction, without translating it
  *   string.c   movs and stos, likewise, without leaving the block
