@@ -181,7 +181,9 @@ uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind);
 /* movs or stos at v->regs.rip. False: not all of it, and a step carries out the rest or traps. */
 bool string_run(struct vcpu *v, const struct site *s);
 
-/* ---- softmmu.c ---- */
+/* ---- softmmu.c, targets.c, changes.c, contexts.c ---- */
+/* While there is but one thread: with more, the kernel takes 9 ms to hear of it. */
+void mmu_fences_init(void);
 int mmu_init(struct vcpu *v); /* its thread, before the sandbox */
 void mmu_start(void);	      /* its thread, before its first guest instruction */
 int mmu_memory(struct domain *d);

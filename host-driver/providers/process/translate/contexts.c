@@ -212,8 +212,7 @@ void mmu_root_changed(struct vcpu *v)
 	v->flushed_at = v->d->tlb_clock;
 }
 
-/* Before the sandbox. */
-static void fences_init(void)
+void mmu_fences_init(void)
 {
 	tr_fences = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0;
 }
@@ -243,7 +242,6 @@ int mmu_init(struct vcpu *v)
 	tr.ret_mask = (RET_SIZE - 1) << 3;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
 	tr.flush = 1;
-	fences_init();
 	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);
 	return 0;
 }

@@ -262,6 +262,7 @@ static int domain_init(struct domain *d)
 		return -ENOSYS;
 	}
 	upper_init();
+	mmu_fences_init();
 	return code_init(d);
 }
 
