@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* vcpus: 3 */
 #include "common.h"
+#include "vcpu.h"
 
 TEST("pt-race", "a page becomes a page table while other vCPUs' calls have results to write to it");
 
@@ -25,18 +26,9 @@ static void start(unsigned int i)
 {
 	static struct vcpu_guest_context c;
 
-	c.flags = VGCF_in_kernel;
-	c.user_regs.rip = (unsigned long)writer;
+	vcpu_context(&c, (void *)writer, stacks[i], sizeof(stacks[i]));
 	c.user_regs.rdi = i;
-	c.user_regs.rsp = (unsigned long)stacks[i] + sizeof(stacks[i]) - 8;
-	c.user_regs.rflags = 0x200;
-	c.user_regs.cs = FLAT_KERNEL_CS;
-	c.user_regs.ss = FLAT_KERNEL_SS;
-	c.kernel_ss = FLAT_KERNEL_SS;
-	c.kernel_sp = (unsigned long)stacks[i] + sizeof(stacks[i]);
-	c.ctrlreg[3] = xen_pfn_to_cr3(va_to_mfn((void *)start_info->pt_base));
-	check_eq("initialise", HYPERVISOR_vcpu_op(VCPUOP_initialise, i + 1, &c), 0);
-	check_eq("up", HYPERVISOR_vcpu_op(VCPUOP_up, i + 1, NULL), 0);
+	vcpu_start(i + 1, &c);
 }
 
 /* Until each of them has made more than one whole call. */

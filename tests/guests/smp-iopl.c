@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* vcpus: 2 */
 #include "common.h"
+#include "vcpu.h"
 
 TEST("smp-iopl",
      "a vCPU starts with the I/O privilege that its context's flags name, as Linux does");
@@ -45,21 +46,13 @@ void test_main(void)
 {
 	static struct vcpu_guest_context c;
 
-	c.flags = VGCF_in_kernel;
-	c.user_regs.rip = (unsigned long)main1;
-	c.user_regs.rsp = (unsigned long)stack + sizeof(stack) - 8;
-	c.user_regs.rflags = 0x200 | IOPL1;
-	c.user_regs.cs = FLAT_KERNEL_CS;
-	c.user_regs.ss = FLAT_KERNEL_SS;
-	c.kernel_ss = FLAT_KERNEL_SS;
-	c.kernel_sp = (unsigned long)stack + sizeof(stack);
-	c.ctrlreg[3] = xen_pfn_to_cr3(va_to_mfn((void *)start_info->pt_base));
+	vcpu_context(&c, (void *)main1, stack, sizeof(stack));
+	c.user_regs.rflags |= IOPL1;
 	for (unsigned int i = 0; i < ARRAY_SIZE(c.trap_ctxt); i++)
 		c.trap_ctxt[i].vector = (uint8_t)i;
 	c.trap_ctxt[13].cs = FLAT_KERNEL_CS;
 	c.trap_ctxt[13].address = (unsigned long)fault1;
-	check_eq("initialise", HYPERVISOR_vcpu_op(VCPUOP_initialise, 1, &c), 0);
-	check_eq("up", HYPERVISOR_vcpu_op(VCPUOP_up, 1, NULL), 0);
+	vcpu_start(1, &c);
 	while (HYPERVISOR_vcpu_op(VCPUOP_is_up, 1, NULL))
 		HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
 	check_eq("it ran", before, 1);

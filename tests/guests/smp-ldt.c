@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* vcpus: 2 */
 #include "user.h"
+#include "vcpu.h"
 
 TEST("smp-ldt",
      "a vCPU that was down still has its segments, of an LDT nobody has looked at since");
@@ -56,17 +57,8 @@ void test_main(void)
 		skip("an ordinary process has no descriptor tables");
 	ldt[0] = FLAT;
 	check_eq("read-only", page_set_ro(ldt, true), 0);
-	c.flags = VGCF_in_kernel;
-	c.user_regs.rip = (unsigned long)main1;
-	c.user_regs.rsp = (unsigned long)stack + sizeof(stack) - 8;
-	c.user_regs.rflags = 0x200;
-	c.user_regs.cs = FLAT_KERNEL_CS;
-	c.user_regs.ss = FLAT_KERNEL_SS;
-	c.kernel_ss = FLAT_KERNEL_SS;
-	c.kernel_sp = (unsigned long)stack + sizeof(stack);
-	c.ctrlreg[3] = xen_pfn_to_cr3(va_to_mfn((void *)start_info->pt_base));
-	check_eq("initialise", HYPERVISOR_vcpu_op(VCPUOP_initialise, 1, &c), 0);
-	check_eq("up", HYPERVISOR_vcpu_op(VCPUOP_up, 1, NULL), 0);
+	vcpu_context(&c, (void *)main1, stack, sizeof(stack));
+	vcpu_start(1, &c);
 	wait_for(1);
 	check_eq("set_ldt", set_first, 0);
 	check_eq("set_ldt again", set_again, 0);

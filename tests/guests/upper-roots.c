@@ -5,6 +5,7 @@
  * go, and show page tables as pages.
  */
 #include "common.h"
+#include "vcpu.h"
 
 TEST("upper-roots", "what a kernel reads in its upper half is what its root shows, at any time");
 
@@ -207,17 +208,9 @@ static void start1(const uint64_t *its_root)
 {
 	static struct vcpu_guest_context c;
 
-	c.flags = VGCF_in_kernel;
-	c.user_regs.rip = (unsigned long)main1;
-	c.user_regs.rsp = (unsigned long)stack1 + sizeof(stack1) - 8;
-	c.user_regs.rflags = 0x200;
-	c.user_regs.cs = FLAT_KERNEL_CS;
-	c.user_regs.ss = FLAT_KERNEL_SS;
-	c.kernel_ss = FLAT_KERNEL_SS;
-	c.kernel_sp = (unsigned long)stack1 + sizeof(stack1);
+	vcpu_context(&c, (void *)main1, stack1, sizeof(stack1));
 	c.ctrlreg[3] = xen_pfn_to_cr3(va_to_mfn(its_root));
-	check_eq("initialise", HYPERVISOR_vcpu_op(VCPUOP_initialise, 1, &c), 0);
-	check_eq("up", HYPERVISOR_vcpu_op(VCPUOP_up, 1, NULL), 0);
+	vcpu_start(1, &c);
 }
 
 /* Two vCPUs have different pages there at the same time; the one's comes and goes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* vcpus: 2 */
 #include "user.h"
+#include "vcpu.h"
 
 TEST("user-pages", "code that goes from page to page goes where its address space says now");
 
@@ -190,17 +191,8 @@ static void two_vcpus(const struct space *s)
 {
 	static struct vcpu_guest_context c;
 
-	c.flags = VGCF_in_kernel;
-	c.user_regs.rip = (unsigned long)main1;
-	c.user_regs.rsp = (unsigned long)stack1 + sizeof(stack1) - 8;
-	c.user_regs.rflags = 0x200;
-	c.user_regs.cs = FLAT_KERNEL_CS;
-	c.user_regs.ss = FLAT_KERNEL_SS;
-	c.kernel_ss = FLAT_KERNEL_SS;
-	c.kernel_sp = (unsigned long)stack1 + sizeof(stack1);
-	c.ctrlreg[3] = xen_pfn_to_cr3(va_to_mfn((void *)start_info->pt_base));
-	check_eq("initialise", HYPERVISOR_vcpu_op(VCPUOP_initialise, 1, &c), 0);
-	check_eq("up", HYPERVISOR_vcpu_op(VCPUOP_up, 1, NULL), 0);
+	vcpu_context(&c, (void *)main1, stack1, sizeof(stack1));
+	vcpu_start(1, &c);
 	changed = s->l1;
 	for (unsigned int i = 1; i <= 20; i++) {
 		WRITE_ONCE(go, i);

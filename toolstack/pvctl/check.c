@@ -56,15 +56,8 @@ void check_open(struct check_file *f, const char *text)
 
 int check_begin(uint32_t domid, struct check_file *f)
 {
-	const int sock = pvd_connect();
-	long rc = sock < 0 ? -errno
-			   : pvd_call(sock, PVD_CHECK, (uint64_t[6]){domid, f->times}, NULL, 0,
-				      f->fd, NULL, 0, NULL, NULL);
+	const long rc = output_give(PVD_CHECK, domid, f->times, f->fd);
 
-	if (sock >= 0)
-		close(sock);
-	if (f->fd >= 0)
-		close(f->fd);
 	if (rc == -EOPNOTSUPP)
 		return complain("domain %u is not translated: there is nothing to check; "
 				"`--provider translate` makes one that is",

@@ -95,6 +95,8 @@ int domain_wait(uint32_t domid, bool unpause);
 
 /* trace.c: a file for a domain to write to, emptied; dies with a line of what `who` needs. */
 int output_open(const char *path, const char *who);
+/* Hands it to the domain's process, by PVD_TRACE or PVD_CHECK; closes it. 0 or -errno. */
+long output_give(uint32_t request, uint32_t domid, uint64_t how, int fd);
 /* `text` is FILE[,what=KIND+KIND...]; `what` 0 and no file end a trace. */
 struct trace_file {
 	int fd;

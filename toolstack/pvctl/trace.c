@@ -85,17 +85,24 @@ void trace_open(struct trace_file *t, const char *text)
 	free(path);
 }
 
-int trace_begin(uint32_t domid, struct trace_file *t)
+long output_give(uint32_t request, uint32_t domid, uint64_t how, int fd)
 {
 	const int sock = pvd_connect();
-	long rc = sock < 0 ? -errno
-			   : pvd_call(sock, PVD_TRACE, (uint64_t[6]){domid, t->what}, NULL, 0,
-				      t->fd, NULL, 0, NULL, NULL);
+	const long rc = sock < 0 ? -errno
+				 : pvd_call(sock, request, (uint64_t[6]){domid, how}, NULL, 0, fd,
+					    NULL, 0, NULL, NULL);
 
 	if (sock >= 0)
 		close(sock);
-	if (t->fd >= 0)
-		close(t->fd);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int trace_begin(uint32_t domid, struct trace_file *t)
+{
+	const long rc = output_give(PVD_TRACE, domid, t->what, t->fd);
+
 	if (rc < 0)
 		return complain("domain %u cannot be traced: %s", domid, strerror(-rc));
 	return 0;
