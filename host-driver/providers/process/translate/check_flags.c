@@ -34,20 +34,11 @@ static bool read_at(struct vcpu *v, const struct check *c, uint64_t rip, struct 
 	return insn_read(n, rip, bytes, room, c->block.mode & MODE_32);
 }
 
-/* A count of zero, or an operand that is zero, may leave them as they were. */
-static bool may_keep(const ZydisDecodedInstruction *i)
-{
-	return i->meta.category == ZYDIS_CATEGORY_SHIFT ||
-	       i->meta.category == ZYDIS_CATEGORY_ROTATE ||
-	       i->meta.category == ZYDIS_CATEGORY_STRINGOP || i->mnemonic == ZYDIS_MNEMONIC_BSF ||
-	       i->mnemonic == ZYDIS_MNEMONIC_BSR;
-}
-
 static uint64_t replaced(const ZydisDecodedInstruction *i)
 {
 	const ZydisAccessedFlags *f = i->cpu_flags;
 
-	return f && !may_keep(i) ? f->modified | f->set_0 | f->set_1 : 0;
+	return f && !insn_may_keep_flags(i) ? f->modified | f->set_0 | f->set_1 : 0;
 }
 
 /* Of what is not translated, CPUID and others show them to the kernel only if they fault. */
@@ -71,7 +62,8 @@ static uint64_t dead_at(struct vcpu *v, const struct check *c, uint64_t rip, uns
 		if (n.kind == INSN_STEP && !passes(&n)) /* it may show them to the kernel */
 			break;
 		live |= f ? f->tested & ~dead : 0;
-		dead |= (replaced(&n.i) | (f && !may_keep(&n.i) ? f->undefined : 0)) & ~live;
+		dead |= (replaced(&n.i) | (f && !insn_may_keep_flags(&n.i) ? f->undefined : 0)) &
+			~live;
 		rip += n.i.length;
 		if (n.kind == INSN_BRANCH)
 			return dead | (dead_at(v, c, rip, insns / 2) &

@@ -139,8 +139,7 @@ static void temps(struct tr_insn *n)
 	}
 }
 
-/* A count of zero leaves all flags alone (rep cmps as well); a rotation leaves some. */
-static bool may_keep_flags(const ZydisDecodedInstruction *i)
+bool insn_may_keep_flags(const ZydisDecodedInstruction *i)
 {
 	return i->meta.category == ZYDIS_CATEGORY_SHIFT ||
 	       i->meta.category == ZYDIS_CATEGORY_ROTATE ||
@@ -160,7 +159,7 @@ static void flags(const ZydisDecodedInstruction *i, uint32_t *read, uint32_t *ki
 	const ZydisAccessedFlags *f = i->cpu_flags;
 
 	*read = shows_flags(i) ? FLAGS_ARITH : f ? f->tested & FLAGS_ARITH : 0;
-	*killed = f && !may_keep_flags(i)
+	*killed = f && !insn_may_keep_flags(i)
 			  ? (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH
 			  : 0;
 }

@@ -56,6 +56,11 @@ struct tr_insn {
  * none, or cut off.
  */
 bool insn_read(struct tr_insn *n, uint64_t rip, const uint8_t *bytes, unsigned room, bool code32);
+/*
+ * A count of zero leaves all flags alone (rep cmps as well), as may an operand that is zero; a
+ * rotation leaves some.
+ */
+bool insn_may_keep_flags(const ZydisDecodedInstruction *i);
 /* mov between the accumulator and an address in the instruction, which has no ModRM. */
 bool insn_is_absolute(const struct tr_insn *n);
 /* inc or dec of a register in one byte, which 64-bit code has for a prefix. */

@@ -112,6 +112,12 @@ bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
 	return true;
 }
 
+/* Where the block of s goes on after C has done something; NULL: it is not there any more. */
+static void *block_resume(const struct site *s, uint32_t generation)
+{
+	return generation == code_generation && !blocks[s->block].dead ? code_run + s->code : NULL;
+}
+
 /*
  * The kernel's code read where nothing is: now there is, and it reads again; or there cannot be,
  * and from now on that instruction has a look at the TLB first, whatever it reads.
@@ -119,8 +125,7 @@ bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
 static void *upper_exit(struct vcpu *v, const struct site *s, uint32_t generation)
 {
 	if (tr.vector == VECTOR_PF && upper_fault(v, tr.ea))
-		return generation == code_generation && !blocks[s->block].dead ? code_run + s->code
-									       : NULL;
+		return block_resume(s, generation);
 	code_soften(v->d, s->block, s->offset, generation);
 	tr_step(v);
 	return NULL;
@@ -133,7 +138,7 @@ static void *step_exit(struct vcpu *v, const struct site *s, uint32_t generation
 		tr_step(v);
 		return NULL;
 	}
-	return generation == code_generation && !blocks[s->block].dead ? code_run + s->code : NULL;
+	return block_resume(s, generation);
 }
 
 /* From `code` on till the guest's state is all in v->regs and nothing known of how it goes on. */

@@ -44,6 +44,8 @@ static uint32_t bound_vcpus;
 
 /* ---- this process ---- */
 
+static bool text_free; /* nothing of this process is where a guest's kernel has its text */
+
 /* The end of the highest mapping. */
 static uint64_t layout_end(void)
 {
@@ -66,7 +68,8 @@ void upper_layout(char **argv)
 	const int tries = tried ? atoi(tried) : 0;
 	char next[16];
 
-	if (layout_end() > TEXT && tries < MAX_TRIES) {
+	text_free = layout_end() <= TEXT;
+	if (!text_free && tries < MAX_TRIES) {
 		snprintf(next, sizeof(next), "%d", tries + 1);
 		setenv("PAVANE_LAYOUT", next, 1);
 		execv("/proc/self/exe", argv);
@@ -78,7 +81,7 @@ void upper_layout(char **argv)
 
 void upper_init(void)
 {
-	if (layout_end() > TEXT)
+	if (!text_free)
 		return;
 	span = mmap(NULL, MAX_SPANS * sizeof(*span), PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -21,7 +21,7 @@
  * show; so start over, with another random layout, until this process' stack is not there.
  */
 void upper_layout(char **argv);
-/* Once, before the sandbox. */
+/* Once, before the sandbox; without upper_layout() there is none. */
 void upper_init(void);
 bool upper_possible(void); /* in this process */
 /*
