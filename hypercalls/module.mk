@@ -9,6 +9,8 @@ MONITOR_SRCS  := $(filter-out %/emulate.c,$(wildcard hypercalls/monitor/*.c)) hy
 PVDOM_SRCS    := $(wildcard hypercalls/pvdom/*.c host-driver/providers/*/*.c) \
 		 hypercalls/monitor/emulate.c
 PVDOM_SRCS    := $(filter-out $(MONITOR_SRCS),$(PVDOM_SRCS))
+# of every program (scripts/version)
+VERSION_O      = $(B)/hypercalls/pvdom/version.o
 MONITOR_OBJS   = $(MONITOR_SRCS:%.c=$(B)/%.o)
 PVDOM_OBJS     = $(PVDOM_SRCS:%.c=$(B)/%.o) $(B)/host-driver/providers/process/entry.o \
 		 $(B)/host-driver/providers/vtx/switcher.o $(TRANSLATE_ASM:%.S=$(B)/%.S.o)
@@ -43,3 +45,11 @@ $(BIN)/pvdom: $(MONITOR_OBJS) $(PVDOM_OBJS) $(B)/host-driver/libpavane.a
 	$(CC) $(SANFLAGS) -pie -Wl,-z,now -o $@ $^ -lZydis -lseccomp -lpthread
 
 ALL += $(BIN)/pvdom
+
+# Asked at every build, written when it is another.
+$(B)/version: FORCE
+	@mkdir -p $(@D)
+	@scripts/version >$@.new && { cmp -s $@ $@.new && rm $@.new || mv $@.new $@; }
+$(VERSION_O): $(B)/version
+$(VERSION_O): HOSTCFLAGS += '-DPAVANE_VERSION="$(shell cat $(B)/version)"'
+.PHONY: FORCE

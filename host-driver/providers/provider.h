@@ -88,6 +88,13 @@ struct provider {
 	void (*exits)(uint64_t *all, uint64_t *interrupts);
 	/* v->debugreg[] changed. Any thread while v rests. NULL: breakpoints are never met. */
 	void (*load_debug)(struct vcpu *v);
+	/*
+	 * A point of the debugger's was set at [va, va + n), which accesses from now on have to ask
+	 * debug_met() about. d->lock held, every vCPU stands still. NULL: it cannot have any.
+	 */
+	void (*points)(struct domain *d, uint64_t va, uint64_t n);
+	/* The guest's x87 and SSE registers are the CPU's while its vCPU parks, and in use. */
+	bool vectors;
 	/* Bytes of the hypercall page `page` (4096), reaching the monitor the fast way. */
 	void (*fill_hypercall_page)(struct domain *d, uint8_t *page);
 	/* The vCPU is about to stand still, for its end or for somebody. NULL: no matter. */

@@ -8,7 +8,7 @@
  * the tables until its end, and a frame gets another type only when those have ended that began
  * before (tlb.c). What a read meanwhile finds is the guest's own in any case.
  */
-#include "hypercalls/monitor/monitor.h"
+#include "hypercalls/monitor/mm.h"
 
 #define SHORT 128 /* bytes: less than what it takes `rep movs` to begin */
 
@@ -47,32 +47,16 @@ void *frame_ptr(struct domain *d, uint64_t mfn)
 	return d->ram && mfn < d->nr_frames ? d->ram + (mfn << PAGE_SHIFT) : NULL;
 }
 
-static inline uint64_t root_of(const struct vcpu *v)
-{
-	return v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn;
-}
-
 static uint64_t walk_root(struct vcpu *v, uint64_t mfn, uint64_t va)
 {
-	uint64_t e = 0, rw = PTE_RW, nx = 0;
+	uint64_t rights, *slot = walk_to(v->d, mfn, va, &rights), e;
 
-	if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
-	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))
+	if (!slot)
 		return 0;
-#pragma GCC unroll 4
-	for (int shift = 39; shift >= 12; shift -= 9) {
-		const uint64_t *table = frame_ptr(v->d, mfn);
-
-		if (!table)
-			return 0;
-		e = __atomic_load_n(&table[(va >> shift) & 511], __ATOMIC_RELAXED);
-		if (!(e & PTE_P) || (shift > 12 && shift < 39 && e & PTE_PS))
-			return 0;
-		rw &= e;
-		nx |= e & PTE_NX;
-		mfn = pte_mfn(e);
-	}
-	return mfn < v->d->nr_frames ? (e & ~(PTE_RW | PTE_NX)) | rw | nx : 0;
+	e = __atomic_load_n(slot, __ATOMIC_RELAXED);
+	if (!(e & PTE_P) || pte_mfn(e) >= v->d->nr_frames)
+		return 0;
+	return (e & ~PTE_RW) | (e & rights & PTE_RW) | (rights & PTE_NX);
 }
 
 uint64_t walk(struct vcpu *v, uint64_t va)

@@ -10,11 +10,8 @@
  */
 #include "hypercalls/monitor/mm.h"
 
-#define VECTOR_DB 1
-#define VECTOR_BP 3
-#define FLAG_TF	  0x100UL
-#define INT3	  0xcc
-#define PUSHF	  0x9c
+#define INT3  0xcc
+#define PUSHF 0x9c
 
 static struct breakpoint {
 	bool set;
@@ -261,6 +258,7 @@ void debug_attach(struct domain *d, bool on)
 		d->debugged = true;
 		return;
 	}
+	debug_points = 0;
 	for (unsigned i = 0; i < DEBUG_BREAKPOINTS; i++)
 		if (breakpoints[i].set)
 			breakpoint_remove(d, &breakpoints[i]);
@@ -271,17 +269,22 @@ void debug_attach(struct domain *d, bool on)
 	}
 }
 
+bool debug_still(const struct domain *d)
+{
+	for (uint32_t i = 0; i < d->nr_vcpus; i++)
+		if (!vcpu_must_park(d->vcpu[i]) ||
+		    !__atomic_load_n(&d->vcpu[i]->parked, __ATOMIC_SEQ_CST))
+			return false;
+	return true;
+}
+
 /* Does every vCPU stand still, and whose event (0: none) is why? Each event is told once. */
 bool debug_report(struct domain *d, uint32_t *vcpu, uint32_t *event)
 {
-	bool still = true;
+	const bool still = debug_still(d);
 
 	*event = 0;
-	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
-		still &= vcpu_must_park(d->vcpu[i]) &&
-			 __atomic_load_n(&d->vcpu[i]->parked, __ATOMIC_SEQ_CST);
-		if (*event)
-			continue;
+	for (uint32_t i = 0; i < d->nr_vcpus && !*event; i++) {
 		*event = __atomic_exchange_n(&d->vcpu[i]->debug_event, 0, __ATOMIC_SEQ_CST);
 		*vcpu = i;
 	}

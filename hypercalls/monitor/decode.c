@@ -2,10 +2,6 @@
 /* What emulation needs to know of a guest's instruction. */
 #include "hypercalls/monitor/decode.h"
 
-#define FLAG_TF	  0x100UL
-#define FLAG_RF	  0x10000UL
-#define VECTOR_DB 1
-
 uint64_t *insn_gpr(regs_t *r, ZydisRegister reg)
 {
 	if (reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH)

@@ -129,6 +129,7 @@ long do_update_descriptor(struct vcpu *v, uint64_t maddr, uint64_t desc, uint64_
 	if (frame_get_type(d, mfn, type)) /* also so that no CPU takes it for a table still */
 		return -EINVAL;
 	slot = (uint64_t *)((uint8_t *)frame_ptr(d, mfn) + (maddr & (PAGE_SIZE - 1)));
+	frame_written(d, mfn);
 	__atomic_store_n(slot, desc, __ATOMIC_RELAXED);
 	frame_put_type(d, mfn, type);
 	if (d->provider->descriptor_changed)

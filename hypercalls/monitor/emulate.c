@@ -12,10 +12,6 @@
 #include "hypercalls/monitor/cpuid.h"
 #include "hypercalls/monitor/decode.h"
 
-#define CR0_TS	    8UL
-#define CR4_OSXSAVE (1UL << 18)
-#define VECTOR_UD   6
-
 static const uint8_t forced_prefix[5] = {0x0f, 0x0b, 'x', 'e', 'n'};
 
 /*

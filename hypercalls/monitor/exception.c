@@ -5,16 +5,7 @@
  */
 #include "hypercalls/monitor/monitor.h"
 
-#define VECTOR_DB 1
-#define VECTOR_BP 3
-#define VECTOR_UD 6
-#define VECTOR_NM 7
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-
-#define GP_IDT	  2	   /* the error code names an IDT entry: `int n` */
-#define PF_USER	  4	   /* Intel SDM vol. 3, 4.7 */
-#define HAS_ERROR 0x27d00U /* vectors 8, 10-14, 17 push an error code */
+#define GP_IDT 2 /* the error code names an IDT entry: `int n` */
 
 /*
  * To the guest's gate when its DPL admits the mode (the guest kernel counts as ring 1), else its

@@ -9,6 +9,17 @@
 
 #include "hypercalls/monitor/mm.h"
 
+static size_t m2p_size(const struct domain *d)
+{
+	/* Of whole 2 MiB, to be mapped by large pages. */
+	return (d->nr_frames * sizeof(uint64_t) + 2 * M2P_ALIGN - 1) & -M2P_ALIGN;
+}
+
+size_t frame_tables(const struct domain *d)
+{
+	return d->nr_frames * sizeof(struct frame) + m2p_size(d);
+}
+
 int frame_init(struct domain *d)
 {
 	void *table = mmap(NULL, d->nr_frames * sizeof(struct frame), PROT_READ | PROT_WRITE,
@@ -18,9 +29,8 @@ int frame_init(struct domain *d)
 		return -ENOMEM;
 	d->map_clock = 1;
 	d->frame = table; /* zeroed: every frame FRAME_FREE, untouched memory costs nothing */
-	/* Of whole 2 MiB, to be mapped by large pages. */
-	table = mmap(NULL, (d->nr_frames * sizeof(uint64_t) + 2 * M2P_ALIGN - 1) & -M2P_ALIGN,
-		     PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	table = mmap(NULL, m2p_size(d), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (table == MAP_FAILED)
 		return -ENOMEM;
 	d->m2p = (uint64_t *)(((uintptr_t)table + M2P_ALIGN - 1) & -M2P_ALIGN);

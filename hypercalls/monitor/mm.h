@@ -26,6 +26,43 @@ static inline void map_changed(struct domain *d)
 	__atomic_store_n(&d->map_clock, d->map_clock + 1, __ATOMIC_RELEASE);
 }
 
+/* Of the page tables that v runs on. */
+static inline uint64_t root_of(const struct vcpu *v)
+{
+	return v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn;
+}
+
+/*
+ * The place of va's leaf entry below the root `mfn`; NULL for the hypervisor's addresses, and where
+ * a table is missing or a large page in its place. *rights, of the levels above: PTE_RW if all
+ * have it, PTE_NX if one has it. The entry itself may be anything.
+ */
+static inline uint64_t *walk_to(struct domain *d, uint64_t mfn, uint64_t va, uint64_t *rights)
+{
+	uint64_t rw = PTE_RW, nx = 0, *table;
+
+	if ((uint64_t)((int64_t)(va << 16) >> 16) != va ||
+	    (va >= HYPERVISOR_START && va < HYPERVISOR_END))
+		return NULL;
+#pragma GCC unroll 4
+	for (int shift = 39; shift > 12; shift -= 9) {
+		uint64_t e;
+
+		table = frame_ptr(d, mfn);
+		if (!table)
+			return NULL;
+		e = __atomic_load_n(&table[va >> shift & 511], __ATOMIC_RELAXED);
+		if (!(e & PTE_P) || (shift < 39 && e & PTE_PS))
+			return NULL;
+		rw &= e;
+		nx |= e & PTE_NX;
+		mfn = pte_mfn(e);
+	}
+	*rights = rw | nx;
+	table = frame_ptr(d, mfn);
+	return table ? &table[va >> PAGE_SHIFT & 511] : NULL;
+}
+
 /* validate.c: take, or drop, all references that the contents of a frame of this type hold. */
 int frame_validate(struct domain *d, uint64_t mfn, enum frame_type type);
 void frame_invalidate(struct domain *d, uint64_t mfn, enum frame_type type);

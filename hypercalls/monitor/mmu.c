@@ -62,6 +62,7 @@ int pte_update(struct vcpu *v, uint64_t table_mfn, unsigned index, uint64_t new,
 		rc = frame_get_type(d, table_mfn, FT_WRITABLE); /* to every CPU as well */
 		if (rc)
 			return rc;
+		frame_written(d, table_mfn);
 		__atomic_store_n(slot, new, __ATOMIC_RELAXED);
 		frame_put_type(d, table_mfn, FT_WRITABLE);
 		return 0;

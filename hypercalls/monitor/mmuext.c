@@ -110,6 +110,7 @@ static int page_op(struct domain *d, uint64_t dst, uint64_t src, bool clear)
 		return -EINVAL;
 	if (frame_get_type(d, dst, FT_WRITABLE))
 		return -EINVAL;
+	frame_written(d, dst);
 	if (clear)
 		memset(frame_ptr(d, dst), 0, PAGE_SIZE);
 	else

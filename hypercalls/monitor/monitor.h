@@ -31,6 +31,7 @@
 #include <xen/sched.h>
 
 #include "host-driver/providers/provider.h"
+#include "hypercalls/monitor/x86.h"
 #include "hypercalls/pvdom/proto.h"
 
 #define PAGE_SHIFT  12
@@ -49,6 +50,7 @@
 #define HYPERVISOR_END	 0xffff880000000000UL
 
 /* Page-table entry bits; the guest's address field is bits 12..51. */
+#define L1_ENTRIES   512 /* of a page table, whatever its level */
 #define PTE_P	     0x001UL
 #define PTE_RW	     0x002UL
 #define PTE_US	     0x004UL
@@ -175,14 +177,23 @@ struct vcpu {
 	volatile bool nmi_pending; /* VCPUOP_send_nmi: deliver vector 2 at the next look */
 	uint16_t virq_port[24];	   /* NR_VIRQS; 0: unbound */
 	bool fpu_ts;
-	uint8_t iopl;	     /* the guest's, 0 to 3; the CPU's is always 0 */
-	uint64_t flushed_at; /* the clock of tlb.c at its last full flush */
+	bool fxsave_changed;	  /* by a debugger */
+	uint8_t fxsave[512 + 15]; /* vcpu_fxsave() is in it */
+	uint8_t iopl;		  /* the guest's, 0 to 3; the CPU's is always 0 */
+	uint64_t flushed_at;	  /* the clock of tlb.c at its last full flush */
 	struct known_page known[KNOWN_PAGES];
 	uint32_t writes; /* to guest memory, begun and ended: odd during one (copy.c) */
 	pthread_t thread;
 	int tid;
 	void *provider; /* the provider's own */
 };
+
+/* x87 and SSE registers of a vCPU that is parked, if its provider has `vectors`: FXSAVE's image. */
+#define FXSAVE_SIZE 512
+static inline uint8_t *vcpu_fxsave(struct vcpu *v)
+{
+	return (uint8_t *)(((uintptr_t)v->fxsave + 15) & -16UL);
+}
 
 struct domain {
 	uint16_t id;
@@ -281,7 +292,8 @@ void *memcpy(void *dst, const void *src, size_t n); /* own, general registers on
 void *memset(void *dst, int c, size_t n);
 
 /* ---- frame.c: the frame table ---- */
-int frame_init(struct domain *d); /* allocates d->frame, marks the heap */
+int frame_init(struct domain *d);	     /* allocates d->frame, marks the heap */
+size_t frame_tables(const struct domain *d); /* bytes of its own that frame_init mapped */
 uint64_t frame_alloc(struct domain *d, unsigned order, uint64_t pfn); /* mfn or INVALID_MFN */
 int frame_free(struct domain *d, uint64_t mfn); /* -EINVAL, -EBUSY when referenced */
 bool frame_is_ram(struct domain *d, uint64_t mfn);
@@ -469,8 +481,30 @@ void debug_attach(struct domain *d, bool on);
 bool debug_report(struct domain *d, uint32_t *vcpu, uint32_t *event);
 /* v stands still from its next look at its flags on, or no longer. Any thread. */
 void debug_hold(struct vcpu *v, bool hold);
-/* The domain stops for the debugger, if there is one: `event` is a vector, or DEBUG_CRASHED. */
+/*
+ * The domain stops for the debugger, if there is one: `event` is a vector, DEBUG_CRASHED, or
+ * DEBUG_POINT and the number of one.
+ */
 void debug_stop(struct vcpu *v, uint32_t event);
+bool debug_still(const struct domain *d); /* Does every vCPU stand still? */
+
+/* ---- debug_point.c ---- */
+#define DEBUG_POINTS 16
+#define DEBUG_POINT  512
+/* As gdb numbers them. READ: stores as well, as CPUs have it; gdb itself compares what is there. */
+enum debug_point { POINT_EXECUTE = 1, POINT_WRITE, POINT_READ, POINT_ACCESS };
+/*
+ * One at [va, va + n), at most a page; set or no longer. d->lock held. Its number; -ENOSYS: this
+ * provider has none; -EBUSY: a vCPU runs; -EINVAL, -ENOSPC, -ENOENT.
+ */
+long debug_point(struct domain *d, enum debug_point kind, uint64_t va, uint64_t n, bool set);
+extern volatile uint32_t debug_points; /* a bit for each */
+/* Those that are met by this: POINT_EXECUTE, _WRITE or _READ. */
+uint32_t debug_points_of(uint64_t va, uint64_t n, enum debug_point how);
+static inline uint32_t debug_met(uint64_t va, uint64_t n, enum debug_point how)
+{
+	return __builtin_expect(debug_points, 0) ? debug_points_of(va, n, how) : 0;
+}
 
 /* ---- pt_write.c: stores to page tables (Zydis) ---- */
 /* May a page fault with this error code be one? Then pt_write() has to have vector registers. */

@@ -8,14 +8,7 @@
 #include "hypercalls/monitor/decode.h"
 #include "hypercalls/monitor/mm.h"
 
-#define PF_PRESENT 1 /* Intel SDM vol. 3, 4.7 */
-#define PF_WRITE   2
-#define PF_CAUSES  0x1b /* with PF_RSVD and PF_FETCH: PF_USER is not told apart */
-
-#define FLAGS_ARITH 0x8d5UL /* OF SF ZF AF PF CF */
-#define FLAG_CF	    1UL
-#define FLAG_ZF	    0x40UL
-#define FLAG_OF	    0x800UL
+#define PF_CAUSES 0x1b /* with PF_RSVD and PF_FETCH: PF_USER is not told apart */
 
 /* What an instruction makes of its destination's old value. */
 struct effect {

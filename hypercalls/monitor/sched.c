@@ -92,6 +92,8 @@ static void wait_parked(struct vcpu *v)
 	trace_flush(v);
 	if (v->d->provider->parks)
 		v->d->provider->parks(v);
+	if (v->d->provider->vectors)
+		asm volatile("fxsave64 (%0)" : : "r"(vcpu_fxsave(v)) : "memory");
 	__atomic_store_n(&v->parked, true, __ATOMIC_SEQ_CST);
 	for (;;) {
 		seen = __atomic_load_n(&v->wake, __ATOMIC_SEQ_CST);
@@ -102,6 +104,9 @@ static void wait_parked(struct vcpu *v)
 		futex_wait(&v->wake, seen, FOREVER);
 	}
 	__atomic_store_n(&v->parked, false, __ATOMIC_SEQ_CST);
+	if (v->fxsave_changed)
+		asm volatile("fxrstor64 (%0)" : : "r"(vcpu_fxsave(v)) : "memory");
+	v->fxsave_changed = false;
 }
 
 /*
@@ -142,6 +147,9 @@ void debug_stop(struct vcpu *v, uint32_t event)
 	__atomic_store_n(&d->debug_tell, 1, __ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < d->nr_vcpus; i++)
 		debug_hold(d->vcpu[i], true);
+	/* It has gone meanwhile (debug_attach), perhaps before these were held. */
+	for (uint32_t i = 0; i < d->nr_vcpus && !d->debugging; i++)
+		debug_hold(d->vcpu[i], false);
 }
 
 static void shutdown_mark(struct domain *d, int reason, const char *why, bool tell)

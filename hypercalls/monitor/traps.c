@@ -10,22 +10,9 @@
 #include <xen/callback.h>
 #include <xen/nmi.h>
 
-#define FLAG_TF	   0x000100UL
-#define FLAG_IF	   0x000200UL
-#define FLAG_IOPL  0x003000UL
 #define IOPL_SHIFT 12
-#define FLAG_NT	   0x004000UL
-#define FLAG_RF	   0x010000UL
-#define FLAG_VM	   0x020000UL
-#define FLAG_AC	   0x040000UL
 
-#define VECTOR_NMI	 2
-#define VECTOR_UD	 6
-#define VECTOR_GP	 13
 #define TRAP_MASK_EVENTS 4 /* trap_info.flags bit 2 */
-#define CR4_DE		 0x8UL
-
-#define FLAG_DF 0x000400UL
 
 static bool canonical(uint64_t va)
 {

@@ -10,8 +10,7 @@
 #define EFLAGS_IF     0x200UL
 #define EFLAGS_ONE    0x002UL
 #define IOPL_SHIFT    12
-#define EFLAGS_CLEAR  0x1a7000UL /* IOPL, NT, VM, VIF, VIP */
-#define CR0_TS	      0x8UL
+#define EFLAGS_CLEAR  0x1a7000UL   /* IOPL, NT, VM, VIF, VIP */
 #define CR0_PV	      0x80050033UL /* PE MP ET NE WP AM PG */
 #define CR4_PV	      0x660UL	   /* PAE MCE OSFXSR OSXMMEXCPT, as Xen shows a PV guest */
 #define CR4_OWN	      0x5000cUL	   /* TSD DE FSGSBASE OSXSAVE: the guest's own choice */
@@ -160,6 +159,11 @@ static int take_tables(struct vcpu *v, const struct vcpu_guest_context *c)
 	return 0;
 }
 
+static bool has_vectors(const struct vcpu *v)
+{
+	return v->d->provider->vectors && __atomic_load_n(&v->parked, __ATOMIC_SEQ_CST);
+}
+
 /* A debugger's change of registers: what validating takes long stays, and so does what it makes. */
 static bool same_tables(const struct vcpu *v, const struct vcpu_guest_context *c)
 {
@@ -175,10 +179,28 @@ static bool same_tables(const struct vcpu *v, const struct vcpu_guest_context *c
 	return true;
 }
 
+#define FXSAVE_MXCSR 24
+#define FXSAVE_MASK  28 /* the bits of it that there are */
+
+/* x87 and SSE registers from a debugger. The CPU does not take bits of MXCSR that there are not. */
+static void take_vectors(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+	uint8_t *image = vcpu_fxsave(v);
+	uint32_t mxcsr, mask;
+
+	memcpy(&mask, image + FXSAVE_MASK, sizeof(mask));
+	memcpy(image, &c->fpu_ctxt, FXSAVE_SIZE);
+	memcpy(&mxcsr, image + FXSAVE_MXCSR, sizeof(mxcsr));
+	mxcsr &= mask;
+	memcpy(image + FXSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+	memcpy(image + FXSAVE_MASK, &mask, sizeof(mask));
+	v->fxsave_changed = true;
+}
+
 /*
  * Install a whole context (VCPUOP_initialise, XEN_DOMCTL_setvcpucontext). -EINVAL leaves the
- * vCPU without one. Does not bring it online unless VGCF_online says so. FPU contents are not
- * taken: a vCPU starts with the provider's clean state.
+ * vCPU without one. Does not bring it online unless VGCF_online says so. FPU contents are taken of
+ * a vCPU that has run: it starts with the provider's clean state.
  */
 int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
@@ -187,6 +209,8 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
 
 	if (!context_ok(v, c) || (!same && take_tables(v, c)))
 		return -EINVAL;
+	if (same && has_vectors(v) && c->flags & VGCF_i387_valid)
+		take_vectors(v, c);
 	v->regs = c->user_regs;
 	v->regs.cs |= 3;
 	v->regs.ss |= 3;
@@ -235,6 +259,10 @@ void vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c)
 	c->flags = (v->callback_flags &
 		    (VGCF_failsafe_disables_events | VGCF_syscall_disables_events)) |
 		   (v->kernel_mode ? VGCF_in_kernel : 0) | (v->online ? VGCF_online : 0);
+	if (has_vectors(v)) {
+		c->flags |= VGCF_i387_valid;
+		memcpy(&c->fpu_ctxt, vcpu_fxsave(v), FXSAVE_SIZE);
+	}
 	c->user_regs = v->regs;
 	c->user_regs.rflags |= (uint64_t)v->iopl << IOPL_SHIFT;
 	for (int i = 0; i < 256; i++) {

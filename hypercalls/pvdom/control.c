@@ -41,6 +41,7 @@ static long set_max_mem(struct domain *d, uint64_t max_pages)
 	}
 	if (frame_init(d))
 		return -ENOMEM;
+	limits_set(d, frame_tables(d));
 	return d->provider->memory_ready ? d->provider->memory_ready(d) : 0;
 }
 
@@ -276,6 +277,7 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 	case CTL_TRACE: return trace(d, q->arg[0], fds);
 	case CTL_CHECK: return check(d, q->arg[0], fds);
 	case CTL_DEBUG: debug_attach(d, q->arg[0]); return 0;
+	case CTL_DEBUG_POINT: return debug_point(d, q->arg[0], q->arg[1], q->arg[2], q->arg[3]);
 	case CTL_DEBUG_STATUS: {
 		struct pvdom_debug *s = (void *)out_buf;
 

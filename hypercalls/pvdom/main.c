@@ -18,6 +18,7 @@
 #include "host-driver/providers/process/translate/upper.h"
 #include "hypercalls/pvdom/namespaces.h"
 #include "hypercalls/pvdom/pvdom.h"
+#include "hypercalls/pvdom/version.h"
 
 struct domain *the_domain;
 __thread struct vcpu *current;
@@ -145,6 +146,7 @@ static void said(struct domain *d, const char *fmt, ...)
 static void alone(struct domain *d)
 {
 	const bool no_new_privs = !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	const bool bounded = limits_open();
 	char spaces[64];
 	int landlock;
 
@@ -156,6 +158,8 @@ static void alone(struct domain *d)
 	landlock = landlock_enter();
 	if (landlock)
 		said(d, ", landlock %d", landlock);
+	if (bounded)
+		said(d, ", memory bounded");
 }
 
 /* The filter, of all threads: how many system calls it allows, or -errno. */
@@ -198,6 +202,8 @@ int main(int argc, char **argv)
 	const char *provider = "auto";
 	int opt, rc;
 
+	if (version_asked("pvdom", argc, argv))
+		return 0;
 	upper_layout(argv);
 	while ((opt = getopt_long(argc, argv, "", opts, NULL)) != -1) {
 		switch (opt) {
@@ -224,6 +230,7 @@ int main(int argc, char **argv)
 	alone(&d);
 	if ((rc = io_init(&d)) || (rc = evtchn_init(&d)) || (rc = vcpus_start(&d)))
 		return fail(&d, rc);
+	limits_measure();
 	rc = filter(&d);
 	up_call(&d, UP_READY, (uint64_t[4]){rc > 0}, NULL, 0, NULL, 0, NULL);
 	io_loop(&d);

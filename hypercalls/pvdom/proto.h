@@ -9,7 +9,8 @@
  * Every request is one packet {struct pvdom_req, payload}, every answer one packet
  * {struct pvdom_rsp, payload}; descriptors travel by SCM_RIGHTS. Neither side trusts the
  * other's sizes. pvd gives an answer PVDOM_TIMEOUT_MS, then fails the caller with -EIO.
- * Unknown operations are answered with -ENOSYS. pvdom exits when ctl is closed.
+ * Unknown operations are answered with -ENOSYS. pvdom exits with status 0 when ctl is closed, and
+ * by SIGTERM: then pvd destroys the domain.
  */
 #ifndef PAVANE_PVDOM_PROTO_H
 #define PAVANE_PVDOM_PROTO_H
@@ -84,7 +85,9 @@ enum pvdom_ctl {
 	CTL_DEBUG_READ,	  /* arg0 = vcpu, whose tables, 1 = va, 2 = n; -> bytes; ret = how many */
 	CTL_DEBUG_WRITE,  /* arg0 = vcpu, 1 = va; payload; ret = how many */
 	CTL_DEBUG_BREAK,  /* arg0 = vcpu, 1 = va, 2 = 1: an int3 there; 0: no longer */
-	CTL_TRACE,	  /* arg0 = TRACE_* to the fd, passed twice; 0 and none: no longer */
+	/* arg0 = enum debug_point, 1 = va, 2 = bytes, 3 = 1: set, 0: no longer; ret = its number */
+	CTL_DEBUG_POINT,
+	CTL_TRACE, /* arg0 = TRACE_* to the fd, passed twice; 0 and none: no longer */
 	/* What the translator gets wrong to the fd, passed twice; none: no longer. arg0 = how often
 	 * each block is compared, 0: always */
 	CTL_CHECK,
@@ -121,13 +124,13 @@ struct pvdom_info {
 	uint8_t held;	 /* every online vCPU stands still, for a debugger */
 	uint8_t reserved[2];
 	char provider[64];		  /* "process (direct)" */
-	char sandbox[PVDOM_SANDBOX_TEXT]; /* "seccomp with 20 system calls, no_new_privs, ..." */
+	char sandbox[PVDOM_SANDBOX_TEXT]; /* "seccomp with 21 system calls, no_new_privs, ..." */
 	char provider_why[64];		  /* not a better one; or empty */
 };
 
 struct pvdom_debug {
 	uint32_t still;	      /* no vCPU runs */
-	uint32_t vcpu, event; /* a vector, DEBUG_CRASHED, 0: none */
+	uint32_t vcpu, event; /* a vector, DEBUG_CRASHED, DEBUG_POINT and a number, 0: none */
 };
 
 struct pvdom_vcpu_info {

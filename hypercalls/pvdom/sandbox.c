@@ -16,7 +16,7 @@
 #include "hypercalls/pvdom/pvdom.h"
 
 static const int allowed[] = {
-	SCMP_SYS(munmap),			      /* the mirror, with mmap() below */
+	SCMP_SYS(munmap),			      /* the mirror, with maps() below */
 	SCMP_SYS(madvise),			      /* give a frame back to the host */
 	SCMP_SYS(futex),			      /* block, pause, locks */
 	SCMP_SYS(rt_sigreturn),			      /* every trap */
@@ -39,6 +39,32 @@ static const int allowed[] = {
  */
 #define MAX_FILE (32UL << 20)
 
+/*
+ * The mirror, the frame table. What is anonymous must be of the kind that RLIMIT_DATA counts: not
+ * shared, not a stack that grows, not to read only, which costs page tables and nothing else.
+ * Memory to run only where the guest's own code does, and of a file.
+ */
+static int maps(scmp_filter_ctx ctx, bool code)
+{
+	const int kind = MAP_TYPE | MAP_ANONYMOUS | MAP_GROWSDOWN;
+	const int own = MAP_PRIVATE | MAP_ANONYMOUS, all = PROT_READ | PROT_WRITE | PROT_EXEC;
+	int rc;
+
+	rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+			      SCMP_A2(SCMP_CMP_MASKED_EQ, code ? 0 : PROT_EXEC, 0),
+			      SCMP_A3(SCMP_CMP_MASKED_EQ, kind, MAP_SHARED));
+	if (!rc)
+		rc = seccomp_rule_add(
+			ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, PROT_WRITE),
+			SCMP_A3(SCMP_CMP_MASKED_EQ, kind, own));
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+				      SCMP_A2(SCMP_CMP_MASKED_EQ, all, PROT_NONE),
+				      SCMP_A3(SCMP_CMP_MASKED_EQ, kind, own));
+	return rc;
+}
+
 int sandbox_enter(bool ioctls, bool code)
 {
 	const struct rlimit file = {MAX_FILE, MAX_FILE};
@@ -54,10 +80,12 @@ int sandbox_enter(bool ioctls, bool code)
 		rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	for (unsigned i = 0; !rc && i < n; i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
-	/* The mirror, the frame table; memory to run only where the guest's own code does. */
 	if (!rc)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-				      SCMP_A2(SCMP_CMP_MASKED_EQ, code ? 0 : PROT_EXEC, 0));
+		rc = maps(ctx, code);
+	/* Its own limit on memory, when that is known: without rights it can only be lowered. */
+	if (!rc)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2,
+				      SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A1(SCMP_CMP_EQ, RLIMIT_DATA));
 	/* A thread of this process may be kicked; a monitor that faults may die of its signal. */
 	if (!rc)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
@@ -71,5 +99,5 @@ int sandbox_enter(bool ioctls, bool code)
 	if (!rc)
 		rc = seccomp_load(ctx);
 	seccomp_release(ctx);
-	return rc ? rc : (int)n + 3 + ioctls;
+	return rc ? rc : (int)n + 4 + ioctls;
 }

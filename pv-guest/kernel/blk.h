@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What blkfront.c (who is there, what they agreed on) and blkring.c (requests) share. */
+/* What blkfront.c (who is there, what they agreed on), blkring.c (requests) and blkpool.c share. */
 #ifndef BLK_H
 #define BLK_H
 
@@ -61,9 +61,14 @@ struct disk {
 	uint32_t pool; /* first free page's pfn, 0 for none */
 };
 
-/* blkring.c */
+/* blkpool.c */
+/* n bytes at new addresses, zeroed, never given back; NULL without memory. */
+void *table_alloc(size_t n);
 bool pool_init(void);
+grant_ref_t pool_ref(const void *page); /* of one that disk_page_get gave */
 void pool_destroy(struct disk *d);
+
+/* blkring.c */
 /* Empty, of `pages` shared pages; 0 or -errno. */
 long queue_create(struct queue *q, unsigned int pages);
 void queue_destroy(struct queue *q);

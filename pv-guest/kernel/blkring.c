@@ -14,82 +14,6 @@
 #define POLL_MAX    (200 * 1000ul) /* ns: longer waits than this are slept through */
 #define SEG_SECTORS (PAGE_SIZE / SECTOR)
 
-/* ---- the pool: pages that stay granted. What links them lies outside, where no backend is ---- */
-
-static struct {
-	grant_ref_t ref; /* 0: not granted */
-	uint32_t next;	 /* pfn of the next free one */
-} * granted;
-
-/* n bytes at new addresses, zeroed, never given back. */
-static void *table_alloc(size_t n)
-{
-	size_t pages = (n + PAGE_SIZE - 1) / PAGE_SIZE;
-	unsigned long va = va_alloc(pages);
-
-	for (size_t i = 0; i < pages; i++) {
-		void *page = page_try_alloc();
-
-		if (!page || map_mfn(va + i * PAGE_SIZE, va_to_mfn(page), PTE_KERN))
-			return NULL;
-	}
-	return (void *)va;
-}
-
-bool pool_init(void)
-{
-	if (!granted && !grant_init())
-		granted = table_alloc(start_info->nr_pages * sizeof(*granted));
-	return granted;
-}
-
-void *disk_page_get(struct disk *d)
-{
-	bool enabled = lock(&d->pool_lock);
-	void *page = NULL;
-	long ref;
-
-	if (d->pool) {
-		page = pfn_to_va(d->pool);
-		d->pool = granted[d->pool].next;
-	}
-	unlock(&d->pool_lock, enabled);
-	if (page)
-		return page;
-	page = page_try_alloc();
-	if (!page)
-		return NULL;
-	ref = grant_access(d->backend, va_to_mfn(page), false);
-	if (ref < 0) {
-		page_free(page);
-		return NULL;
-	}
-	granted[va_to_pfn(page)].ref = (grant_ref_t)ref;
-	return page;
-}
-
-void disk_page_put(struct disk *d, void *page)
-{
-	bool enabled = lock(&d->pool_lock);
-
-	granted[va_to_pfn(page)].next = d->pool;
-	d->pool = (uint32_t)va_to_pfn(page);
-	unlock(&d->pool_lock, enabled);
-}
-
-void pool_destroy(struct disk *d)
-{
-	while (d->pool) {
-		void *page = pfn_to_va(d->pool);
-
-		/* One that a backend still maps is lost rather than shared with who gets it next.
-		 */
-		if (grant_end(granted[d->pool].ref))
-			page_free(page);
-		d->pool = granted[d->pool].next;
-	}
-}
-
 /* ---- rings ---- */
 
 static void ring_event(unsigned int port, void *data);
@@ -173,7 +97,7 @@ static struct blkif_request_segment segment(const struct disk_request *r, unsign
 	uint64_t left = (r->bytes - i * PAGE_SIZE) / SECTOR;
 
 	return (struct blkif_request_segment){
-		.gref = granted[va_to_pfn(r->pages[i])].ref,
+		.gref = pool_ref(r->pages[i]),
 		.first_sect = 0,
 		.last_sect = (uint8_t)(left < SEG_SECTORS ? left - 1 : SEG_SECTORS - 1),
 	};
@@ -205,7 +129,7 @@ static void write_indirect(struct queue *q, const struct disk_request *r, unsign
 	to->handle = q->disk->handle;
 	to->id = id;
 	to->sector_number = r->offset / SECTOR;
-	to->indirect_grefs[0] = granted[va_to_pfn(list)].ref;
+	to->indirect_grefs[0] = pool_ref(list);
 	for (unsigned int i = 0; i < segments; i++)
 		list[i] = segment(r, i);
 }
@@ -573,59 +497,4 @@ void queues_fail(struct disk *d, int error)
 			end(q, take_first(q), error);
 		leave(q, enabled, false);
 	}
-}
-
-/* ---- all at once ---- */
-
-static long request(struct disk *d, enum disk_op op, uint64_t offset, uint64_t bytes, void **pages)
-{
-	unsigned int done = 0;
-	struct disk_request r = {
-		.op = op, .offset = offset, .bytes = bytes, .pages = pages, .done = &done};
-
-	disk_queue(d, &r);
-	disk_wait(d, &done, 1);
-	return r.error;
-}
-
-/* One request's worth, through pages of the pool. */
-static long io_part(struct disk *d, enum disk_op op, uint64_t offset, char *buf, size_t n)
-{
-	void *pages[16];
-	size_t count = (n + PAGE_SIZE - 1) / PAGE_SIZE, got = 0;
-	long rc = -XEN_ENOMEM;
-
-	while (got < count && (pages[got] = disk_page_get(d)) != NULL)
-		got++;
-	for (size_t i = 0; got == count && op == DISK_WRITE && i < count; i++)
-		memcpy(pages[i], buf + i * PAGE_SIZE,
-		       i + 1 < count ? PAGE_SIZE : n - i * PAGE_SIZE);
-	if (got == count)
-		rc = request(d, op, offset, n, pages);
-	for (size_t i = 0; !rc && op == DISK_READ && i < count; i++)
-		memcpy(buf + i * PAGE_SIZE, pages[i],
-		       i + 1 < count ? PAGE_SIZE : n - i * PAGE_SIZE);
-	while (got)
-		disk_page_put(d, pages[--got]);
-	return rc;
-}
-
-long disk_io(struct disk *d, enum disk_op op, uint64_t offset, void *buf, size_t n)
-{
-	size_t most = d->info.max_bytes < 16 * PAGE_SIZE ? d->info.max_bytes : 16 * PAGE_SIZE;
-	long rc = 0;
-
-	for (size_t at = 0; !rc && at < n; at += most)
-		rc = io_part(d, op, offset + at, (char *)buf + at, n - at < most ? n - at : most);
-	return rc;
-}
-
-long disk_flush(struct disk *d)
-{
-	return request(d, DISK_FLUSH, 0, 0, NULL);
-}
-
-long disk_discard(struct disk *d, uint64_t offset, uint64_t bytes)
-{
-	return request(d, DISK_DISCARD, offset, bytes, NULL);
 }

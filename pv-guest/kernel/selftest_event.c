@@ -284,6 +284,7 @@ void selftest_time(void)
 	HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
 	check("timer: cancelled", !event_is_pending(timer_port()));
 	before = event_counts[timer_port()];
+	upcalls_disable(); /* else it may come before the block, as a debugger stops us here */
 	HYPERVISOR_set_timer_op(time_ns() + 20 * MSEC);
 	start = time_ns();
 	event_mask(timer_port());
@@ -291,8 +292,12 @@ void selftest_time(void)
 	check_eq("sched_op: block", HYPERVISOR_sched_op(SCHEDOP_block, NULL), 0);
 	check("sched_op: block unmasks", !this_vcpu->evtchn_upcall_mask);
 	/* Other events (the console's, in a guest domain) may end a block before the timer does. */
-	while (event_counts[timer_port()] == before && time_ns() - start < LATE)
+	upcalls_disable(); /* else it may come between the look and the block, which unmasks */
+	while (event_counts[timer_port()] == before && time_ns() - start < LATE) {
 		HYPERVISOR_sched_op(SCHEDOP_block, NULL);
+		upcalls_disable();
+	}
+	upcalls_enable();
 	check("sched_op: block ends with the timer",
 	      time_ns() - start >= 10 * MSEC && time_ns() - start < LATE);
 	threads_resume();

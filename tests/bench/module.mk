@@ -4,4 +4,4 @@ $(BIN)/bench-%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -o $@ $< -lpthread
 
-ALL += $(BIN)/bench-host $(BIN)/bench-net
+ALL += $(BIN)/bench-host $(BIN)/bench-net $(BIN)/bench-own-mm

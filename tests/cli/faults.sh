@@ -132,11 +132,30 @@ check "it goes on" pvctl unpause spin
 check "and spins again" uses_cpu spin
 check "it is destroyed" pvctl destroy spin
 check "at once" gone spin
+# A config that starts it again, whatever ends it; two vCPUs that are never out of guest code.
+printf '%s\n' "name = 'told'" "kernel = '$PWD/build/guests/spin'" 'extra = "spin"' memory=16 vcpus=2 \
+	'on_poweroff = "restart"' 'on_crash = "restart"' 'on_reboot = "restart"' >"$PAVANE_RUNDIR/told.cfg"
+check "a guest that is to be started again" pvctl create --provider "$provider" "$PAVANE_RUNDIR/told.cfg"
+told=$(pvctl domid told)
+check "spins" uses_cpu told
+check "kill -TERM of its pvdom" kill -TERM "$(pvctl info told --json | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')"
+check "is pvctl destroy" gone told
+no_traces() { # beside so many other domains; of the store, where there is a program that shows it
+	! ls "$PAVANE_RUNDIR/domains/$told".* && [ "$(ours pvdom | wc -l)" -eq "$1" ] || return
+	! command -v xenstore-ls >/dev/null || pvctl exec -- xenstore-ls -f | tee /dev/stderr | grep -q '^/local/domain' &&
+		! pvctl exec -- xenstore-ls -f | grep -E "^/local/domain/(0/backend/[a-z]*/)?$told/|^/vm/.*told"
+}
+others=$(pvctl list | tail -n +3 | wc -l)
+check "and nothing is left of it" no_traces "$others"
+check "the broker says why" grep -q "^.*d$told: its process was told to end" "$PAVANE_RUNDIR/pvd.log"
 check "kill -9 of pvd" kill_ours pvd
 check "no process outlives pvd" none pvdom xenstored xenconsoled pvd
 check "the next command starts over" create five
 check "stop ends everything" "$BIN/pvd" --stop
 check "no process is left" none pvdom xenstored xenconsoled pvd
+check "what a broker ran before its end fails" fails_soon env PAVANE_BY_BROKER=1 "$BIN/pvctl" reap 1
+check "and starts no other" none pvd
+check "a process with the number of one that died ends its own domain" tests/cli/pid-reuse
 check "no mount is left" bash -c "! grep -q $PAVANE_RUNDIR /proc/mounts"
 check "no socket is left" bash -c "! find $PAVANE_RUNDIR -type s | grep -q ."
 echo "$passed passed, $failed failed"

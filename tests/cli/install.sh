@@ -28,6 +28,25 @@ done
 check "the installed pvctl runs a guest" bash -c "printf 'halt\n' | timeout 300 $D/opt/bin/pvctl create --kernel $D/opt/lib/pavane/pv-guest --memory 16 --name i -c | grep -q 'pv>'"
 check "the man page is well formed" bash -c "[ -z \"\$(man --warnings -E UTF-8 -l $D/opt/share/man/man1/pvctl.1 2>&1 >/dev/null)\" ]"
 check "the completion loads and completes" bash -c "source $D/opt/share/bash-completion/completions/pvctl; COMP_WORDS=(pvctl cre); COMP_CWORD=1; _pvctl; [ \"\${COMPREPLY[0]}\" = create ]"
+version=$(scripts/version)
+one_version() { # every installed program, and pvctl's page and completion know of it
+	local p n=0
+	for p in "$D"/opt/bin/*; do
+		"$p" --version | tee /dev/stderr | grep -qxF "${p##*/} (Pavane) $version" || return
+		n=$((n + 1))
+	done
+	[ $n -eq 6 ]
+}
+check "every program says the one version" one_version
+check "the man page tells of --version" grep -q 'version$' "$D/opt/share/man/man1/pvctl.1"
+check "--version completes" bash -c "source $D/opt/share/bash-completion/completions/pvctl; COMP_WORDS=(pvctl --v); COMP_CWORD=1; _pvctl; [ \"\${COMPREPLY[*]}\" = --version ]"
+tarball() { # no repository, or one that is around it: what VERSION says
+	mkdir -p "$D/around/tree/scripts" && cp VERSION "$D/around/tree/" &&
+		cp scripts/version "$D/around/tree/scripts/" && git -C "$D/around" init -q &&
+		[ "$("$D/around/tree/scripts/version")" = "$(cat VERSION)" ]
+}
+check "a tarball's version is the release's" tarball
+[ ! -e .git ] || check "a repository's names the commit" grep -qF "+$(git describe --always --tags)" <<<"$version"
 check "scan's options complete" bash -c "source $D/opt/share/bash-completion/completions/pvctl; COMP_WORDS=(pvctl scan --sev); COMP_CWORD=2; _pvctl; [ \"\${COMPREPLY[0]}\" = --severity ]"
 check "the installed pvctl scans the installed guest" "$D/opt/bin/pvctl" scan -q "$D/opt/lib/pavane/pv-guest"
 echo "$passed passed, $failed failed"

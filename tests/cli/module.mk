@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # A program of the toolstack that tests/guests/run-pair starts.
-$(BIN)/test-foreign: tests/cli/foreign.c $(THIN_LIBS)
+$(BIN)/test-foreign: tests/cli/foreign.c $(LIB)/libxenforeignmemory.so.1
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -D__XEN_TOOLS__ -o $@ $< $(LIB)/libxenforeignmemory.so.1 -lxentoolcore \
 		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'

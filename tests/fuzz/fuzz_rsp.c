@@ -36,6 +36,7 @@ static bool regs_read(void *ctx, unsigned t, struct rsp_regs *r)
 {
 	check(t >= 1 && t <= THREADS && alive(ctx, t));
 	memset(r, 0x5a, sizeof(*r));
+	r->vectors = t & 1; /* of one thread they are not known */
 	return true;
 }
 
@@ -68,9 +69,9 @@ static size_t memory_write(void *ctx, unsigned t, uint64_t va, const void *buf, 
 	return va & 1 ? n : n / 2;
 }
 
-static int point(void *ctx, unsigned t, enum rsp_point kind, uint64_t va, bool set)
+static int point(void *ctx, unsigned t, enum rsp_point kind, uint64_t va, uint64_t n, bool set)
 {
-	check(t >= 1 && t <= THREADS && kind <= RSP_ACCESS);
+	check(t >= 1 && t <= THREADS && kind <= RSP_ACCESS && (kind != RSP_HARDWARE || n == 1));
 	return kind;
 }
 
@@ -89,7 +90,7 @@ static bool resume(void *ctx, const enum rsp_action action[RSP_THREADS + 1])
 static void stop(void *ctx)
 {
 	check(rsp.running);
-	rsp_stopped(&rsp, (struct rsp_stop){RSP_SWBREAK, 3, RSP_SIGTRAP});
+	rsp_stopped(&rsp, (struct rsp_stop){.why = RSP_SWBREAK, .thread = 3, .value = RSP_SIGTRAP});
 	check(!rsp.running);
 }
 
@@ -117,7 +118,8 @@ static const struct rsp_target target = {THREADS,     alive,	    describe, regs_
 
 static void begin(void)
 {
-	rsp_init(&rsp, &target, NULL, (struct rsp_stop){RSP_SIGNALLED, 1, RSP_SIGTRAP});
+	rsp_init(&rsp, &target, NULL,
+		 (struct rsp_stop){.why = RSP_SIGNALLED, .thread = 1, .value = RSP_SIGTRAP});
 }
 
 static void packet(const uint8_t *text, size_t n)

@@ -13,8 +13,8 @@ ln -s "$PWD/build/lib" "$T/lib"
 ln -s "$PWD/build/bin/pvdom" "$PWD/build/bin/pvctl" "$T/bin/"
 gcc -O1 -g -std=gnu11 -D_GNU_SOURCE -I. -D__XEN_TOOLS__ -include stdint.h -fPIE -pie \
 	-fsanitize=address,undefined -o "$T/bin/pvd" toolstack/pvd/*.c toolstack/xenlibs/conn.c \
-	hypercalls/pvdom/namespaces.c \
-	-lpthread || exit 1
+	hypercalls/pvdom/namespaces.c hypercalls/pvdom/version.c \
+	"-DPAVANE_VERSION=\"$(scripts/version)\"" -lpthread || exit 1
 passed=0 failed=0
 verdict() { # description: pvd still serves, and no sanitizer spoke
 	if timeout 300 build/bin/pvctl list >/dev/null &&

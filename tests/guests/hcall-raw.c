@@ -34,6 +34,18 @@ __asm__("raw_run:\n"
 	"	popq %r15; popq %r14; popq %r13; popq %r12; popq %rbp; popq %rbx\n"
 	"	ret\n");
 
+/* A call that there is not: its answer, and the carry. */
+uint64_t raw_none[2];
+void raw_run_none(void);
+
+__asm__("raw_run_none:\n"
+	"	movq $-1, %rax\n"
+	"	clc\n"
+	"	syscall\n"
+	"	setc raw_none+8(%rip)\n"
+	"	movq %rax, raw_none(%rip)\n"
+	"	ret\n");
+
 static unsigned int events;
 
 static void note(unsigned int port, void *data)
@@ -54,6 +66,9 @@ void test_main(void)
 	check_eq("rcx is the next instruction", (long)raw_regs[8], (long)raw_after);
 	check_eq("carry stays", (long)raw_regs[9], 1);
 	check_eq("rsp", (long)raw_rsp[1], (long)raw_rsp[0]);
+	raw_run_none();
+	check_eq("none of that number", (long)raw_none[0], -XEN_ENOSYS);
+	check_eq("no carry", (long)raw_none[1], 0);
 	check_eq("an argument by pointer",
 		 raw_hypercall(__HYPERVISOR_xen_version, XENVER_capabilities, (unsigned long)text,
 			       0),

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "host-driver/abi/pvhost.h"
+#include "tests/pvhost/check.h"
 
 #define RAW_SIZE  0x400000
 #define RAW_CODE  0x10000 /* where code is copied to and starts */
@@ -59,12 +60,15 @@ int runner_stop(struct runner *runner);
 bool goes_on(const volatile uint64_t *word);
 /* How many files of the driver are open, anywhere; -1: the module is not loaded. */
 int module_users(void);
-/* That none is: whoever had one is gone, and so is what belonged to it. */
-void check_released(void);
+/* Likewise, when those that are being closed are. */
+int users_left(void);
 
-/* ok/not ok lines and the count of failures. */
-extern unsigned passed, failed;
-void check(bool ok, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-int finish(void);
+/* Whoever had one is gone, and so is what belonged to it. */
+static inline void check_released(void)
+{
+	const int users = users_left();
+
+	check(users == 0, "afterwards nothing holds the driver", "%d files open", users);
+}
 
 #endif

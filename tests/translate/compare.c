@@ -5,22 +5,13 @@
 
 #include "tests/translate/filter.h"
 
-#define FLAGS_ARITHMETIC 0x8d5UL /* CF PF AF ZF SF OF */
-#define FLAG_DF		 0x400UL
-#define VECTOR_SS	 12
-#define VECTOR_GP	 13
-#define VECTOR_PF	 14
-#define VECTOR_MF	 16
-#define LARGE		 2816 /* bytes of the largest operand */
-#define TASK_SIZE	 0x7ffffffff000UL
-#define PF_PRESENT	 1
-#define PF_USER		 4 /* the guest's kernel runs in ring 3 here */
-#define HAS_ERROR	 0x27d00U
-#define X87_PLACES	 6 /* FOP, FIP and FDP, 18 bytes from here: the code cache's */
-#define MXCSR_MASK	 28
-#define XSTATE_SOFTWARE	 464
-#define XSTATE_HEADER	 512
-#define XSTATE_AVX	 576
+#define LARGE		2816 /* bytes of the largest operand */
+#define TASK_SIZE	0x7ffffffff000UL
+#define X87_PLACES	6 /* FOP, FIP and FDP, 18 bytes from here: the code cache's */
+#define MXCSR_MASK	28
+#define XSTATE_SOFTWARE 464
+#define XSTATE_HEADER	512
+#define XSTATE_AVX	576
 
 static const char *const name[NR_GPR] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 					 "r8",	"r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
@@ -52,13 +43,14 @@ static uint64_t dead_at(const struct state *s, uint64_t rip, unsigned insns)
 		ZydisDecodedInstruction i;
 		ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 
-		if (at >= 3 * PAGE - 16) /* code that pages_change has put elsewhere: who knows */
-			return FLAGS_ARITHMETIC & ~live;
+		/* Code that pages_change has put elsewhere: who knows. */
+		if (at >= (pages_code_moved() ? 2 : 3) * PAGE - 16)
+			return FLAGS_ARITH & ~live;
 		if (!filter_decode(s->mem[0] + at, 15, &i, op))
 			break;
 		/* Between two elements of a string they are the one's or the other's. */
 		if (i.meta.category == ZYDIS_CATEGORY_STRINGOP)
-			return FLAGS_ARITHMETIC & ~live;
+			return FLAGS_ARITH & ~live;
 		if (i.cpu_flags) {
 			live |= i.cpu_flags->tested & ~dead;
 			dead |= (i.cpu_flags->modified | i.cpu_flags->set_0 | i.cpu_flags->set_1 |
@@ -191,7 +183,7 @@ bool state_differs(const struct testcase *c, const struct trace *t, const struct
 		   const struct state *b, const char *by, bool say)
 {
 	struct report r = {by, say, false};
-	uint64_t flags = (FLAGS_ARITHMETIC & ~t->undefined) | FLAG_DF;
+	uint64_t flags = (FLAGS_ARITH & ~t->undefined) | FLAG_DF;
 
 	if (went_nowhere(a, b))
 		return false;
@@ -200,7 +192,7 @@ bool state_differs(const struct testcase *c, const struct trace *t, const struct
 	 * the translator has given them up (filter.c: and such code may not read them).
 	 */
 	if (memcmp(a->mem, c->first->mem, 2 * PAGE))
-		flags &= ~FLAGS_ARITHMETIC;
+		flags &= ~FLAGS_ARITH;
 	else if (a->vector != NO_VECTOR)
 		flags &= ~dead_at(a, a->rip, 40);
 	if (a->rip != b->rip)

@@ -12,6 +12,7 @@
  *   gen.c      instructions made up; templates.c: of what
  *   harvest.c  instructions found in real code
  *   compare.c  which differences count
+ *   reach.c    whether user code gets out of its window
  *   fuzz.c     the program: seeds, shrinking, reports
  *
  * Nothing here may depend on where the host put anything: a seed is a case, on any day.
@@ -101,6 +102,7 @@ extern bool guest_alone; /* there is one thread only */
 struct rng;
 void pages_change(struct rng *r, bool native);
 void pages_restore(bool native);
+bool pages_code_moved(void); /* CODE_VA's third page is another frame, or nowhere */
 uint8_t *guest_frame(unsigned frame);
 /* The instructions of a case one at a time; false: t->why. */
 bool guest_step(const struct testcase *c, struct state *out, struct trace *t);
@@ -120,6 +122,13 @@ void guest_signal(int sig, void *info, void *ctx);
 extern uint64_t kicks;	      /* that came, of guest_kicked */
 uint32_t guest_emptied(void); /* how often the code cache was */
 void guest_tick(void *info, void *ctx);
+
+uint64_t guest_window(void); /* where the host has user code's memory */
+bool guest_windowed(void);   /* is that a window? */
+void guest_unmask(void);     /* from now on windows have no bounds */
+
+/* ---- reach.c ---- */
+bool reach_nothing(void); /* else it says what */
 
 /* ---- native.c ---- */
 void native_prepare(void);

@@ -8,14 +8,12 @@
 #include <ucontext.h>
 
 #include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/windows.h"
 #include "tests/translate/filter.h"
 
-#define PUSH_RAX     0x50
-#define POPFQ	     0x9d
-#define INT3	     0xcc
-#define FLAG_TF	     0x100UL
-#define CR4_FSGSBASE 0x10000UL
-#define CR4_OSXSAVE  0x40000UL
+#define PUSH_RAX 0x50
+#define POPFQ	 0x9d
+#define INT3	 0xcc
 
 extern const struct provider provider_translate;
 
@@ -94,6 +92,21 @@ static void find_popfq(void)
 	if (mprotect((void *)((uintptr_t)p & PAGE_MASK), 2 * PAGE_SIZE,
 		     PROT_READ | PROT_WRITE | PROT_EXEC))
 		abort();
+}
+
+bool guest_windowed(void)
+{
+	return tr.now[0]->window;
+}
+
+void guest_unmask(void)
+{
+	tr.window_mask = tr.window_bits = ~0UL;
+}
+
+uint64_t guest_window(void)
+{
+	return guest_windowed() ? window_base(tr.now[0]->window) : 0;
 }
 
 uint32_t guest_emptied(void)

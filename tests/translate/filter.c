@@ -6,9 +6,6 @@
 #include "tests/translate/filter.h"
 
 #define ARITHMETIC 0x8d5UL /* CF PF AF ZF SF OF */
-#define FLAG_TF	   0x100UL
-#define FLAG_NT	   0x4000UL
-#define FLAG_AC	   0x40000UL
 
 static const ZydisMnemonic machine[] = {
 	ZYDIS_MNEMONIC_CPUID,	   ZYDIS_MNEMONIC_RDTSC,    ZYDIS_MNEMONIC_RDTSCP,

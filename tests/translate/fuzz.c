@@ -16,7 +16,11 @@
 #include <unistd.h>
 
 #include "host-driver/providers/process/translate/upper.h"
+#include "host-driver/providers/process/translate/windows.h"
 #include "tests/translate/dfuzz.h"
+
+#define VECTOR_PF 14
+#define VECTOR_MF 16
 
 enum verdict { SAME, SKIPPED, STEP_DIFFERS, DIFFERS, HANGS, FLAKY, CRASHES, VERDICTS };
 static const char *const verdict_name[] = {
@@ -30,7 +34,7 @@ static const char *const verdict_name[] = {
 };
 
 static struct options {
-	bool step_only, native, upper, smp, kicks, verbose, forms, print, spoil;
+	bool step_only, native, upper, window, reach, smp, kicks, verbose, forms, print, spoil;
 	uint64_t seed;
 	bool one;
 	unsigned seconds, keep;
@@ -89,6 +93,25 @@ static enum verdict kicks_differ(const struct testcase *c, bool say)
 	return SAME;
 }
 
+/*
+ * Does this process have memory of its own where the upper half's mirror has that address? A guest
+ * kernel that reads there finds it (docs/translator.md).
+ */
+static bool own_memory(uint64_t va)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	uint64_t from, to, host = va + UPPER_BASE;
+	char line[512], rights[5];
+	bool own = false;
+
+	while (f && !own && fgets(line, sizeof(line), f))
+		own = sscanf(line, "%lx-%lx %4s", &from, &to, rights) == 3 && host >= from &&
+		      host < to && rights[0] == 'r' && !strstr(line, "/memfd:");
+	if (f)
+		fclose(f);
+	return own;
+}
+
 static enum verdict judge_mapped(const struct testcase *c, bool say)
 {
 	trace = (struct trace){};
@@ -99,6 +122,15 @@ static enum verdict judge_mapped(const struct testcase *c, bool say)
 	}
 	if (!guest_step(c, &stepped, &trace) || !reference(c)) {
 		snprintf(shared->why, sizeof(shared->why), "%s", trace.why ? trace.why : "endless");
+		return SKIPPED;
+	}
+	if (opt.window && native.vector == VECTOR_PF && native.cr2 >> WINDOW_BITS &&
+	    !(native.cr2 >> 47)) {
+		snprintf(shared->why, sizeof(shared->why), "an address like another");
+		return SKIPPED;
+	}
+	if (opt.upper && native.vector == VECTOR_PF && own_memory(native.cr2)) {
+		snprintf(shared->why, sizeof(shared->why), "memory of this process");
 		return SKIPPED;
 	}
 	shared->emptied = guest_emptied();
@@ -119,6 +151,10 @@ static enum verdict judge_mapped(const struct testcase *c, bool say)
 	for (unsigned k = 0; k < 2; k++) {
 		if (!guest_translate(c, &translated, k == 0))
 			return HANGS;
+		if (!has_native() && native.vector == VECTOR_PF && translated.vector == VECTOR_MF) {
+			snprintf(shared->why, sizeof(shared->why), "#MF or a page fault");
+			return SKIPPED; /* a CPU has the former first, as a window does */
+		}
 		if (state_differs(c, &trace, &native, &translated, k ? "warm" : "cold", say))
 			return DIFFERS;
 	}
@@ -143,11 +179,15 @@ static enum verdict judge(const struct testcase *c, bool say)
 #define STATES_PER_FORM 3
 static bool make(struct testcase *c, uint64_t number)
 {
+	bool made = true;
+
 	if (opt.forms)
-		return gen_form(c, &first, number / STATES_PER_FORM,
+		made = gen_form(c, &first, number / STATES_PER_FORM,
 				opt.seed + number % STATES_PER_FORM);
-	gen_case(c, &first, number);
-	return true;
+	else
+		gen_case(c, &first, number);
+	c->user |= opt.window;
+	return made;
 }
 
 static bool more(uint64_t number)
@@ -159,8 +199,8 @@ static bool more(uint64_t number)
 
 static void child_init(void)
 {
+	native_prepare(); /* first: its places are taken before the translator's windows are */
 	guest_init(has_native());
-	native_prepare();
 }
 
 /* From a number on, to the first difference, which is the exit status. */
@@ -321,9 +361,11 @@ static void usage(FILE *out)
 	      "  --native      the CPU and itself: what differs is the tests' own fault\n"
 	      "  --print       print case N, and run nothing\n"
 	      "  --upper       in the upper half: tr_step() and the translator only\n"
+	      "  --window      in user mode, its memory in a window\n"
+	      "  --reach       instead, tries to reach this process' memory out of one\n"
 	      "  --kicks       20 times each, with a kick before any of the host's instructions\n"
 	      "  --smp         on two vCPUs at once: tr_step() and the translator only\n"
-	      "  --spoil       take every xadd to leave a wrong rax in tr_step()\n"
+	      "  --spoil       take every xadd to leave a wrong rax in tr_step(); with --reach, mask nothing\n"
 	      "  --keep N      end after N differences (10)\n"
 	      "  --verbose     name each case before it runs\n",
 	      out);
@@ -332,11 +374,23 @@ static void usage(FILE *out)
 static void options(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"time", 1, NULL, 't'},	 {"seed", 1, NULL, 's'},  {"step-only", 0, NULL, 'S'},
-		{"forms", 0, NULL, 'f'}, {"keep", 1, NULL, 'k'},  {"verbose", 0, NULL, 'v'},
-		{"help", 0, NULL, 'h'},	 {"one", 0, NULL, 'o'},	  {"native", 0, NULL, 'n'},
-		{"upper", 0, NULL, 'u'}, {"kicks", 0, NULL, 'K'}, {"smp", 0, NULL, 'P'},
-		{"spoil", 0, NULL, 'x'}, {"print", 0, NULL, 'p'}, {},
+		{"time", 1, NULL, 't'},
+		{"seed", 1, NULL, 's'},
+		{"step-only", 0, NULL, 'S'},
+		{"forms", 0, NULL, 'f'},
+		{"keep", 1, NULL, 'k'},
+		{"verbose", 0, NULL, 'v'},
+		{"help", 0, NULL, 'h'},
+		{"one", 0, NULL, 'o'},
+		{"native", 0, NULL, 'n'},
+		{"upper", 0, NULL, 'u'},
+		{"kicks", 0, NULL, 'K'},
+		{"smp", 0, NULL, 'P'},
+		{"spoil", 0, NULL, 'x'},
+		{"print", 0, NULL, 'p'},
+		{"window", 0, NULL, 'w'},
+		{"reach", 0, NULL, 'R'},
+		{},
 	};
 	int o;
 
@@ -354,6 +408,8 @@ static void options(int argc, char **argv)
 			opt.upper = true;
 			va_delta = TO_UPPER;
 			break;
+		case 'w': opt.window = !setenv("PAVANE_TIERS", "window", 1); break;
+		case 'R': opt.window = opt.reach = !setenv("PAVANE_TIERS", "window", 1); break;
 		case 'n': opt.native = true; break;
 		case 'p': opt.print = true; break;
 		case 'x': opt.spoil = true; break;
@@ -382,6 +438,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	case_base_image();
+	if (opt.reach) {
+		child_init();
+		if (opt.spoil)
+			guest_unmask();
+		return !reach_nothing();
+	}
 	if (opt.print) {
 		if (!make(&testcase, opt.seed))
 			return 1;

@@ -19,7 +19,6 @@
 #include "tests/translate/dfuzz.h"
 #include "tests/translate/filter.h"
 
-#define VECTOR_PF   14
 #define STUCK_TICKS 300000 /* not in the guest: waiting for ever */
 #define MAX_TICKS   2000
 #define FLAGS_IF    0x202
@@ -130,7 +129,11 @@ UNUSED(void, vcpu_park, (struct vcpu * v), )
 UNUSED(bool, ldt_map, (struct vcpu * v, unsigned page), false)
 UNUSED(bool, pt_write, (struct vcpu * v, uint64_t va), false)
 UNUSED(int, signals_thread_init, (struct vcpu * v), -1)
+UNUSED(void, debug_stop, (struct vcpu * v, uint32_t event), )
+UNUSED(uint32_t, debug_points_of, (uint64_t va, uint64_t n, enum debug_point how), 0)
 UNUSED(void, syscall_page, (struct domain * d, uint8_t *page), )
+
+volatile uint32_t debug_points; /* there is no debugger */
 
 bool pt_write_wanted(const struct vcpu *v, uint64_t error)
 {
@@ -173,6 +176,10 @@ void guest_init(bool native)
 		fprintf(stderr, "translate: the translator cannot start\n");
 		exit(2);
 	}
+	/* The native pages are where the translator's first window would be (windows.c). */
+	if (native)
+		mmap((void *)(CODE_VA - PAGE), PAGE, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	guest_thread_init(0);
 	if (native)
 		pages_map_native();

@@ -16,12 +16,12 @@
 #include <sys/time.h>
 #include <ucontext.h>
 
+#include "hypercalls/monitor/x86.h"
 #include "tests/translate/dfuzz.h"
 
 #define SIGNAL_STACK 65536
 #define TICK_US	     100
 #define MAX_TICKS    100 /* that one case may see */
-#define FLAG_RF	     0x10000
 
 _Static_assert(offsetof(struct state, rflags) == S_RFLAGS, "native.S: rflags");
 _Static_assert(offsetof(struct state, fs) == S_FS, "native.S: fs");

@@ -153,6 +153,7 @@ static void change(unsigned i, const struct page *to, bool native)
 	pthread_mutex_lock(&the_domain->lock);
 	slot = (uint64_t *)frame_ptr(the_domain, table_mfn(table_of(to))) + index;
 	old = __atomic_exchange_n(slot, pte_of(to), __ATOMIC_SEQ_CST);
+	map_changed(the_domain); /* copy.c remembers */
 	if (old & PTE_P) {
 		the_domain->provider->entry_changed(the_domain, table_mfn(table_of(to)), index,
 						    old);
@@ -177,6 +178,11 @@ void pages_change(struct rng *r, bool native)
 			to.frame = now[i].frame;
 		change(i, &to, native);
 	}
+}
+
+bool pages_code_moved(void)
+{
+	return now[FIRST_CHANGE].frame != pages[FIRST_CHANGE].frame || !now[FIRST_CHANGE].prot;
 }
 
 void pages_restore(bool native)

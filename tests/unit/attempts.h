@@ -20,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,7 +36,7 @@ static char folder[] = "/tmp/isolation.XXXXXX";
 static struct sockaddr_un by_path = {.sun_family = AF_UNIX};
 static struct sockaddr_un abstract = {.sun_family = AF_UNIX};
 static struct sockaddr_in by_port = {.sin_family = AF_INET};
-static int segment, victims_space;
+static int segment, victims_space, a_file;
 static long key;
 
 static int open_file(void)
@@ -187,18 +188,80 @@ static int by_fork(void)
 	return pid;
 }
 
+static int map(size_t size, int prot, int flags, int fd)
+{
+	return mmap(NULL, size, prot, flags, fd, 0) == MAP_FAILED ? -1 : 0;
+}
+
 static int map_code(void)
 {
-	void *p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return map(4096, PROT_READ | PROT_EXEC, MAP_SHARED, a_file);
+}
 
-	return p == MAP_FAILED ? -1 : 0;
+static int map_own_code(void)
+{
+	return map(4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 }
 
 static int map_data(void)
 {
-	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return map(4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
 
-	return p == MAP_FAILED ? -1 : 0;
+/* Of what a limit on private memory does not count. */
+static int map_shared(void)
+{
+	return map(1UL << 30, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
+}
+
+static int map_stack(void)
+{
+	return map(1UL << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN,
+		   -1);
+}
+
+static int map_zeros(void)
+{
+	return map(1UL << 40, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+}
+
+static int map_copies(void)
+{
+	return map(4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, a_file);
+}
+
+/* Under limits_set: more than anybody needs, by whatever way there is; and the limit's end. */
+static int map_much(void)
+{
+	return map(1UL << 30, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		   -1);
+}
+
+static int map_little_by_little(void)
+{
+	for (int i = 0; i < 1024; i++)
+		if (map(1UL << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1))
+			return -1;
+	return 0;
+}
+
+static int by_brk(void)
+{
+	return sbrk(1L << 30) == (void *)-1 ? -1 : 0;
+}
+
+static int raise_limit(void)
+{
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+
+	return setrlimit(RLIMIT_DATA, &none);
+}
+
+static int other_limit(void)
+{
+	struct rlimit l;
+
+	return getrlimit(RLIMIT_NOFILE, &l);
 }
 
 static int protect_code(void)

@@ -99,6 +99,25 @@ void guest_page_fault(struct vcpu *v, uint64_t va, uint64_t error)
 	tr_page_fault(v, va, ACCESS_READ);
 }
 
+volatile uint32_t debug_points; /* those of a debugger: none */
+
+uint32_t debug_points_of(uint64_t va, uint64_t n, enum debug_point how)
+{
+	return 0;
+}
+
+void debug_stop(struct vcpu *v, uint32_t event)
+{
+}
+
+void mmu_alone_begin(struct vcpu *v)
+{
+}
+
+void mmu_alone_end(void)
+{
+}
+
 void guest_soft_interrupt(struct vcpu *v, unsigned vector)
 {
 	seen.soft = vector;

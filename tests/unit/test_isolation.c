@@ -74,6 +74,12 @@ static const struct attempt {
 	{"mprotect", protect_code, 0, NULL, FREE, 1, FREE, FREE},
 	{"memfd_create", new_memfd, 0, NULL, FREE, 1, FREE, FREE},
 	{"ioctl", by_ioctl, 0, NULL, FREE, 1, FREE, FREE},
+	{"code of its own", map_own_code, 0, NULL, FREE, 1, FREE, FREE},
+	{"memory shared with nobody", map_shared, 0, NULL, FREE, 1, FREE, FREE},
+	{"a stack", map_stack, 0, NULL, FREE, 1, FREE, FREE},
+	{"memory to read only", map_zeros, 0, NULL, FREE, 1, FREE, FREE},
+	{"a private copy of a file", map_copies, 0, NULL, FREE, 1, FREE, FREE},
+	{"another limit", other_limit, 0, NULL, FREE, 1, FREE, FREE},
 	{"prctl", by_prctl, 0, NULL, FREE, 1, FREE, FREE},
 	{"fcntl", by_fcntl, 0, NULL, FREE, 1, FREE, FREE},
 	{"dup", by_dup, 0, NULL, FREE, 1, FREE, FREE},
@@ -116,6 +122,30 @@ static bool filter(void) /* the tightest */
 static bool filter_code(void)
 {
 	return sandbox_enter(false, true) > 0;
+}
+
+static bool bounded(void)
+{
+	static const struct domain d = {.nr_vcpus = 1};
+
+	if (!limits_open())
+		return false;
+	limits_measure();
+	limits_set(&d, 0);
+	return capabilities_drop();
+}
+
+static bool filter_bounded(void) /* as pvdom: the limit is set in the sandbox */
+{
+	static const struct domain d = {.nr_vcpus = 1};
+
+	if (!limits_open() || !capabilities_drop())
+		return false;
+	limits_measure();
+	if (sandbox_enter(false, false) <= 0)
+		return false;
+	limits_set(&d, 0);
+	return true;
 }
 
 static bool filter_ioctls(void)
@@ -268,10 +298,28 @@ static void test_providers(void **state)
 	assert_int_equal(outcome(filter, map_data), 0);
 	assert_int_equal(outcome(filter, map_code), 256 + SIGSYS);
 	assert_int_equal(outcome(filter_code, map_code), 0);
+	assert_int_equal(outcome(filter_code, map_own_code), 256 + SIGSYS);
 	assert_int_equal(outcome(filter_code, protect_code), 256 + SIGSYS);
 	assert_int_equal(outcome(filter_code, device_ioctl), 256 + SIGSYS);
 	assert_int_equal(outcome(filter_ioctls, device_ioctl), 0);
 	assert_int_equal(outcome(filter_ioctls, by_ioctl), 256 + SIGSYS);
+}
+
+/* Memory of its own has a bound, which the process cannot raise, and below which there is some. */
+static void test_bound(void **state)
+{
+	assert_int_equal(outcome(nothing, map_much), 0);
+	assert_int_equal(outcome(nothing, map_little_by_little), 0);
+	assert_int_equal(outcome(nothing, by_brk), 0);
+	for (int i = 0; i < 2; i++) {
+		bool (*const line)(void) = i ? filter_bounded : bounded;
+
+		assert_int_equal(outcome(line, map_data), 0);
+		assert_int_equal(outcome(line, map_much), ENOMEM);
+		assert_int_equal(outcome(line, map_little_by_little), ENOMEM);
+		assert_int_equal(outcome(line, by_brk), ENOMEM);
+		assert_int_equal(outcome(line, raise_limit), EPERM);
+	}
 }
 
 static int listen_on(struct sockaddr *a, socklen_t len)
@@ -292,6 +340,7 @@ static int outside(void **state)
 	snprintf(by_path.sun_path, sizeof(by_path.sun_path), "%s/socket", folder);
 	snprintf(abstract.sun_path + 1, sizeof(abstract.sun_path) - 1, "isolation.%d", getpid());
 	by_port.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	a_file = memfd_create("file", MFD_CLOEXEC);
 	victim_start();
 	segment = getpid();
 	id = shmget(segment, 4096, IPC_CREAT | 0600);
@@ -301,7 +350,8 @@ static int outside(void **state)
 	*state = (void *)(intptr_t)id;
 	return listen_on((void *)&by_path, sizeof(by_path)) < 0 ||
 	       listen_on((void *)&abstract, sizeof(abstract)) < 0 ||
-	       listen_on((void *)&by_port, sizeof(by_port)) < 0 || id < 0 || victims_space < 0;
+	       listen_on((void *)&by_port, sizeof(by_port)) < 0 || id < 0 || victims_space < 0 ||
+	       ftruncate(a_file, 4096);
 }
 
 static int gone(void **state)
@@ -319,6 +369,7 @@ int main(void)
 		cmocka_unit_test(test_namespaces), cmocka_unit_test(test_whose),
 		cmocka_unit_test(test_landlock),   cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_filter),	   cmocka_unit_test(test_providers),
+		cmocka_unit_test(test_bound),
 	};
 
 	return cmocka_run_group_tests(tests, outside, gone);

@@ -1,94 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Direct paging keeps its promises: no page table is ever writable, counts return to zero. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "hypercalls/monitor/mm.h"
-
-#define RAM_FRAMES 64
-#define FRAMES	   (PVDOM_MFN_RAM + RAM_FRAMES)
-#define VA	   0x400000UL /* where the little address space maps its frames */
-#define MAPPED	   16	      /* frames mapped from there */
-
-struct domain *the_domain;
-__thread struct vcpu *current;
-
-static struct domain dom;
-static struct vcpu vcpu;
-static unsigned flushes, page_flushes;
-static uint64_t data, l1, l2, l3, l4; /* frames: MAPPED data frames, then one table a level */
-
-static void invalidate(struct domain *d, uint64_t va)
-{
-	if (va == FLUSH_ALL)
-		flushes++;
-	else
-		page_flushes++;
-}
-
-static void root_changed(struct vcpu *v)
-{
-}
-
-static const struct provider provider = {.invalidate = invalidate, .root_changed = root_changed};
-
-static uint64_t *table(uint64_t mfn)
-{
-	return frame_ptr(&dom, mfn);
-}
-
-static uint64_t pte(uint64_t mfn, uint64_t flags)
-{
-	return mfn << PAGE_SHIFT | flags | PTE_P;
-}
-
-/* A pinned L4 that maps `data` writable and the L1 itself read-only. */
-static int setup(void **state)
-{
-	dom = (struct domain){.id = 7,
-			      .provider = &provider,
-			      .nr_frames = FRAMES,
-			      .max_pages = RAM_FRAMES,
-			      .grant_frames = 1};
-	vcpu = (struct vcpu){.d = &dom, .kernel_mode = true};
-	dom.ram_fd = memfd_create("ram", 0);
-	assert_int_equal(ftruncate(dom.ram_fd, FRAMES * PAGE_SIZE), 0);
-	dom.ram = mmap(NULL, FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, dom.ram_fd, 0);
-	assert_int_equal(frame_init(&dom), 0);
-	data = frame_alloc(&dom, 4, 0);
-	l1 = frame_alloc(&dom, 0, 16);
-	l2 = frame_alloc(&dom, 0, 17);
-	l3 = frame_alloc(&dom, 0, 18);
-	l4 = frame_alloc(&dom, 0, 19);
-	for (unsigned i = 0; i < MAPPED; i++)
-		table(l1)[i] = pte(data + i, PTE_RW);
-	table(l1)[MAPPED] = pte(l1, 0);
-	table(l2)[VA >> 21 & 511] = pte(l1, PTE_RW);
-	table(l3)[0] = pte(l2, PTE_RW);
-	table(l4)[0] = pte(l3, PTE_RW);
-	assert_int_equal(toolstack_mmuext(&dom, MMUEXT_PIN_L4_TABLE, l4), 0);
-	assert_int_equal(root_load(&vcpu, l4), 0);
-	flushes = page_flushes = 0;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	munmap(dom.ram, FRAMES * PAGE_SIZE);
-	munmap(dom.frame, FRAMES * sizeof(struct frame));
-	close(dom.ram_fd);
-	return 0;
-}
-
-static long map(uint64_t va, uint64_t val)
-{
-	return do_update_va_mapping(&vcpu, va, val, UVMF_INVLPG, 0, 0);
-}
+#include "tests/unit/fake_tables.h"
 
 static void a_page_table_is_never_mapped_writable(void **state)
 {
@@ -254,36 +166,6 @@ static void copies_stop_at_what_the_guest_may_not_touch(void **state)
 	assert_int_equal(copy_from_guest(&vcpu, buf, VA + MAPPED * PAGE_SIZE + 4092, 8), -EFAULT);
 	assert_int_equal(copy_from_guest(&vcpu, buf, 1UL << 62, 8), -EFAULT);
 	assert_int_equal(copy_from_guest(&vcpu, buf, ~0UL - 3, 8), -EFAULT);
-}
-
-static void a_frame_given_back_comes_again_zeroed(void **state)
-{
-	uint64_t mfn = frame_alloc(&dom, 0, 30), pfn = 31, again;
-	uint64_t before = dom.tot_pages;
-
-	memset(frame_ptr(&dom, mfn), 0xaa, PAGE_SIZE);
-	assert_int_equal(toolstack_decrease(&dom, 0, &mfn, 1), 1);
-	assert_int_equal(toolstack_decrease(&dom, 0, &mfn, 1), 0);
-	dom.alloc_hint = mfn;
-	assert_int_equal(toolstack_populate(&dom, 0, &pfn, &again, 1), 1);
-	assert_int_equal(again, mfn);
-	assert_int_equal(*(uint8_t *)frame_ptr(&dom, mfn), 0);
-	assert_int_equal(dom.tot_pages, before);
-}
-
-static void no_frame_beyond_the_reservation(void **state)
-{
-	uint64_t pfn[RAM_FRAMES], mfn[RAM_FRAMES];
-
-	memset(pfn, 0, sizeof(pfn));
-	assert_int_equal(toolstack_populate(&dom, 0, pfn, mfn, RAM_FRAMES),
-			 RAM_FRAMES - MAPPED - 4);
-}
-
-/* The guest's view: arguments lie in its own page at VA. */
-static void *args(unsigned offset)
-{
-	return (uint8_t *)frame_ptr(&dom, data) + offset;
 }
 
 static long mmuext(unsigned cmd, uint64_t mfn)
@@ -458,117 +340,6 @@ static void no_user_root_where_the_provider_shows_one_root(void **state)
 	assert_int_equal(mmuext(MMUEXT_NEW_USER_BASEPTR, 0), 0);
 }
 
-static void a_mapped_frame_given_back_lives_until_unmapped(void **state)
-{
-	uint64_t mfn = data + 3, before = dom.tot_pages;
-
-	*(uint64_t *)frame_ptr(&dom, mfn) = 42;
-	assert_int_equal(toolstack_decrease(&dom, 0, &mfn, 1), 1);
-	assert_int_equal(toolstack_decrease(&dom, 0, &mfn, 1), 0);
-	assert_int_equal(dom.tot_pages, before);
-	assert_int_equal(*(uint64_t *)frame_ptr(&dom, mfn), 42);
-	assert_int_equal(map(VA + 3 * PAGE_SIZE, 0), 0);
-	assert_int_equal(dom.tot_pages, before - 1);
-	assert_int_equal(dom.frame[mfn].kind, FRAME_FREE);
-	assert_int_equal(map(VA + 3 * PAGE_SIZE, pte(mfn, PTE_RW)), -EBUSY);
-	/* The root itself, too. */
-	assert_int_equal(toolstack_decrease(&dom, 0, &l4, 1), 1);
-	assert_int_equal(map(VA + 4 * PAGE_SIZE, 0), 0);
-}
-
-static long exchange(unsigned in_order, unsigned ins, unsigned out_order, unsigned outs)
-{
-	struct xen_memory_exchange x = {
-		.in = {.nr_extents = ins, .extent_order = in_order, .domid = DOMID_SELF},
-		.out = {.nr_extents = outs, .extent_order = out_order, .domid = DOMID_SELF},
-	};
-
-	set_xen_guest_handle(x.in.extent_start, (xen_pfn_t *)(VA + 1024));
-	set_xen_guest_handle(x.out.extent_start, (xen_pfn_t *)(VA + 2048));
-	memcpy(args(0), &x, sizeof(x));
-	return do_memory_op(&vcpu, XENMEM_exchange, VA, 0, 0, 0);
-}
-
-static void exchange_is_all_or_nothing(void **state)
-{
-	uint64_t *in = args(1024), *out = args(2048), before;
-
-	for (unsigned i = 0; i < 4; i++) {
-		in[i] = frame_alloc(&dom, 0, 50 + i);
-		*(uint64_t *)frame_ptr(&dom, in[i]) = i;
-	}
-	before = dom.tot_pages;
-	out[0] = 100;
-	in[3] = in[2]; /* twice */
-	assert_int_equal(exchange(0, 4, 2, 1), -EINVAL);
-	in[3] = data + 1; /* mapped */
-	assert_int_equal(exchange(0, 4, 2, 1), -EINVAL);
-	assert_int_equal(exchange(0, 4, 2, 2), -EINVAL);
-	assert_int_equal(exchange(0, 4, 12, 1), -EPERM);
-	for (unsigned i = 0; i < 3; i++) {
-		assert_true(frame_is_ram(&dom, in[i]));
-		assert_int_equal(*(uint64_t *)frame_ptr(&dom, in[i]), i);
-	}
-	in[3] = in[2] + 1;
-	assert_int_equal(exchange(0, 4, 2, 1), 0);
-	assert_int_equal(((struct xen_memory_exchange *)args(0))->nr_exchanged, 4);
-	assert_int_equal(out[0] % 4, 0);
-	for (unsigned i = 0; i < 4; i++) {
-		assert_true(frame_is_ram(&dom, out[0] + i));
-		assert_int_equal(dom.m2p[out[0] + i], 100 + i);
-		assert_int_equal(*(uint64_t *)frame_ptr(&dom, out[0] + i), 0);
-	}
-	assert_int_equal(dom.tot_pages, before);
-}
-
-static void an_exchange_without_room_changes_nothing(void **state)
-{
-	uint64_t *in = args(1024), *out = args(2048), before, mfn;
-
-	while ((mfn = frame_alloc(&dom, 0, 50)) != INVALID_MFN)
-		in[0] = mfn;
-	in[1] = in[0] - 2; /* no two of them side by side */
-	before = dom.tot_pages;
-	out[0] = 100;
-	*(uint64_t *)frame_ptr(&dom, in[0]) = 42;
-	assert_int_equal(exchange(0, 2, 1, 1), -ENOMEM);
-	assert_int_equal(((struct xen_memory_exchange *)args(0))->nr_exchanged, 0);
-	assert_int_equal(dom.tot_pages, before);
-	assert_true(frame_is_ram(&dom, in[0]) && frame_is_ram(&dom, in[1]));
-	assert_int_equal(*(uint64_t *)frame_ptr(&dom, in[0]), 42);
-	assert_int_equal(exchange(0, 2, 0, 2), 0);
-	assert_int_equal(dom.tot_pages, before);
-}
-
-static long reservation(unsigned cmd, unsigned n, uint16_t domid)
-{
-	xen_memory_reservation_t r = {.nr_extents = n, .domid = domid};
-
-	set_xen_guest_handle(r.extent_start, (xen_pfn_t *)(VA + 1024));
-	memcpy(args(0), &r, sizeof(r));
-	return do_memory_op(&vcpu, cmd, VA, 0, 0, 0);
-}
-
-static void the_guest_balloons(void **state)
-{
-	uint64_t *list = args(1024), before = dom.tot_pages;
-
-	list[0] = 70;
-	list[1] = 71;
-	assert_int_equal(reservation(XENMEM_populate_physmap, 2, DOMID_SELF), 2);
-	assert_int_equal(dom.m2p[list[1]], 71);
-	*(uint16_t *)args(0) = DOMID_SELF;
-	assert_int_equal(do_memory_op(&vcpu, XENMEM_current_reservation, VA, 0, 0, 0), before + 2);
-	assert_int_equal(reservation(XENMEM_decrease_reservation, 2, DOMID_SELF), 2);
-	assert_int_equal(reservation(XENMEM_decrease_reservation, 2, DOMID_SELF), 0);
-	assert_int_equal(reservation(XENMEM_decrease_reservation, 2, 99), 0);
-	assert_int_equal(dom.tot_pages, before);
-	assert_int_equal(do_memory_op(&vcpu, XENMEM_populate_physmap, 0, 0, 0, 0), 0);
-	assert_int_equal(do_memory_op(&vcpu, XENMEM_exchange, 0, 0, 0, 0), -EFAULT);
-	assert_int_equal(do_memory_op(&vcpu, XENMEM_machine_memory_map, 0, 0, 0, 0), -EPERM);
-	assert_int_equal(do_memory_op(&vcpu, 60, 0, 0, 0, 0), -ENOSYS);
-}
-
 static void a_descriptor_table_is_checked_and_read_only(void **state)
 {
 	uint64_t *list = args(1024), gdt = frame_alloc(&dom, 0, 60);
@@ -589,8 +360,6 @@ static void a_descriptor_table_is_checked_and_read_only(void **state)
 	assert_int_equal(dom.frame[gdt].ref_count, 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -605,8 +374,6 @@ int main(void)
 		T(unpinning_the_root_returns_all_counts_to_zero),
 		T(a_present_entry_that_changes_leaves_the_mirror),
 		T(copies_stop_at_what_the_guest_may_not_touch),
-		T(a_frame_given_back_comes_again_zeroed),
-		T(no_frame_beyond_the_reservation),
 		T(a_batch_stops_at_the_first_refusal_and_says_where),
 		T(entries_get_the_bits_xen_gives_them),
 		T(a_change_above_the_l1_forgets_every_mapping),
@@ -616,10 +383,6 @@ int main(void)
 		T(what_was_a_table_is_written_after_a_flush),
 		T(the_same_root_again_flushes_its_vcpu),
 		T(no_user_root_where_the_provider_shows_one_root),
-		T(a_mapped_frame_given_back_lives_until_unmapped),
-		T(exchange_is_all_or_nothing),
-		T(an_exchange_without_room_changes_nothing),
-		T(the_guest_balloons),
 		T(a_descriptor_table_is_checked_and_read_only),
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pvctl gdb's protocol: packets in, packets out, on a target that is a few arrays. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@ static size_t sent_len;
 static enum rsp_action resumed[RSP_THREADS + 1];
 static unsigned resumes, interrupts, detaches, kills, writes;
 static bool second_alive;
-static uint64_t point_va;
+static uint64_t point_va, point_n;
 static int point_kind, point_set;
 
 static bool alive(void *ctx, unsigned t)
@@ -67,12 +68,13 @@ static size_t memory_write(void *ctx, unsigned t, uint64_t va, const void *buf, 
 	return n;
 }
 
-static int point(void *ctx, unsigned t, enum rsp_point kind, uint64_t va, bool set)
+static int point(void *ctx, unsigned t, enum rsp_point kind, uint64_t va, uint64_t n, bool set)
 {
 	point_kind = kind;
 	point_va = va;
+	point_n = n;
 	point_set = set;
-	return kind != RSP_SOFTWARE ? 38 : inside(va, 1) ? 0 : 14;
+	return kind == RSP_ACCESS ? ENOSYS : inside(va, 1) ? 0 : EFAULT;
 }
 
 static bool resume(void *ctx, const enum rsp_action action[RSP_THREADS + 1])
@@ -228,8 +230,8 @@ static void features(void **state)
 	free(all);
 	ask("qXfer:features:read:target.xml:ffffff,64", "E16");
 	ask("qXfer:features:read:other.xml:0,64", "E00");
-	ask("qSupported:swbreak+", "PacketSize=4000;QStartNoAckMode+;qXfer:features:read+;"
-				   "vContSupported+;swbreak+");
+	ask("qSupported:hwbreak+;swbreak+", "PacketSize=4000;QStartNoAckMode+;qXfer:features:read+;"
+					    "vContSupported+;swbreak+;hwbreak+");
 	assert_int_equal(rsp_target_xml(xml, 100), 100);
 }
 
@@ -246,9 +248,20 @@ static void registers(void **state)
 	ask("p11", "46020000");
 	ask("p18", "xxxxxxxxxxxxxxxxxxxx");
 	ask("pffff", "E0e");
+	ask("P18=11223344556677889900", "OK"); /* not known, so not taken */
+	assert_int_equal(regs[0].st[0][0], 0);
+	regs[0].vectors = true;
+	ask("P18=11223344556677889900", "OK");
+	ask("p18", "11223344556677889900");
+	ask("P18=xxxxxxxxxxxxxxxxxxxx", "E16");
+	ask("P2e=112233445566778899aabbccddeeff00", "OK");
+	assert_int_equal(regs[0].xmm[1][15], 0);
+	assert_int_equal(regs[0].xmm[1][14], 0xff);
+	ask("p2e", "112233445566778899aabbccddeeff00");
+	regs[0].vectors = false;
 	ask("P10=0020400000000000", "OK");
 	assert_int_equal(regs[0].rip, 0x402000);
-	assert_int_equal(writes, 1);
+	assert_int_equal(writes, 4);
 	ask("P10=00204000", "E16");
 	ask("P10=00204000000000zz", "E16");
 	ask("P10", "E16");
@@ -260,7 +273,7 @@ static void registers(void **state)
 	all[sent_len - 5] = 0;
 	for (char *p = all; *p; p++)
 		x += *p == 'x';
-	assert_int_equal(x, 2 * (8 * 10 + 8 * 4));
+	assert_int_equal(x, 2 * (8 * 10 + 8 * 4 + 16 * 16 + 4));
 	memmove(all + 1, all, strlen(all) + 1);
 	all[0] = 'G';
 	memset(all + 1, '1', 16);
@@ -299,7 +312,11 @@ static void breakpoints(void **state)
 	ask("z0,400010,1", "OK");
 	assert_false(point_set);
 	ask("Z0,900000,1", "E0e");
-	ask("Z2,400010,8", ""); /* not here */
+	ask("Z2,400010,8", "OK");
+	assert_true(point_set && point_kind == RSP_WRITE && point_n == 8);
+	ask("Z1,400010,3", "OK");
+	assert_true(point_kind == RSP_HARDWARE && point_n == 1);
+	ask("Z4,300010,8", ""); /* not here */
 	ask("Z9,400010,8", "");
 	ask("Z0,400010", "E16");
 	ask("Z", "E16");
@@ -347,18 +364,29 @@ static void resuming(void **state)
 static void stops(void **state)
 {
 	ask("qSupported:multiprocess+;swbreak+;hwbreak+",
-	    "PacketSize=4000;QStartNoAckMode+;qXfer:features:read+;vContSupported+;swbreak+");
+	    "PacketSize=4000;QStartNoAckMode+;qXfer:features:read+;vContSupported+;swbreak+;"
+	    "hwbreak+");
 	feed("\x03", 1); /* nothing runs */
 	assert_int_equal(interrupts, 0);
 	feed_packet("vCont;S05:2", 11);
 	assert_int_equal(resumed[1], RSP_STAY);
 	assert_int_equal(resumed[2], RSP_STEP);
 	sent_len = 0;
-	rsp_stopped(&rsp, (struct rsp_stop){RSP_SWBREAK, 2, RSP_SIGTRAP});
+	rsp_stopped(&rsp, (struct rsp_stop){.why = RSP_SWBREAK, .thread = 2, .value = RSP_SIGTRAP});
 	assert_memory_equal(sent, "$T05thread:2;swbreak:;06:", 25);
+	feed_packet("c", 1);
+	sent_len = 0;
+	rsp_stopped(&rsp, (struct rsp_stop){RSP_POINT, 2, RSP_SIGTRAP, RSP_HARDWARE, 0x400010});
+	assert_memory_equal(sent, "$T05thread:2;hwbreak:;06:", 25);
+	feed_packet("c", 1);
+	sent_len = 0;
+	rsp_stopped(&rsp, (struct rsp_stop){RSP_POINT, 2, RSP_SIGTRAP, RSP_READ, 0x400010});
+	assert_memory_equal(sent, "$T05thread:2;rwatch:400010;06:", 30);
 	assert_int_equal(rsp.thread, 2);
 	sent_len = 0;
-	rsp_stopped(&rsp, (struct rsp_stop){RSP_SIGNALLED, 1, RSP_SIGINT}); /* nobody waits */
+	rsp_stopped(&rsp, (struct rsp_stop){.why = RSP_SIGNALLED,
+					    .thread = 1,
+					    .value = RSP_SIGINT}); /* nobody waits */
 	assert_int_equal(sent_len, 0);
 	ask("vCont", "");
 	ask("vCont;", "E16");
@@ -366,7 +394,7 @@ static void stops(void **state)
 	ask("vCont;x", "E16");
 	ask("vCont;c:7", "E16");
 	ask("vCont;t", "E16");
-	assert_int_equal(resumes, 1);
+	assert_int_equal(resumes, 3);
 	feed_packet("s", 1);
 	assert_int_equal(resumed[1], RSP_STEP);
 	sent_len = 0;
@@ -381,7 +409,7 @@ static void crashes(void **state)
 {
 	feed_packet("c", 1);
 	sent_len = 0;
-	rsp_stopped(&rsp, (struct rsp_stop){RSP_KILLED, 1, RSP_SIGABRT});
+	rsp_stopped(&rsp, (struct rsp_stop){.why = RSP_KILLED, .thread = 1, .value = RSP_SIGABRT});
 	assert_memory_equal(sent, "$X06#be", 7);
 }
 

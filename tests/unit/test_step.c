@@ -151,7 +151,7 @@ static void begin(struct state *s, const struct form *f, enum where_at w)
 	if (page_of(a) && page_of(a + 7) && rnd() & 1)
 		for (unsigned k = 0; k < 8; k++)
 			((uint8_t *)&s->r[RAX])[k] = s->ram[at(a + k) - ram];
-	s->rflags = (rnd() & FLAGS_ALU) | FLAG_IF | 2 | (w == BACKWARDS ? FLAG_DF : 0);
+	s->rflags = (rnd() & FLAGS_ARITH) | FLAG_IF | 2 | (w == BACKWARDS ? FLAG_DF : 0);
 	if (f->kind == XSAVE) {
 		s->r[RDX] = 0;
 		s->r[RAX] = rnd() & 7;
@@ -286,7 +286,7 @@ static bool same_fault(const struct form *f, enum where_at w, const struct state
 static bool same_state(const struct form *f, enum where_at w, struct state *cpu, struct state *step)
 {
 	const uint64_t rip = CODE_AT + (cpu->vector < 0 ? f->end - f->start : 0);
-	const uint64_t flags = FLAGS_ALU | FLAG_DF;
+	const uint64_t flags = FLAGS_ARITH | FLAG_DF;
 	int n;
 
 	for (unsigned k = 0; k < 16; k++)

@@ -19,14 +19,6 @@
 #include "tests/translate/filter.h"
 #include "tests/unit/cases32.h"
 
-#define VECTOR_UD    6
-#define VECTOR_NP    11
-#define VECTOR_SS    12
-#define VECTOR_GP    13
-#define FLAGS_ALU    0x8d5UL
-#define FLAG_IF	     0x200UL
-#define FLAG_DF	     0x400UL
-#define FLAG_RF	     0x10000UL
 #define LEAVE32	     0x70000000UL
 #define GDT_FRAME    (PVDOM_MFN_RAM + 50)
 #define GDT_ENTRIES  16
@@ -176,7 +168,7 @@ static void first_state(struct regs32 *s)
 	s->r[RDI] = DATA_VA + 0x100 + below(&rng, 0x2d00);
 	s->r[RSP] = STACK_VA + 2 * PAGE + 4 * below(&rng, 512);
 	s->r[RBP] = STACK_VA + 2 * PAGE + 4 * below(&rng, 512);
-	s->rflags = (rnd(&rng) & FLAGS_ALU) | FLAG_IF | 2;
+	s->rflags = (rnd(&rng) & FLAGS_ARITH) | FLAG_IF | 2;
 	s->vector = NO_VECTOR;
 	s->error = 0;
 	for (unsigned f = 0; f <= LAST_DATA - FIRST_DATA; f++)
@@ -195,7 +187,7 @@ static bool compare(const struct case32 *c, unsigned n, const char *how, const s
 		    const struct regs32 *b)
 {
 	/* What a fault's frame has of flags that are written again may be anything. */
-	const uint64_t flags = b->vector == NO_VECTOR ? (FLAGS_ALU | FLAG_DF) & ~c->undefined
+	const uint64_t flags = b->vector == NO_VECTOR ? (FLAGS_ARITH | FLAG_DF) & ~c->undefined
 						      : FLAG_DF;
 	bool same = true;
 

@@ -7,9 +7,9 @@ THIN_LIBS = $(foreach l,xencall xenforeignmemory xenevtchn xengnttab,$(LIB)/lib$
 # $(call backend_program,NAME,SOURCES,LIBRARIES)
 define backend_program
 $(1)_OBJS := $$(patsubst %.c,$(B)/backends/%.o,$(2) $(BACKEND_COMMON))
-$(BIN)/$(1): $$($(1)_OBJS) $$(THIN_LIBS)
+$(BIN)/$(1): $$($(1)_OBJS) $$(VERSION_O) $$(THIN_LIBS)
 	@mkdir -p $$(@D)
-	$$(CC) $$(SANFLAGS) -pie -Wl,-z,now -o $$@ $$($(1)_OBJS) -Wl,--no-as-needed $$(THIN_LIBS) \
+	$$(CC) $$(SANFLAGS) -pie -Wl,-z,now -o $$@ $$($(1)_OBJS) $$(VERSION_O) -Wl,--no-as-needed $$(THIN_LIBS) \
 		-Wl,--as-needed -lxenstore -lseccomp $(3) -lpthread \
 		-Wl,--disable-new-dtags '-Wl,-rpath,$$$$ORIGIN/../lib/pavane:$$$$ORIGIN/../lib'
 ALL += $(BIN)/$(1)
@@ -26,7 +26,7 @@ $(eval $(call backend_program,pvnet,$(wildcard toolstack/backends/net/*.c),-lsli
 # pvqemu becomes another program: it has nothing of common/
 PVQEMU_OBJS := $(patsubst %.c,$(B)/backends/%.o,$(wildcard toolstack/backends/qemu/*.c) \
 	toolstack/xenlibs/conn.c)
-$(BIN)/pvqemu: $(PVQEMU_OBJS)
+$(BIN)/pvqemu: $(PVQEMU_OBJS) $(VERSION_O)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) -pie -Wl,-z,now -o $@ $^ -lxenstore -lseccomp
 ALL += $(BIN)/pvqemu

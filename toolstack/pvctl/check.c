@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* pvctl check, and create --check: a domain's translator compares what it makes of guest code. */
-#include "toolstack/pvctl/pvctl.h"
-
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "toolstack/pvctl/output.h"
+#include "toolstack/pvctl/pvctl.h"
 #include "toolstack/pvd/client.h"
 
 static const char check_help[] =
@@ -24,64 +22,30 @@ static const char check_help[] =
 	"Example: pvctl create --kernel build/guest/pv-guest --provider translate -c \\\n"
 	"             --cmdline 'cmd=selftest;halt' --check /tmp/check\n";
 
-/* Behind the last `,times=`, which is cut off. */
-static uint64_t times_of(char *spec)
+static uint64_t times_of(char *text)
 {
-	char *at = NULL, *end;
 	unsigned long n;
+	char *end;
 
-	for (char *p = spec; (p = strstr(p, ",times=")); p++)
-		at = p;
-	if (!at)
-		return 0;
-	*at = 0;
-	at += strlen(",times=");
 	errno = 0;
-	n = strtoul(at, &end, 10);
-	if (*end || *at < '0' || *at > '9' || !n || errno)
-		die("check: times='%s' is not a number from 1 on", at);
+	n = strtoul(text, &end, 10);
+	if (*end || *text < '0' || *text > '9' || !n || errno)
+		die("check: times='%s' is not a number from 1 on", text);
 	return n;
 }
 
-void check_open(struct check_file *f, const char *text)
-{
-	char *path = strdup(text);
-
-	if (!path)
-		die("out of memory");
-	f->times = times_of(path);
-	f->fd = output_open(path, "check");
-	free(path);
-}
-
-int check_begin(uint32_t domid, struct check_file *f)
-{
-	const long rc = output_give(PVD_CHECK, domid, f->times, f->fd);
-
-	if (rc == -EOPNOTSUPP)
-		return complain("domain %u is not translated: there is nothing to check; "
-				"`--provider translate` makes one that is",
-				domid);
-	if (rc < 0)
-		return complain("domain %u cannot be checked: %s", domid, strerror(-rc));
-	return 0;
-}
+const struct output check_output = {
+	.name = "check",
+	.help = check_help,
+	.key = ",times=",
+	.how = times_of,
+	.request = PVD_CHECK,
+	.host = "no code of it is translated",
+	.not = "is not translated: there is nothing to check; "
+	       "`--provider translate` makes one that is",
+};
 
 int cmd_check(int argc, char **argv)
 {
-	const bool asked = argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
-	struct check_file f = {.fd = -1};
-	uint32_t domid;
-
-	if (argc != 3 || *argv[1] == '-') {
-		fputs(check_help, asked ? stdout : stderr);
-		return asked ? 0 : 2;
-	}
-	connect_broker(false);
-	domid = find_domain(argv[1]);
-	if (!domid)
-		die("domain 0 is the host itself: no code of it is translated");
-	if (strcmp(argv[2], "off"))
-		check_open(&f, argv[2]);
-	return check_begin(domid, &f) ? 1 : 0;
+	return output_command(argc, argv, &check_output);
 }

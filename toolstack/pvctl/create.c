@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* create, console, bench. */
 #include "toolstack/pvctl/device.h"
+#include "toolstack/pvctl/output.h"
 #include "toolstack/pvctl/pvctl.h"
 
 #include <errno.h>
@@ -175,24 +176,23 @@ int cmd_create(int argc, char **argv)
 {
 	struct config c;
 	struct how how = {0};
-	struct trace_file trace;
+	struct output_file trace, check;
 	uint32_t domid;
-	struct check_file check;
 
 	gather(argc, argv, &c, &how);
 	if (how.dry)
 		return dry_run(&c);
 	connect_broker(true);
 	if (how.trace)
-		trace_open(&trace, how.trace);
+		output_open(&trace, &trace_output, how.trace);
 	if (how.check)
-		check_open(&check, how.check);
+		output_open(&check, &check_output, how.check);
 	if (!*c.name)
 		name_unnamed(&c);
 	if (domain_build(&c, &domid))
 		return 1;
-	if ((how.trace && trace_begin(domid, &trace)) ||
-	    (how.check && check_begin(domid, &check))) {
+	if ((how.trace && output_begin(domid, &trace)) ||
+	    (how.check && output_begin(domid, &check))) {
 		domain_remove(domid);
 		return 1;
 	}

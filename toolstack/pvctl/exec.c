@@ -8,6 +8,7 @@
  */
 #include "toolstack/pvctl/pvctl.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,8 +18,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define XEN_BIN "/usr/lib/xen-4.17/bin"
 
 static void write_file(const char *path, const char *text)
 {
@@ -115,9 +114,47 @@ static bool wants_root(const char *tool)
 	return false;
 }
 
+/*
+ * The version whose libxenctrl this process runs with: tools of another would ask for structures of
+ * another shape. Empty if the library's name does not tell.
+ */
+static const char *xen_version(void)
+{
+	static const char library[] = "/libxenctrl.so.";
+	const void *its = dlsym(RTLD_DEFAULT, "xc_interface_open");
+	const char *name;
+	Dl_info info;
+
+	if (!its || !dladdr(its, &info))
+		return "";
+	name = strstr(info.dli_fname, library);
+	return name ? name + strlen(library) : "";
+}
+
+/* Where Debian has that version's tools, or the search path. */
+static void __attribute__((noreturn)) run_tool(char **argv)
+{
+	const char *version = xen_version();
+	char tool[PATH_MAX];
+
+	if (strchr(argv[0], '/')) {
+		execv(argv[0], argv);
+		die("%s: %s", argv[0], strerror(errno));
+	}
+	snprintf(tool, sizeof(tool), "/usr/lib/xen-%s/bin/%s", version, argv[0]);
+	execv(tool, argv);
+	execvp(argv[0], argv);
+	/* EACCES: a folder of PATH is not this user's to look into. */
+	if (errno != ENOENT && errno != EACCES)
+		die("%s: %s", argv[0], strerror(errno));
+	die("%s is neither in /usr/lib/xen-%s/bin nor in PATH; Xen's tools for this pvctl are in "
+	    "Debian's package xen-utils-%s",
+	    argv[0], version, version);
+}
+
 int cmd_exec(int argc, char **argv)
 {
-	char dir[PATH_MAX], lib[PATH_MAX + 16], tool[PATH_MAX];
+	char dir[PATH_MAX], lib[PATH_MAX + 16];
 	int at = 1;
 
 	if (argc > 1 && !strcmp(argv[1], "--"))
@@ -135,11 +172,7 @@ int cmd_exec(int argc, char **argv)
 	if (access(lib, F_OK))
 		snprintf(lib, sizeof(lib), "%s/../lib", dir);
 	setenv("LD_LIBRARY_PATH", lib, 1);
-	snprintf(tool, sizeof(tool), XEN_BIN "/%s", argv[at]);
-	if (strchr(argv[at], '/') || access(tool, X_OK))
-		snprintf(tool, sizeof(tool), "%s", argv[at]);
 	if (wants_root(argv[at]))
 		namespaces();
-	execvp(tool, argv + at);
-	die("%s: %s", argv[at], strerror(errno));
+	run_tool(argv + at);
 }

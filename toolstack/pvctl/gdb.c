@@ -174,14 +174,16 @@ static void kernel_of(uint32_t domid, char *path, size_t size)
 static void exec_gdb(const struct wish *w, const char *socket)
 {
 	char target[160], kernel[512];
-	/* `watch` by steps: the stub has no hardware for it, which gdb would not find out itself.
-	 */
-	const char *argv[64] = {"gdb", "-q", "-iex", "set can-use-hw-watchpoints 0"};
-	unsigned n = 4;
+	const char *argv[64] = {"gdb", "-q"};
+	unsigned n = 2;
 	char **args = w->args;
 
 	snprintf(target, sizeof(target), "target remote %s", socket);
 	kernel_of(w->domid, kernel, sizeof(kernel));
+	if (!debuggee_watches(w->domid)) { /* then by steps, which gdb does not think of itself */
+		argv[n++] = "-iex";
+		argv[n++] = "set can-use-hw-watchpoints 0";
+	}
 	if (*args && **args != '-')
 		argv[n++] = *args++;
 	else if (*kernel)

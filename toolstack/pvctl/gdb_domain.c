@@ -136,6 +136,8 @@ static bool regs_read(void *ctx, unsigned thread, struct rsp_regs *r)
 	r->gs_base = kernel ? c.c.gs_base_kernel : c.c.gs_base_user;
 	r->k_gs_base = kernel ? c.c.gs_base_user : c.c.gs_base_kernel;
 	r->cr2 = c.c.ctrlreg[2];
+	if (c.c.flags & VGCF_i387_valid)
+		vectors_get(r, (const uint8_t *)&c.c.fpu_ctxt);
 	r->cr3 = kernel || !c.c.ctrlreg[1] ? c.c.ctrlreg[3] : c.c.ctrlreg[1];
 	return true;
 }
@@ -156,6 +158,8 @@ static bool regs_write(void *ctx, unsigned thread, const struct rsp_regs *r)
 	kernel = c.c.flags & VGCF_in_kernel;
 	c.c.user_regs.rip = r->rip;
 	c.c.user_regs.rflags = r->rflags;
+	if (c.c.flags & VGCF_i387_valid && r->vectors)
+		vectors_put(r, (uint8_t *)&c.c.fpu_ctxt);
 	c.c.fs_base = r->fs_base;
 	c.c.gs_base_kernel = kernel ? r->gs_base : r->k_gs_base;
 	c.c.gs_base_user = kernel ? r->k_gs_base : r->gs_base;
@@ -208,32 +212,86 @@ static size_t memory_write(void *ctx, unsigned thread, uint64_t va, const void *
 	return done;
 }
 
-static int point(void *ctx, unsigned thread, enum rsp_point kind, uint64_t va, bool set)
+static int hardware_point(struct debuggee *d, enum rsp_point kind, uint64_t va, uint64_t n,
+			  bool set)
 {
-	struct order *o = order(ctx, PVD_DOMCTL_breakpoint);
+	struct order *o = order(d, PVD_DOMCTL_point);
+	struct xen_domctl_gdbsx_memio *m = &o->domctl.u.gdbsx_guest_memio;
+
+	m->pgd3val = kind;
+	m->gva = va;
+	m->len = n <= UINT32_MAX ? n : 0;
+	m->gwr = set;
+	if (give(d, o))
+		return errno;
+	if (m->remain >= PVD_POINTS)
+		return EIO;
+	d->point[m->remain] = (struct debuggee_point){set ? kind : RSP_SOFTWARE, va};
+	return 0;
+}
+
+static int point(void *ctx, unsigned thread, enum rsp_point kind, uint64_t va, uint64_t n, bool set)
+{
+	struct order *o;
 
 	if (kind != RSP_SOFTWARE)
-		return ENOSYS;
+		return hardware_point(ctx, kind, va, n, set);
+	o = order(ctx, PVD_DOMCTL_breakpoint);
 	o->domctl.u.gdbsx_guest_memio.pgd3val = thread - 1;
 	o->domctl.u.gdbsx_guest_memio.gva = va;
 	o->domctl.u.gdbsx_guest_memio.gwr = set;
 	return give(ctx, o) ? errno : 0;
 }
 
-/* Events that nobody was told of: what they are about will happen again. */
-static void forget_events(struct debuggee *d)
+/* The point that an event is about; its kind is RSP_SOFTWARE if it is about none. */
+static struct debuggee_point point_of(const struct debuggee *d, uint32_t event)
+{
+	const uint32_t i = event - PVD_EVENT_POINT;
+
+	return i < PVD_POINTS ? d->point[i] : (struct debuggee_point){RSP_SOFTWARE, 0};
+}
+
+/*
+ * Events beside the one that gdb is told of. A breakpoint will be met again; an access that is
+ * watched has been made, and is told of later.
+ */
+static void keep_events(struct debuggee *d)
 {
 	struct xen_domctl_gdbsx_domstatus s;
 
-	for (unsigned i = 0; i <= d->vcpus && status(d, &s) && s.vcpu_ev; i++)
-		;
+	for (unsigned i = 0; i <= d->vcpus && status(d, &s) && s.vcpu_ev; i++) {
+		const struct debuggee_point p = point_of(d, s.vcpu_ev);
+
+		if (p.kind > RSP_HARDWARE && s.vcpu_id < RSP_THREADS)
+			d->met[s.vcpu_id] = p;
+	}
+}
+
+/* Is there such a one, of what gdb still watches? It is told now. */
+static bool told_before(struct debuggee *d)
+{
+	for (unsigned v = 0; v < RSP_THREADS; v++) {
+		struct debuggee_point *p = &d->met[v];
+
+		for (unsigned i = 0; p->kind && i < PVD_POINTS; i++)
+			if (d->point[i].kind == p->kind && d->point[i].va == p->va) {
+				rsp_stopped(&d->rsp,
+					    (struct rsp_stop){RSP_POINT, v + 1, RSP_SIGTRAP,
+							      p->kind, p->va});
+				p->kind = RSP_SOFTWARE;
+				return true;
+			}
+	}
+	return false;
 }
 
 static bool resume(void *ctx, const enum rsp_action action[RSP_THREADS + 1])
 {
 	struct debuggee *d = ctx;
 
-	forget_events(d);
+	keep_events(d);
+	if (told_before(d))
+		return true;
 	for (unsigned i = 0; i < d->vcpus; i++)
 		if (step(d, i, action[i + 1] == RSP_STEP))
 			return false;
@@ -286,7 +344,7 @@ static void tell_end(struct debuggee *d)
 		there ? info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask : 0;
 
 	if (there && reason == SHUTDOWN_crash)
-		stop = (struct rsp_stop){RSP_KILLED, 1, RSP_SIGABRT};
+		stop = (struct rsp_stop){.why = RSP_KILLED, .thread = 1, .value = RSP_SIGABRT};
 	rsp_stopped(&d->rsp, stop);
 }
 
@@ -302,6 +360,7 @@ static bool has_ended(struct debuggee *d)
 static void stop_and_tell(struct debuggee *d, struct xen_domctl_gdbsx_domstatus *s)
 {
 	struct rsp_stop stop = {.why = RSP_SIGNALLED, .thread = d->rsp.thread};
+	struct debuggee_point p;
 
 	if (!stop_all(d, s)) {
 		tell_end(d);
@@ -314,6 +373,13 @@ static void stop_and_tell(struct debuggee *d, struct xen_domctl_gdbsx_domstatus 
 		stop.thread = s->vcpu_id + 1;
 	if (s->vcpu_ev == VECTOR_BP)
 		stop.why = RSP_SWBREAK;
+	p = point_of(d, s->vcpu_ev);
+	if (p.kind) {
+		stop.why = RSP_POINT;
+		stop.point = p.kind;
+		stop.va = p.va;
+	}
+	keep_events(d);
 	rsp_stopped(&d->rsp, stop);
 }
 
@@ -394,6 +460,22 @@ static bool listen_to_pvd(struct debuggee *d)
 	d->stopped = stopped;
 	d->ended = ended;
 	return stopped >= 0 && ended >= 0;
+}
+
+bool debuggee_watches(uint32_t domid)
+{
+	struct debuggee d = {.domid = domid, .call = xencall_open(NULL, 0)};
+	bool has = false;
+
+	if (d.call)
+		d.buf = xencall_alloc_buffer(d.call, sizeof(struct order));
+	if (d.buf)
+		has = hardware_point(&d, RSP_WRITE, 0, 0, false) == EINVAL;
+	if (d.buf)
+		xencall_free_buffer(d.call, d.buf);
+	if (d.call)
+		xencall_close(d.call);
+	return has;
 }
 
 bool debuggee_open(struct debuggee *d, uint32_t domid, int out)

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "hypercalls/pvdom/version.h"
+
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
@@ -50,7 +52,7 @@ static int help(FILE *to, int status)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (commands[i].what)
 			fprintf(to, "  %-14s %s\n", commands[i].name, commands[i].what);
-	fputs("\n`pvctl COMMAND --help` says more; pvctl(1) says all.\n"
+	fputs("\n`pvctl COMMAND --help` says more, `pvctl --version` which this is; pvctl(1) says all.\n"
 	      "Try: pvctl create --kernel build/guest/pv-guest --name demo -c\n",
 	      to);
 	return status;
@@ -63,6 +65,8 @@ int main(int argc, char **argv)
 		return help(stderr, 2);
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
 		return help(stdout, 0);
+	if (version_asked("pvctl", argc, argv))
+		return 0;
 	runtime_dir();
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(argv[1], commands[i].name))

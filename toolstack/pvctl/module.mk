@@ -8,9 +8,9 @@ $(PVCTL_OBJS): $(B)/pvctl/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -c -o $@ $<
 
-$(BIN)/pvctl: $(PVCTL_OBJS) $(THIN_LIBS)
+$(BIN)/pvctl: $(PVCTL_OBJS) $(VERSION_O) $(THIN_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(SANFLAGS) -o $@ $(PVCTL_OBJS) -Wl,--no-as-needed $(THIN_LIBS) -Wl,--as-needed \
+	$(CC) $(SANFLAGS) -o $@ $(PVCTL_OBJS) $(VERSION_O) -Wl,--no-as-needed $(THIN_LIBS) -Wl,--as-needed \
 		-lxenctrl -lxenguest -lxenstore -lxlutil -lxenlight -lxentoollog -lZydis \
 		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
 

@@ -32,7 +32,7 @@ _pvctl() {
 		mapfile -t COMPREPLY < <(compgen -W "create list console info shutdown reboot destroy pause
 			unpause vcpu-list domid domname uptime dmesg bench exec gdb trace check scan block-attach block-detach
 			block-list block-resize cd-insert cd-eject network-attach network-detach
-			network-list --help" -- "$cur")
+			network-list --help --version" -- "$cur")
 		return
 	fi
 	case $cmd in

@@ -93,25 +93,6 @@ int console_read_only(uint32_t domid);
 int console_print_log(const char *who); /* console_log.c; of a domain that is gone, too */
 int domain_wait(uint32_t domid, bool unpause);
 
-/* trace.c: a file for a domain to write to, emptied; dies with a line of what `who` needs. */
-int output_open(const char *path, const char *who);
-/* Hands it to the domain's process, by PVD_TRACE or PVD_CHECK; closes it. 0 or -errno. */
-long output_give(uint32_t request, uint32_t domid, uint64_t how, int fd);
-/* `text` is FILE[,what=KIND+KIND...]; `what` 0 and no file end a trace. */
-struct trace_file {
-	int fd;
-	uint32_t what; /* TRACE_* of pvdom/proto.h */
-};
-void trace_open(struct trace_file *t, const char *text); /* dies with a line */
-int trace_begin(uint32_t domid, struct trace_file *t);	 /* closes it; 0, or a line and -1 */
-/* check.c: likewise. `text` is FILE[,times=N]. */
-struct check_file {
-	uint64_t times; /* that a block is compared; 0: always */
-	int fd;
-};
-void check_open(struct check_file *f, const char *text);
-int check_begin(uint32_t domid, struct check_file *f);
-
 /* the commands: argv[0] is the command's name */
 int cmd_create(int argc, char **argv);
 int cmd_console(int argc, char **argv);

@@ -24,6 +24,9 @@ struct rsp_regs {
 	uint64_t seg[6]; /* cs ss ds es fs gs */
 	uint64_t fs_base, gs_base, k_gs_base;
 	uint64_t cr2, cr3; /* to read only */
+	bool vectors;	   /* what follows is known */
+	uint8_t st[8][10], xmm[16][16];
+	uint32_t fctrl, fstat, ftag, fiseg, fioff, foseg, fooff, fop, mxcsr;
 };
 
 enum rsp_action { RSP_STAY, RSP_CONTINUE, RSP_STEP };
@@ -33,9 +36,12 @@ enum rsp_point { RSP_SOFTWARE, RSP_HARDWARE, RSP_WRITE, RSP_READ, RSP_ACCESS };
 
 /* Why everything stands still; or that there is nothing left. */
 struct rsp_stop {
-	enum { RSP_SIGNALLED, RSP_SWBREAK, RSP_EXITED, RSP_KILLED } why;
+	enum { RSP_SIGNALLED, RSP_SWBREAK, RSP_POINT, RSP_EXITED, RSP_KILLED } why;
 	unsigned thread; /* 1 and up */
 	uint8_t value;	 /* signal, or exit status */
+	/* RSP_POINT: the one that was met, not RSP_SOFTWARE */
+	enum rsp_point point;
+	uint64_t va;
 };
 
 /* Threads have the numbers 1 to `threads`; all calls but alive() are about those that are alive. */
@@ -49,8 +55,9 @@ struct rsp_target {
 	/* How many bytes there are; memory is as the guest has it, without breakpoints. */
 	size_t (*memory_read)(void *ctx, unsigned thread, uint64_t va, void *buf, size_t n);
 	size_t (*memory_write)(void *ctx, unsigned thread, uint64_t va, const void *buf, size_t n);
-	/* 0 or an errno value; ENOSYS: no such kind. */
-	int (*point)(void *ctx, unsigned thread, enum rsp_point kind, uint64_t va, bool set);
+	/* `n` bytes, 1 of RSP_HARDWARE. 0 or an errno value; ENOSYS: no such kind. */
+	int (*point)(void *ctx, unsigned thread, enum rsp_point kind, uint64_t va, uint64_t n,
+		     bool set);
 	/* By thread number; rsp_stopped() is called when all stand still again. False: it failed.
 	 */
 	bool (*resume)(void *ctx, const enum rsp_action action[RSP_THREADS + 1]);
@@ -67,7 +74,7 @@ struct rsp {
 	void *ctx;
 	bool running; /* gdb waits for a stop */
 	bool ended;   /* detached, killed, or the domain is gone */
-	bool no_ack, swbreak;
+	bool no_ack, swbreak, hwbreak;
 	unsigned thread; /* of g, m and the like */
 	struct rsp_stop stop;
 	unsigned next_thread; /* qsThreadInfo */

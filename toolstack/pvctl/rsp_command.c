@@ -68,6 +68,17 @@ static void put_first_regs(struct rsp *r)
 	}
 }
 
+static void put_point(struct rsp *r)
+{
+	static const char *const name[] = {"", "", "watch", "rwatch", "awatch"};
+	const struct rsp_stop *s = &r->stop;
+
+	if (s->point != RSP_HARDWARE)
+		rsp_printf(r, "%s:%llx;", name[s->point], (unsigned long long)s->va);
+	else if (r->hwbreak)
+		rsp_put(r, "hwbreak:;");
+}
+
 void rsp_put_stop(struct rsp *r)
 {
 	const struct rsp_stop *s = &r->stop;
@@ -79,6 +90,8 @@ void rsp_put_stop(struct rsp *r)
 		rsp_printf(r, "T%02xthread:%x;", s->value, s->thread);
 		if (s->why == RSP_SWBREAK && r->swbreak)
 			rsp_put(r, "swbreak:;");
+		if (s->why == RSP_POINT)
+			put_point(r);
 		put_first_regs(r);
 	}
 }
@@ -243,7 +256,10 @@ static void point(struct rsp *r, const char *p, bool set)
 		put_error(r, WRONG);
 		return;
 	}
-	err = kind <= RSP_ACCESS ? r->target->point(r->ctx, r->thread, kind, va, set) : ENOSYS;
+	if (kind == RSP_HARDWARE) /* of it, `size` says something else */
+		size = 1;
+	err = kind <= RSP_ACCESS ? r->target->point(r->ctx, r->thread, kind, va, size, set)
+				 : ENOSYS;
 	if (err == ENOSYS)
 		return;
 	if (err)
@@ -316,9 +332,11 @@ static void query(struct rsp *r, const char *text)
 
 	if ((p = after(text, "qSupported"))) {
 		r->swbreak = strstr(p, "swbreak+");
+		r->hwbreak = strstr(p, "hwbreak+");
 		rsp_printf(r, "PacketSize=%x;QStartNoAckMode+;qXfer:features:read+;vContSupported+",
 			   RSP_PACKET);
 		rsp_put(r, r->swbreak ? ";swbreak+" : "");
+		rsp_put(r, r->hwbreak ? ";hwbreak+" : "");
 	} else if ((p = after(text, "qXfer:features:read:"))) {
 		features(r, p);
 	} else if ((p = after(text, "qThreadExtraInfo,"))) {

@@ -127,6 +127,9 @@ static void start_broker(void)
 	int status;
 	pid_t pid;
 
+	/* pvd ran this pvctl: if it has ended since, nobody wants another. */
+	if (getenv("PAVANE_BY_BROKER"))
+		return;
 	snprintf(pvd, sizeof(pvd), "%s/pvd", own_dir(dir, sizeof(dir)));
 	fflush(NULL);
 	pid = fork();

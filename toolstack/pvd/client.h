@@ -33,6 +33,15 @@
  * the page tables of vCPU pgd3val (gwr = 1), or no longer (0). It is not seen by gdbsx_guestmemio.
  */
 #define PVD_DOMCTL_breakpoint 1100
+/*
+ * Likewise a hardware breakpoint or watchpoint: of gdb's type (1 to 4) pgd3val, at [gva, gva +
+ * len). `remain` is then its number, less than PVD_POINTS; one that is met is vcpu_ev
+ * PVD_EVENT_POINT and that. ENOSYS: the domain's provider has none. Who is not the debugger may ask
+ * with len = 0: ENOSYS, or EINVAL.
+ */
+#define PVD_DOMCTL_point 1101
+#define PVD_POINTS	 16
+#define PVD_EVENT_POINT	 512
 
 struct pvd_req {
 	uint32_t op;

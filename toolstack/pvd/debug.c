@@ -82,6 +82,16 @@ static long memory(struct client *c, struct dom *d, struct xen_domctl_gdbsx_memi
 	return rc < 0 ? rc : 0;
 }
 
+static long point(struct dom *d, struct xen_domctl_gdbsx_memio *p)
+{
+	const uint64_t arg[4] = {p->pgd3val, p->gva, p->len, p->gwr};
+	const long rc = ctl_call(d, CTL_DEBUG_POINT, arg, NULL, 0, NULL, NULL, NULL);
+
+	if (rc >= 0)
+		p->remain = rc;
+	return rc;
+}
+
 static long status(struct dom *d, struct xen_domctl_gdbsx_domstatus *p)
 {
 	struct pvdom_debug s;
@@ -103,7 +113,7 @@ long do_debug(struct client *c, struct dom *d, void *domctl)
 
 	if (u->cmd == XEN_DOMCTL_setdebugging)
 		return set_debugging(c, d, u->u.setdebugging.enable);
-	if (!debugger_is(d, c))
+	if (!debugger_is(d, c) && (u->cmd != PVD_DOMCTL_point || at->len))
 		return -EPERM;
 	switch (u->cmd) {
 	case XEN_DOMCTL_gdbsx_guestmemio: return memory(c, d, &u->u.gdbsx_guest_memio);
@@ -119,6 +129,7 @@ long do_debug(struct client *c, struct dom *d, void *domctl)
 	case PVD_DOMCTL_breakpoint:
 		return ctl_call(d, CTL_DEBUG_BREAK, (uint64_t[4]){at->pgd3val, at->gva, at->gwr},
 				NULL, 0, NULL, NULL, NULL);
+	case PVD_DOMCTL_point: return point(d, &u->u.gdbsx_guest_memio);
 	default: return -ENOSYS;
 	}
 }

@@ -312,22 +312,34 @@ long dom_pause(struct dom *d, bool pause)
 	return rc;
 }
 
+/* False: there is no pvctl beside us. */
+static bool run_pvctl(const char *command, uint16_t id)
+{
+	char pvctl[300], arg[12];
+	const char *const argv[] = {pvctl, command, arg, NULL};
+	const char *const env[] = {"PAVANE_BY_BROKER=1", NULL};
+
+	snprintf(pvctl, sizeof(pvctl), "%s/pvctl", bindir);
+	snprintf(arg, sizeof(arg), "%u", id);
+	return !access(pvctl, X_OK) && spawn(argv, env, NULL, 0, NULL) > 0;
+}
+
 /* What pvctl left for a domain that ends by itself: destroy or restart it as its cfg says. */
 static void reap(uint16_t id)
 {
-	char cfg[160], pvctl[300], arg[12];
-	const char *const argv[] = {pvctl, "reap", arg, NULL};
-	int pidfd;
+	char cfg[160];
 
 	snprintf(cfg, sizeof(cfg), "%s/domains/%u.cfg", rundir, id);
-	if (access(cfg, F_OK))
-		return;
-	snprintf(pvctl, sizeof(pvctl), "%s/pvctl", bindir);
-	snprintf(arg, sizeof(arg), "%u", id);
-	if (access(pvctl, X_OK))
-		return;
-	if (spawn(argv, NULL, NULL, 0, &pidfd) > 0)
-		close(pidfd);
+	if (!access(cfg, F_OK))
+		run_pvctl("reap", id);
+}
+
+/* Its process was told to end: the domain goes whatever its cfg says, and its part of the store. */
+static void ended(struct dom *d)
+{
+	log_line("d%u: its process was told to end", d->id);
+	if (!run_pvctl("destroy", d->id))
+		dom_destroy(d);
 }
 
 void dom_shutdown(struct dom *d, unsigned reason, const char *why)
@@ -356,16 +368,23 @@ void dom_died(pid_t pid, int status)
 	char why[64];
 
 	pthread_mutex_lock(&state_lock);
-	for (d = doms; d && d->pid != pid; d = d->next)
+	/* Of one that ended before, and was not destroyed, the number may be another's by now. */
+	for (d = doms; d && (d->reaped || d->pid != pid); d = d->next)
 		;
 	if (d) {
 		d->refs++;
+		d->reaped = true;
 		__atomic_store_n(&d->dead, true, __ATOMIC_RELEASE);
 		pthread_cond_broadcast(&changed);
 	}
 	pthread_mutex_unlock(&state_lock);
 	if (!d)
 		return;
+	if (d->ready && WIFEXITED(status) && !WEXITSTATUS(status)) {
+		ended(d);
+		dom_put(d);
+		return;
+	}
 	if (WIFSIGNALED(status))
 		snprintf(why, sizeof(why), "its process was killed by signal %d", WTERMSIG(status));
 	else

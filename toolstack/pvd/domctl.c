@@ -212,7 +212,8 @@ static long on_domain(struct client *c, struct dom *d, struct xen_domctl *u)
 	case XEN_DOMCTL_gdbsx_pausevcpu:
 	case XEN_DOMCTL_gdbsx_unpausevcpu:
 	case XEN_DOMCTL_gdbsx_domstatus:
-	case PVD_DOMCTL_breakpoint: return do_debug(c, d, u);
+	case PVD_DOMCTL_breakpoint:
+	case PVD_DOMCTL_point: return do_debug(c, d, u);
 	case XEN_DOMCTL_settimeoffset:
 		return u->u.settimeoffset.time_offset_seconds ? -EOPNOTSUPP : 0;
 	default: return -ENOSYS;

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hypercalls/pvdom/version.h"
 #include "toolstack/pvd/pvd.h"
 
 #define START_TRIES 200 /* of 50 ms */
@@ -258,14 +259,18 @@ int main(int argc, char **argv)
 		{"help", no_argument, 0, 'h'},
 		{0},
 	};
-	int opt = getopt_long(argc, argv, "h", opts, NULL);
+	int opt;
 
+	if (version_asked("pvd", argc, argv))
+		return 0;
+	opt = getopt_long(argc, argv, "h", opts, NULL);
 	if (opt == 'h') {
 		printf("usage: pvd --daemon | --foreground | --stop\n\n"
 		       "The broker of Pavane's domains. pvctl starts it when it is needed.\n"
 		       "  --daemon      start it, unless it runs; return when it and xenstored serve\n"
 		       "  --foreground  the same in this process, logging to standard error\n"
-		       "  --stop        end it and every domain\n\n"
+		       "  --stop        end it and every domain\n"
+		       "  --version     say which this is\n\n"
 		       "PAVANE_RUNDIR   its directory: socket, log, xenstored, consoles\n");
 		return 0;
 	}

@@ -7,7 +7,8 @@ $(PVD_OBJS): $(B)/%.o: %.c toolstack/pvd/module.mk
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -fPIE -D__XEN_TOOLS__ -include stdint.h -c -o $@ $<
 
-$(BIN)/pvd: $(PVD_OBJS) $(B)/toolstack/xenlibs/conn.o $(B)/hypercalls/pvdom/namespaces.o
+$(BIN)/pvd: $(PVD_OBJS) $(B)/toolstack/xenlibs/conn.o $(B)/hypercalls/pvdom/namespaces.o \
+		$(VERSION_O)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) -pie -Wl,-z,now -o $@ $^ -lpthread
 

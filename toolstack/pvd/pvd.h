@@ -36,6 +36,7 @@ struct dom {
 	const char *provider;
 	bool ready, dying, shutdown, dead; /* dead: its pvdom is gone */
 	bool has_run;			   /* or may: it was unpaused */
+	bool reaped;			   /* main thread: its pid is no longer its own */
 	uint8_t reason;			   /* SHUTDOWN_* */
 	struct client *debugger;	   /* state_lock */
 	uint32_t pauses;
@@ -198,6 +199,9 @@ int child_start(struct child *c, const char *const argv[], const char *const env
 void child_died(struct child *c, int status); /* it was reaped */
 bool child_due(const struct child *c);
 time_t uptime(void);
+
+/* limit.c: often, by the thread that reaps: a process with too much memory is ended. */
+void limit_tick(void);
 
 /* backend.c: one process for each virtual device */
 long backend_start(uint32_t domid, uint32_t kind, uint32_t devid);

@@ -241,6 +241,7 @@ int main_loop(void)
 		store_tick();
 		backend_tick();
 		log_tick();
+		limit_tick();
 	}
 	end_children();
 	return 0;

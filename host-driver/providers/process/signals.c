@@ -23,14 +23,7 @@
 
 #define SIGSTACK_SIZE (64 * 1024)
 
-#define VECTOR_DB 1
-#define FLAG_TF	  0x100
-#define VECTOR_PF 14
-
 /* #PF error code bits (Intel SDM vol. 3, 4.7). */
-#define PF_PRESENT 1
-#define PF_WRITE   2
-#define PF_FETCH   16
 
 static const struct {
 	int greg;

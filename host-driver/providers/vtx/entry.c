@@ -12,11 +12,6 @@
 #include "host-driver/providers/vtx/vtx.h"
 #include "hypercalls/monitor/mm.h"
 
-#define PF_PRESENT  1
-#define FLAG_TF	    0x100UL
-#define FLAG_RF	    0x10000UL
-#define CR0_TS	    8UL
-#define CR0_AM	    0x40000UL
 #define DR7_ENABLED 0xff
 #define LDT_BYTES   (16 * PAGE_SIZE)
 

@@ -17,16 +17,12 @@
 #define IST_OWN	  (0xff & (AREA_STATE + S_STACK_TOP))
 #define IST_GUEST (0xff & (AREA_VCPU + VCPU_SHIFT + V_REGS_END))
 
-#define FLAG_TF	      0x100
-#define FLAG_IF	      0x200
-#define FLAG_DF	      0x400
 #define FLAGS_TRAP    0x74100 /* AC VM RF NT TF: cleared on the way to a handler */
 #define FLAGS_IRET    0x23000 /* VM IOPL: not a guest's to set */
 #define IN_SYSCALL    0x01    /* VGCF_in_syscall, in the second byte of iret_context.flags */
 #define MASK_EVENTS   0x04    /* trap_info.flags */
 #define SYSCALL_MASKS 0x10    /* VGCF_syscall_disables_events */
 #define PF_PLAIN      0x1f
-#define PF_USER	      0x04 /* ring 3: the kernel as well, which is not what a guest is told */
 
 /* struct vcpu_info */
 #define INFO_PENDING 0

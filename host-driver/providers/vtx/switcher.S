@@ -6,6 +6,7 @@
  * touch an address that is not in the area before CR3 is the monitor's. Interrupts are off.
  */
 #include "host-driver/providers/vtx/vtx.h"
+#include "hypercalls/monitor/x86.h"
 
 #define S(field) (switcher + AREA_STATE + (field))(%rip)
 #define V(field) (switcher + AREA_VCPU + VCPU_SHIFT + (field))(%rip)

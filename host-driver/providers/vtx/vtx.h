@@ -103,8 +103,6 @@
 #define DR6_NONE       0xffff0ff0
 
 #define VECTOR_STUB_SIZE 32
-#define VECTOR_DB	 1
-#define VECTOR_PF	 14
 #define VECTOR_INT80	 0x80
 #define VECTOR_KICK	 0xf0
 #define VECTOR_TIMER	 0xf1

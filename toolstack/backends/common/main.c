@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <xen/io/xenbus.h>
 
+#include "hypercalls/pvdom/version.h"
 #include "toolstack/backends/common/backend.h"
 
 static void usage(FILE *to, const struct backend *be)
@@ -55,6 +56,8 @@ int backend_main(int argc, char **argv, const struct backend *be)
 	struct dev *d = &dev;
 	int state = -1;
 
+	if (version_asked(be->name, argc, argv))
+		return 0;
 	d->be = be;
 	d->epfd = -1;
 	parse(argc, argv, be, d, &state);

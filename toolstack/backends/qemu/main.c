@@ -20,6 +20,7 @@
 #include <xen/io/xenbus.h>
 #include <xenstore.h>
 
+#include "hypercalls/pvdom/version.h"
 #include "toolstack/backends/qemu/pvqemu.h"
 #include "toolstack/pvd/client.h"
 
@@ -315,6 +316,8 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "--help"))
 		return usage(0);
+	if (version_asked("pvqemu", argc, argv))
+		return 0;
 	if (!parse(argc, argv, &fd))
 		return usage(2);
 	open_store(rundir, sizeof(rundir) - 16);

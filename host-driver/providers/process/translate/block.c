@@ -92,7 +92,8 @@ unsigned block_mode(const struct vcpu *v)
 	const bool upper = tr.upper && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
 
 	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
-	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0);
+	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0) |
+	       (tr_window(v) ? MODE_WINDOW : 0);
 }
 
 /* mfn2: of the next page, 0: it is not there, or no matter. */
@@ -161,6 +162,11 @@ void code_written(struct domain *d, const uint8_t *page)
 	pthread_mutex_unlock(&code_lock);
 }
 
+bool code_translated(uint64_t mfn)
+{
+	return __atomic_load_n(&frame_blocks[mfn], __ATOMIC_ACQUIRE);
+}
+
 bool code_unmapped(struct domain *d, uint64_t mfn)
 {
 	if (mfn >= d->nr_frames)
@@ -171,7 +177,9 @@ bool code_unmapped(struct domain *d, uint64_t mfn)
 	for (uint32_t i = frame_blocks[mfn]; i; i = blocks[i].same_frame) {
 		struct block *b = &blocks[blocks[i].stands_for ? blocks[i].stands_for : i];
 
-		if (b->rip >= HYPERVISOR_END) /* else from its own page alone */
+		if (blocks[i].peek)
+			block_kill(d, blocks[i].stands_for);
+		else if (b->rip >= HYPERVISOR_END) /* else from its own page alone */
 			unchain_incoming(b);
 	}
 	pthread_mutex_unlock(&code_lock);
@@ -200,6 +208,15 @@ void code_forget_all(struct domain *d)
 {
 	pthread_mutex_lock(&code_lock);
 	code_empty(d);
+	pthread_mutex_unlock(&code_lock);
+}
+
+void code_forget_at(struct domain *d, uint64_t va)
+{
+	pthread_mutex_lock(&code_lock);
+	for (uint32_t i = 1; i < nr_blocks; i++)
+		if (va - blocks[i].rip < blocks[i].bytes)
+			block_kill(d, i);
 	pthread_mutex_unlock(&code_lock);
 }
 
@@ -253,25 +270,62 @@ void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t gen
 static bool full(void)
 {
 	return code_used + BLOCK_ROOM > CODE_COLD || cold_used + BLOCK_ROOM > CODE_SIZE ||
-	       nr_blocks + 2 > MAX_BLOCKS || nr_links + 4 * BLOCK_INSNS > MAX_LINKS ||
+	       nr_blocks + 2 + PEEKS > MAX_BLOCKS || nr_links + 4 * BLOCK_INSNS > MAX_LINKS ||
 	       nr_sites + 16 * BLOCK_INSNS > MAX_SITES;
 }
 
-/* Whoever writes to the second page of block i finds it by another block, which has no code. */
-static void stand_in(struct domain *d, uint32_t i)
+/* Whoever writes to another page of block i finds it by another block, j, which has no code. */
+static void stand_in(struct domain *d, uint32_t i, uint32_t j, uint32_t mfn, bool peek)
 {
-	const uint32_t mfn = blocks[i].mfn2, j = i + 1;
+	const bool first = !frame_blocks[mfn];
 
-	if (!frame_blocks[mfn])
-		mmu_forget_writes(d, (uint64_t)d->ram + (mfn << PAGE_SHIFT));
-	blocks[j] = (struct block){.stands_for = i,
-				   .mfn = mfn,
-				   .code = code_used,
-				   .site = nr_sites,
-				   .link = nr_links,
-				   .same_frame = frame_blocks[mfn]};
-	__atomic_store_n(&nr_blocks, j + 1, __ATOMIC_RELEASE);
+	blocks[j] = (struct block){
+		.stands_for = i, .mfn = mfn, .peek = peek, .same_frame = frame_blocks[mfn]};
 	__atomic_store_n(&frame_blocks[mfn], j, __ATOMIC_RELEASE);
+	if (first)
+		mmu_forget_writes(d, (uint64_t)d->ram + ((uint64_t)mfn << PAGE_SHIFT));
+}
+
+/* Of the block in the making, number nr_blocks: the blocks behind it stand for these. */
+static struct {
+	uint64_t va;
+	const uint8_t *page;
+} peeked[PEEKS];
+static unsigned peeks;
+
+const uint8_t *code_peek(struct vcpu *v, uint64_t rip)
+{
+	const uint8_t *page;
+
+	for (unsigned k = 0; k < peeks; k++)
+		if (peeked[k].va == (rip & PAGE_MASK))
+			return peeked[k].page;
+	page = peeks < PEEKS && !tr.check ? code_page(v, rip) : NULL;
+	if (!page)
+		return NULL;
+	stand_in(v->d, nr_blocks, nr_blocks + 1 + peeks, (page - v->d->ram) >> PAGE_SHIFT, true);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (code_page(v, rip) != page) /* who changes that now waits for the lock */
+		page = NULL;
+	peeked[peeks].va = rip & PAGE_MASK;
+	peeked[peeks++].page = page;
+	return page;
+}
+
+/* Those of block i, which is there, have their place among the others. */
+static void peeks_publish(uint32_t i)
+{
+	for (unsigned k = 1; k <= peeks; k++)
+		blocks[i + k].code = code_used;
+}
+
+static void peeks_forget(uint32_t i)
+{
+	for (; peeks; peeks--) {
+		const struct block *b = &blocks[i + peeks];
+
+		__atomic_store_n(&frame_blocks[b->mfn], b->same_frame, __ATOMIC_RELEASE);
+	}
 }
 
 static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, const uint8_t *page2,
@@ -290,26 +344,39 @@ static uint32_t block_make(struct vcpu *v, uint64_t rip, const uint8_t *page, co
 			    .mode = mode,
 			    .code = code_used,
 			    .site = nr_sites,
-			    .link = nr_links};
-	if (!frame_blocks[mfn])
+			    .link = nr_links,
+			    .same_frame = frame_blocks[mfn]};
+	/* Before a byte is read: who writes to the page from now on waits for the lock. */
+	__atomic_store_n(&frame_blocks[mfn], i, __ATOMIC_RELEASE);
+	if (!b->same_frame)
 		mmu_forget_writes(d, (uint64_t)page);
+	if (mode & MODE_KERNEL)
+		roots_code(d, rip);
+	peeks = 0;
 	fpu_keep(&fpu);
 	made = lower_block(v, b, page, page2, &e, &cold);
 	fpu_back(&fpu);
-	if (!made)
+	if (!made) {
+		peeks_forget(i);
+		__atomic_store_n(&frame_blocks[mfn], b->same_frame, __ATOMIC_RELEASE);
 		return 0;
+	}
 	b->size = e.p - (code_write + b->code);
 	code_used += (b->size + 15) & -16U;
 	if (tracing(TRACE_BLOCKS))
 		trace_block(v, b, cold.p - (code_write + cold_used));
 	cold_used = cold.p - code_write;
-	b->same_frame = frame_blocks[mfn];
 	b->same_hash = hash[hash_of(rip, mfn, mode)];
-	__atomic_store_n(&nr_blocks, i + 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&frame_blocks[mfn], i, __ATOMIC_RELEASE);
+	peeks_publish(i);
+	__atomic_store_n(&nr_blocks, i + 1 + peeks, __ATOMIC_RELEASE);
 	__atomic_store_n(&hash[hash_of(rip, mfn, mode)], i, __ATOMIC_RELEASE);
-	if (b->mfn2)
-		stand_in(d, i);
+	if (b->mfn2) {
+		stand_in(d, i, nr_blocks, b->mfn2, false);
+		blocks[nr_blocks].code = code_used;
+		__atomic_store_n(&nr_blocks, nr_blocks + 1, __ATOMIC_RELEASE);
+		if (!lower_next_stands())
+			block_kill(d, i);
+	}
 	return i;
 }
 

@@ -12,6 +12,7 @@
 #define MODE_32	    4  /* 32-bit code, its segments flat */
 #define MODE_UPPER  8  /* reads by upper.c */
 #define MODE_SINGLE 16 /* no two accesses of it share a look: reached by links alone */
+#define MODE_WINDOW 32 /* its accesses are to a window (windows.c), not by the TLB */
 
 #ifndef CODE_SIZE		/* tests have a small one */
 #define CODE_SIZE (256UL << 20) /* of the cache, bytes */
@@ -37,11 +38,12 @@ struct block {
 	uint8_t links;
 	bool dead, vectors; /* vectors: it has other instructions than those of general registers */
 	bool steps;	    /* its last instruction is not translated */
+	bool peek;	    /* stands_for: for a page that was looked at for its flags alone */
 	uint16_t sites;
 	uint32_t compared;		/* how often (check.c) */
 	uint32_t same_hash, same_frame; /* next ones, 0: none; block 0 is never used */
-	uint32_t stands_for;		/* in the list of mfn2: the block that is to be forgotten */
-	uint32_t incoming;		/* the first link that leads here, + 1 */
+	uint32_t stands_for; /* in the list of mfn2 or a peek: the block that is to be forgotten */
+	uint32_t incoming;   /* the first link that leads here, + 1 */
 };
 
 /* A way out of a block. */
@@ -105,8 +107,11 @@ extern volatile uint32_t code_generation; /* how often the cache was emptied */
 /* How a jump from b to target may be chained: not; always; if its page is mapped there (guard). */
 enum linkable { LINK_NONE, LINK_TRUSTED, LINK_GUARDED };
 enum linkable code_linkable(const struct vcpu *v, const struct block *b, uint64_t target);
+/* Nothing is translated any longer that has this guest address in it. Any thread, d->lock held. */
+void code_forget_at(struct domain *d, uint64_t va);
 /* The page (in d->ram) is about to be written: what was translated from it is forgotten. */
 void code_written(struct domain *d, const uint8_t *page);
+bool code_translated(uint64_t mfn); /* anything of this frame? */
 /*
  * A mapping of this frame went: jumps from other pages find out for themselves. d->lock held.
  * False: nothing of it is translated.
@@ -129,7 +134,13 @@ uint32_t block_site(const struct block *b, const void *host);
  * the block is forgotten. Of the cache as it was in `generation`.
  */
 void code_soften(struct domain *d, uint32_t block, uint16_t offset, uint32_t generation);
-/* Is it one of those? Under block.c's lock. */
+/*
+ * The page of rip, for the block in the making: if it is written, or mapped elsewhere, that block
+ * is forgotten. NULL: it is not there, or the block has enough of them. Under block.c's lock.
+ */
+#define PEEKS 2
+const uint8_t *code_peek(struct vcpu *v, uint64_t rip);
+/* Is it one that was softened? Under block.c's lock. */
 bool code_soft(const struct block *b, uint64_t rip);
 
 /* ---- page_id.c ---- */
@@ -174,12 +185,22 @@ struct emit;
  */
 bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uint8_t *next,
 		 struct emit *e, struct emit *cold);
+/* Of the block that was lowered last: what it has of the next page, is that still there? */
+bool lower_next_stands(void);
 uint32_t site_add(struct block *b, uint32_t code, uint16_t offset, uint16_t size, uint8_t access);
 uint32_t link_add(struct block *b, uint64_t target, enum link_kind kind);
 
 /* ---- string.c ---- */
 /* movs or stos at v->regs.rip. False: not all of it, and a step carries out the rest or traps. */
 bool string_run(struct vcpu *v, const struct site *s);
+
+/* ---- roots.c ---- */
+/* May code of the upper half rely on other pages there, whichever kernel root is loaded? */
+bool roots_agree(void);
+/* Code of a guest kernel is about to be translated there. d->lock held. */
+void roots_code(struct domain *d, uint64_t rip);
+/* v goes on with a kernel root of these entries (UPPER_ENTRIES of them). Takes d->lock. */
+void roots_loaded(struct vcpu *v, const uint64_t *entries);
 
 /* ---- softmmu.c, targets.c, changes.c, contexts.c ---- */
 /* While there is but one thread: with more, the kernel takes 9 ms to hear of it. */
@@ -190,6 +211,8 @@ int mmu_memory(struct domain *d);
 void mmu_flush_self(struct vcpu *v);
 void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va);
 void mmu_root_changed(struct vcpu *v);
+/* No TLB knows that page any longer. All vCPUs stand still. */
+void mmu_forget_page(struct domain *d, uint64_t va);
 void mmu_forget_writes(struct domain *d, uint64_t page);
 void mmu_forget_code(struct domain *d, uint64_t rip, const void *code);
 void mmu_forget_all_code(struct domain *d);
@@ -217,7 +240,7 @@ void mmu_tlb_set(struct tr_context *c, uint64_t va, const uint8_t *page, bool wr
 /* The page of that number, which va is in, is mapped there in c; or no longer. */
 void mmu_page_here(struct tr_context *c, uint32_t id, uint64_t va, bool here);
 
-/* ---- run.c, signal.c, glue.S ---- */
+/* ---- run.c, signal.c, glue.S, cross.S ---- */
 /* Why the cache was left, and the site of EXIT_MEMORY, EXIT_STEP and EXIT_SYSCALL. */
 struct left {
 	int why;
@@ -234,10 +257,13 @@ bool tr_turn(struct vcpu *v);
 extern uint64_t tr_stop; /* a guest address that tr_turn stops at, for tests; 0: none */
 int tr_signals_init(void);
 int tr_run(struct vcpu *v);
-extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[], tr_unread[];
+extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[], tr_unread[], tr_unshown[];
 extern char tr_indirect[], tr_indirect_kept[], tr_indirect_end[], tr_indirect_miss[];
 extern char tr_indirect_hit[], tr_return[], tr_return_end[];
-extern char tr_exit_link[], tr_exit_memory[], tr_exit_step[], tr_exit_syscall[];
+extern char tr_exit_link[], tr_exit_memory[], tr_exit_step[];
+extern char tr_exit_syscall[], tr_call_kept[], tr_call_late[], tr_call_end[], tr_call_slow[];
+extern char tr_exit_hypercall[], tr_iret[], tr_iret_kept[], tr_iret_late[], tr_iret_end[];
+extern char tr_iret_slow[], tr_crossed[];
 void tr_signal(int sig, siginfo_t *si, void *ctx);
 
 #endif

@@ -34,7 +34,8 @@ enum linkable code_linkable(const struct vcpu *v, const struct block *b, uint64_
 	if (code_near_end(target) || (target == tr_stop && tr_stop))
 		return LINK_NONE;
 	if (target >> PAGE_SHIFT == b->rip >> PAGE_SHIFT ||
-	    (v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END))
+	    (v->kernel_mode && b->rip >= HYPERVISOR_END && target >= HYPERVISOR_END &&
+	     roots_agree()))
 		return LINK_TRUSTED;
 	return v->kernel_mode ? LINK_NONE : LINK_GUARDED; /* the guard is by the user's GS */
 }

@@ -5,6 +5,7 @@
  * table can be in the few slots of a TLB whose numbers end in i. Written under d->lock.
  */
 #include "host-driver/providers/process/translate/context.h"
+#include "host-driver/providers/process/translate/windows.h"
 #include "hypercalls/monitor/mm.h"
 
 #define LOG_SIZE   1024
@@ -76,6 +77,21 @@ static void log_entry_of(struct domain *d, unsigned index, uint64_t old)
 	log_add((uint64_t)index << LOG_INDEX | (code ? LOG_CODE : 0));
 }
 
+/* What is translated of all that a table of that level leads to is not mapped there any longer. */
+static void unmapped_below(struct domain *d, uint64_t mfn, enum frame_type level)
+{
+	const uint64_t *table = mfn < d->nr_frames ? frame_ptr(d, mfn) : NULL;
+
+	for (unsigned i = 0; table && i < L1_ENTRIES; i++) {
+		if (!(table[i] & PTE_P))
+			continue;
+		if (level == FT_L1)
+			code_unmapped(d, pte_mfn(table[i]));
+		else
+			unmapped_below(d, pte_mfn(table[i]), level - 1);
+	}
+}
+
 /*
  * A whole table went from one of this level. It is nearly always empty by then: entry by entry has
  * been logged already.
@@ -88,6 +104,7 @@ static void log_table(struct domain *d, enum frame_type above, uint64_t mfn)
 	for (unsigned i = 0; table && i < L1_ENTRIES; i++)
 		present += table[i] & PTE_P;
 	if (!table || (present && above != FT_L2) || present > LOG_FAR / 2) {
+		unmapped_below(d, mfn, above - 1);
 		log_add(LOG_ALL);
 		return;
 	}
@@ -101,6 +118,7 @@ void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uin
 {
 	if (d->frame[table_mfn].type == FT_L4 && index >= UPPER_FIRST)
 		__atomic_store_n(&l4_changes, l4_changes + 1, __ATOMIC_RELEASE);
+	windows_entry_changed(d, table_mfn, index, old);
 	if (!(old & PTE_P))
 		return;
 	upper_entry_changed(d, table_mfn, index, old);
@@ -116,6 +134,7 @@ void mmu_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uin
 void mmu_forget_writes(struct domain *d, uint64_t page)
 {
 	log_add(page | LOG_WRITES);
+	spans_hide_frame(d, (page - (uint64_t)d->ram) >> PAGE_SHIFT, true);
 	mmu_flush(d, ALL_VCPUS & ~(1U << current->id), FLUSH_ALL);
 	writes_clear(tr.now[0], page);
 	writes_clear(tr.now[1], page);

@@ -83,6 +83,7 @@ static void bases_set(const struct vcpu *v, struct check *c)
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
 	tr.ibtc = c->context.ibtc;
 	tr.returns = c->context.returns;
+	tr.crosses = false;
 	__builtin_ia32_wrgsbase64(v->kernel_mode ? CHECK_NOWHERE : (uint64_t)c->context.own);
 }
 
@@ -279,7 +280,7 @@ static enum begun begin(struct vcpu *v, struct check *c, const void *code)
 	if (!tr_enter())
 		return NOT_NOW;
 	c->at = code_block(code);
-	if (check_done(c->at)) {
+	if (check_done(c->at) || c->at->mode & MODE_WINDOW) { /* GS will be ours */
 		tr_left();
 		return ENOUGH;
 	}

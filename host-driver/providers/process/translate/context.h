@@ -4,20 +4,15 @@
 #define PAVANE_CONTEXT_H
 
 #include "host-driver/providers/process/translate/block.h"
+#include "host-driver/providers/process/translate/spans.h"
 
-#define L1_ENTRIES 512
-#define CONTEXTS   12  /* of a vCPU: the kernel's, and of its last users */
-#define M2P_SLOT   256 /* of an L4 table */
+#define CONTEXTS 12  /* of a vCPU: the kernel's, and of its last users */
+#define M2P_SLOT 256 /* of an L4 table */
 
 /* Of L1 tables' indices. */
 struct index_set {
 	uint64_t bits[L1_ENTRIES / 64];
 };
-
-static inline bool in_set(const uint64_t *bits, unsigned index)
-{
-	return bits[index / 64] >> (index % 64) & 1;
-}
 
 static inline unsigned tlb_size(const struct tr_context *c)
 {

@@ -14,6 +14,7 @@
 
 #include "host-driver/providers/process/translate/context.h"
 #include "host-driver/providers/process/translate/trace.h"
+#include "host-driver/providers/process/translate/windows.h"
 #include "hypercalls/monitor/mm.h"
 
 #define SPINS	   200
@@ -52,6 +53,8 @@ static void context_reset(struct domain *d, struct tr_context *c, uint64_t root)
 	c->seen = changes_end();
 	c->since = d->tlb_clock;
 	c->root = root;
+	c->window = c->samples = 0;
+	c->cold = false;
 }
 
 /* The pool's for user code of this root, or the one that was not used for longest, emptied. */
@@ -114,10 +117,24 @@ static void kernel_context(struct vcpu *v, struct tr_context *c)
 	c->l4_changes = changes;
 	for (unsigned i = 0; upper && i < UPPER_ENTRIES; i++)
 		c->upper[i] = upper[i];
+	if (upper)
+		roots_loaded(v, upper);
 	tr.upper = upper_bind(v, upper);
 }
 
 /* ---- flushes ---- */
+
+/* mmu_alone_begin(): who comes for a flush meanwhile stays until it is over. */
+static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
+static volatile bool one_alone;
+
+static void wait_while_alone(void)
+{
+	if (!__atomic_load_n(&one_alone, __ATOMIC_SEQ_CST))
+		return;
+	pthread_mutex_lock(&alone);
+	pthread_mutex_unlock(&alone);
+}
 
 /* Whatever the guest asked to be flushed, of whichever root is loaded now. */
 void mmu_flush_self(struct vcpu *v)
@@ -137,6 +154,8 @@ void mmu_flush_self(struct vcpu *v)
 		t->now[i]->ts = v->fpu_ts;
 	}
 	t->context = t->now[v->kernel_mode];
+	window_follow(v, t->now[0]);
+	wait_while_alone();
 }
 
 static void wait_outside(struct vcpu *v, const struct tr *t)
@@ -201,6 +220,29 @@ void mmu_flush(struct domain *d, uint32_t vcpus, uint64_t va)
 	}
 }
 
+void mmu_alone_begin(struct vcpu *v)
+{
+	pthread_mutex_lock(&alone);
+	__atomic_store_n(&one_alone, true, __ATOMIC_SEQ_CST);
+	mmu_flush(v->d, ~(1U << v->id), 0);
+}
+
+void mmu_alone_end(void)
+{
+	__atomic_store_n(&one_alone, false, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&alone);
+}
+
+void mmu_forget_page(struct domain *d, uint64_t va)
+{
+	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+		struct tr *t = d->vcpu[i]->provider;
+
+		for (unsigned k = 0; t && k < CONTEXTS && t->pool[k].tlb; k++)
+			entry_clear(&t->pool[k], tlb_index(&t->pool[k], va));
+	}
+}
+
 void mmu_root_changed(struct vcpu *v)
 {
 	struct tr *t = v->provider;
@@ -240,6 +282,10 @@ int mmu_init(struct vcpu *v)
 	tr.tlb_mask = (uint64_t)(TLB_SIZE - 1) << PAGE_SHIFT;
 	tr.kernel_tlb_mask = (uint64_t)(KERNEL_TLB_SIZE - 1) << PAGE_SHIFT;
 	tr.ret_mask = (RET_SIZE - 1) << 3;
+	if (window_thread_init(v))
+		return -ENOMEM;
+	tr.window_mask = WINDOW_MASK | -(1UL << 47); /* of user's addresses (lower_window.c) */
+	tr.window_bits = WINDOW_MASK;
 	tr.ibtc_mask = (uint64_t)(IBTC_SIZE - 1) << IBTC_SHIFT;
 	tr.flush = 1;
 	__atomic_store_n(&v->provider, &tr, __ATOMIC_RELEASE);

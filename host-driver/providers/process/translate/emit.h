@@ -102,6 +102,7 @@ static inline void emit_base32(struct emit *e, unsigned op, unsigned reg, unsign
 #define OP_STORE 0x89
 #define OP_LEA	 0x8d
 #define OP_ADD	 0x03
+#define OP_AND	 0x23
 
 /* The thread's slot `offset` (T_*): to and from a register. */
 int32_t emit_slot(int offset);
@@ -192,6 +193,15 @@ static inline void emit_pext(struct emit *e, unsigned dst, unsigned src, int off
 	e32(e, emit_slot(offset));
 }
 
+/* pdep dst, src, fs:[slot]: the low bits of src to where the constant there has them. */
+static inline void emit_pdep(struct emit *e, unsigned dst, unsigned src, int offset)
+{
+	uint8_t *from = e->p;
+
+	emit_pext(e, dst, src, offset);
+	from[3] |= 1; /* vvvv.0.pp: F2, where pext has F3 */
+}
+
 /* sarx dst, src, count: flags stay. */
 static inline void emit_sarx(struct emit *e, unsigned dst, unsigned src, unsigned count)
 {
@@ -252,10 +262,21 @@ static inline void word_store(uint8_t *at, uint32_t val)
 
 /*
  * movzx ecx, byte gs:[C_PAGES]: of page number 0, and returns where that is written, a word that
- * can be changed.
+ * can be changed. In a window GS is not the context's: mov r15, fs:[ibtc]; movzx ecx, byte [r15 +
+ * its distance], with the same word.
  */
-static inline uint8_t *emit_guard(struct emit *e)
+static inline uint8_t *emit_guard(struct emit *e, bool window)
 {
+	if (window) {
+		emit_load_slot(e, R15, T_CONTEXT);
+		emit_pad(e, 4);
+		e8(e, 0x41);
+		e8(e, 0x0f);
+		e8(e, 0xb6);
+		e8(e, 0x8f);
+		e32(e, C_PAGES);
+		return e->p - 4;
+	}
 	emit_pad(e, 5);
 	e8(e, SEG_GS);
 	e8(e, 0x0f);

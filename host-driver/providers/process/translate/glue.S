@@ -35,7 +35,7 @@ tr_resume:
 	push	%rax
 	popfq
 	mov	TR(T_RESUME), %r14
-	mov	%r14, %r15
+	mov	TR(T_RESUME15), %r15
 	mov	R_R13(%rdi), %r13
 	mov	R_R12(%rdi), %r12
 	mov	R_RBP(%rdi), %rbp
@@ -54,7 +54,7 @@ tr_resume:
 tr_resume_end:
 
 /* A signal handler comes here with the host's stack; v->regs is what it is to be. */
-	.globl	tr_abort, tr_trapped, tr_unread
+	.globl	tr_abort, tr_trapped, tr_unread, tr_unshown
 tr_abort:
 	xor	%eax, %eax /* EXIT_KICK */
 	jmp	leave
@@ -63,6 +63,9 @@ tr_trapped:
 	jmp	leave
 tr_unread:
 	mov	$EXIT_UPPER, %eax
+	jmp	leave
+tr_unshown:
+	mov	$EXIT_WINDOW, %eax
 leave:
 	cld
 	pop	%r15
@@ -74,19 +77,16 @@ leave:
 	ret
 
 /* r15 = the link or site. */
-	.globl	tr_exit_link, tr_exit_memory, tr_exit_step, tr_exit_syscall
+	.globl	tr_exit_link, tr_exit_memory, tr_exit_step, tr_save
 tr_exit_link:
 	mov	$EXIT_LINK, %r14d
-	jmp	save
+	jmp	tr_save
 tr_exit_memory:
 	mov	$EXIT_MEMORY, %r14d
-	jmp	save
-tr_exit_syscall:
-	mov	$EXIT_SYSCALL, %r14d
-	jmp	save
+	jmp	tr_save
 tr_exit_step:
 	mov	$EXIT_STEP, %r14d
-save:
+tr_save: /* r14d = why */
 	mov	%r15, TR(T_ARG)
 	mov	%fs:current@tpoff, %r15
 	mov	%rsp, R_RSP(%r15)
@@ -138,7 +138,7 @@ tr_indirect_kept:
 tr_indirect_miss:
 	mov	%r14, TR(T_EA)
 	mov	$EXIT_INDIRECT, %r14d
-	jmp	save
+	jmp	tr_save
 tr_indirect_hit:
 	mov	TR(T_RCX), %rcx
 	jmp	*8(%r15)

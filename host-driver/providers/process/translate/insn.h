@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hypercalls/monitor/x86.h"
+
 enum insn_kind {
 	INSN_PLAIN,  /* registers only: runs as it is */
 	INSN_MEMORY, /* one memory operand, by ModRM */
@@ -29,8 +31,6 @@ enum insn_kind {
 	INSN_RET,
 	INSN_STEP, /* whatever else: step.c */
 };
-
-#define FLAGS_ARITH 0x8d5U /* OF SF ZF AF PF CF */
 
 struct tr_insn {
 	ZydisDecodedInstruction i;

@@ -85,6 +85,20 @@ static void emit_behind(void)
 
 /* ---- flags ---- */
 
+/*
+ * The page of rip, if what is there can be relied on: the block's own, or another one of the guest
+ * kernel's, to which jumps are chained as well (code_linkable).
+ */
+static const uint8_t *page_at(uint64_t rip)
+{
+	if (!((rip ^ now.b->rip) & PAGE_MASK))
+		return now.page;
+	return now.b->mode & MODE_KERNEL && now.b->rip >= HYPERVISOR_END && rip >= HYPERVISOR_END &&
+			       roots_agree()
+		       ? code_peek(now.v, rip)
+		       : NULL;
+}
+
 /* Those whose value at `rip` matters, as far as a few instructions tell. */
 static uint32_t flags_at(uint64_t rip)
 {
@@ -92,10 +106,10 @@ static uint32_t flags_at(uint64_t rip)
 	struct insn_glance g;
 
 	for (unsigned k = 0; k < PEEK && unknown; k++) {
-		const uint64_t offset = rip - (now.b->rip & PAGE_MASK);
+		const uint64_t offset = rip & (PAGE_SIZE - 1);
+		const uint8_t *page = page_at(rip);
 
-		if (offset >= PAGE_SIZE ||
-		    !insn_glance(&g, rip, now.page + offset, PAGE_SIZE - offset, code32()))
+		if (!page || !insn_glance(&g, rip, page + offset, PAGE_SIZE - offset, code32()))
 			break;
 		needed |= g.flags_read & unknown;
 		unknown &= ~(g.flags_read | g.flags_killed);
@@ -148,13 +162,29 @@ static bool gather_across(void)
 	return true;
 }
 
+/* A place where translated code has to end: for tests, or for the debugger. */
+static bool stop_at(uint64_t rip)
+{
+	return (rip == tr_stop && tr_stop) || debug_met(rip, 1, POINT_EXECUTE);
+}
+
+bool lower_next_stands(void)
+{
+	const unsigned room = PAGE_SIZE - (now.b->rip & (PAGE_SIZE - 1));
+
+	for (unsigned k = room; k < now.b->bytes; k++)
+		if (now.both[k] != now.next[k - room])
+			return false;
+	return true;
+}
+
 static void gather(void)
 {
 	const uint64_t base = now.b->rip & PAGE_MASK;
 	uint64_t rip = now.b->rip;
 
 	now.insns = 0;
-	if (gather_across())
+	if (stop_at(rip) || gather_across())
 		return;
 	while (now.insns < BLOCK_INSNS) {
 		struct tr_insn *n = &now.insn[now.insns];
@@ -162,7 +192,7 @@ static void gather(void)
 
 		if (offset >= PAGE_SIZE ||
 		    !insn_read(n, rip, now.page + offset, PAGE_SIZE - offset, code32()) ||
-		    (rip == tr_stop && tr_stop))
+		    stop_at(rip))
 			break;
 		if (now.b->mode & MODE_TS && n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE)
 			n->kind = n->kind == INSN_PLAIN || n->kind == INSN_MEMORY ? INSN_STEP
@@ -196,6 +226,8 @@ bool lower_block(struct vcpu *v, struct block *b, const uint8_t *page, const uin
 		return false;
 	flags_live();
 	group_all();
+	window_lose(R14);
+	window_lose(R15);
 	for (unsigned k = 0; k < now.insns && open;)
 		k += lower_insn(&now.insn[k], &now.insn[now.insns], &open);
 	last = &now.insn[now.insns - 1];

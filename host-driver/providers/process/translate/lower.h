@@ -35,6 +35,24 @@ struct group {
 	bool writes, found; /* found: code that looks has been emitted */
 };
 
+/* Where an access is: seg:[t + at]; t: RSP for an address that is in the instruction alone. */
+struct place {
+	unsigned t, seg;
+	int32_t at;
+};
+#define NO_TEMP RSP
+
+/*
+ * What a temporary has in a block of MODE_WINDOW (lower_window.c): the place of base + index <<
+ * scale in the window, `past` before what these registers are now.
+ */
+struct held {
+	enum held_what { HELD_NOTHING, HELD_REGS, HELD_SEGMENT, HELD_PLACE } what;
+	ZydisRegister base, index; /* HELD_SEGMENT: base is its register; HELD_PLACE: a constant */
+	uint8_t scale;
+	int64_t past;
+};
+
 /* Under block.c's lock. */
 struct lowering {
 	struct vcpu *v;
@@ -48,6 +66,7 @@ struct lowering {
 	unsigned slows;
 	struct group group[GROUPS];
 	unsigned held, held_in; /* which group's place a temporary still has, and which (0: none) */
+	struct held in[2];	/* r14 and r15, of lower_window.c */
 };
 extern struct lowering now;
 
@@ -90,15 +109,19 @@ void emit_effective(const struct tr_insn *n, unsigned reg); /* reg = the operand
 /* t0 = the linear address of the access; t1 may be lost. `words` are pushed. */
 void emit_address(const struct tr_insn *n, enum address what, unsigned words, unsigned t0);
 /*
- * t0 = the address of the access, which is to the stack for `words` or to n's operand, in the
- * segment that is returned: 0 for the host's own.
+ * The place of the access, which is to the stack for `words` or to n's operand, by a temporary that
+ * is none of `taken` (r14: bit 0, r15: bit 1).
  */
-unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
-		       unsigned size, bool write, bool flags);
-static inline unsigned emit_place(const struct tr_insn *n, enum address what, unsigned t0,
-				  unsigned size, bool write, bool flags)
+struct place emit_place_of(const struct tr_insn *n, enum address what, unsigned words,
+			   unsigned taken, unsigned size, bool write, bool flags);
+static inline struct place emit_place(const struct tr_insn *n, enum address what, unsigned size,
+				      bool write, bool flags)
 {
-	return emit_place_of(n, what, 1, t0, size, write, flags);
+	return emit_place_of(n, what, 1, 0, size, write, flags);
+}
+static inline bool in_window(void)
+{
+	return now.b->mode & MODE_WINDOW;
 }
 /* Is what n reads read by upper.c? */
 static inline bool reads_upper(const struct tr_insn *n)
@@ -117,7 +140,35 @@ void group_forget(const struct tr_insn *n); /* n was lowered: what do its tempor
 /* t0 = the host's address for n, but for the distance that is returned. */
 int32_t emit_shared(const struct tr_insn *n, unsigned t0, bool flags);
 
+/* Does n write to this register? */
+bool insn_changes(const struct tr_insn *n, ZydisRegister reg);
+
+/* ---- lower_window.c ---- */
+/* As emit_place_of(), of a block in a window. */
+struct place emit_window(const struct tr_insn *n, enum address what, unsigned words, unsigned taken,
+			 bool flags);
+/* `count` instructions from n on were lowered: what do the temporaries still hold? */
+void window_after(const struct tr_insn *n, unsigned count);
+/* The temporary was, or is to be, used for something else. */
+void window_lose(unsigned t);
+
+/* ---- lower_stack.c ---- */
+/* How many instructions from n on are one access to the stack: pushes, or pops and a ret. */
+unsigned stack_group(const struct tr_insn *n, const struct tr_insn *end);
+void lower_pushes(const struct tr_insn *n, unsigned count);
+void lower_push_memory(const struct tr_insn *n);
+void lower_pops(const struct tr_insn *n, unsigned count); /* the last may be a ret */
+void lower_leave(const struct tr_insn *n);
+/* mov [p + at], constant; the other temporary is lost. */
+void emit_store_const(const struct place *p, int32_t at, uint64_t val);
+/* reg = the word there; a temporary has no other use any more. */
+void emit_loaded(const struct place *p, unsigned reg);
+void emit_rsp_add(int32_t bytes);
+
 /* ---- lower_insn.c ---- */
+void emit_indirect(enum link_kind kind); /* to the guest address in r14 */
+/* ModRM, SIB and displacement of [t0 + disp], for the register or opcode in `modrm`. */
+void emit_operand(unsigned modrm, unsigned t0, int32_t disp);
 /* n and what goes with it; returns how many that are. *open: the block goes on. */
 unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *open);
 /* A jump to target that is chained later, and its link; n is whose it is. */

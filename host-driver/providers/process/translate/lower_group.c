@@ -26,7 +26,7 @@ static bool may_share(const struct tr_insn *n)
 	       m->segment != ZYDIS_REGISTER_FS && m->segment != ZYDIS_REGISTER_GS;
 }
 
-static bool changes(const struct tr_insn *n, ZydisRegister reg)
+bool insn_changes(const struct tr_insn *n, ZydisRegister reg)
 {
 	for (unsigned k = 0; k < n->i.operand_count; k++)
 		if (n->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
@@ -65,7 +65,7 @@ static void gather_group(struct group *g, unsigned k, uint8_t number)
 
 	*g = (struct group){.first = n->mem->mem.disp.value, .size = n->size};
 	share(g, n, number);
-	for (; k + 1 < now.insns && !changes(n, base); k++) {
+	for (; k + 1 < now.insns && !insn_changes(n, base); k++) {
 		branched |= n->kind == INSN_BRANCH;
 		n = &now.insn[k + 1];
 		if (may_share(n) && !n->group && n->mem->mem.base == base &&
@@ -81,7 +81,7 @@ void group_all(void)
 	now.held_in = 0;
 	for (unsigned k = 0; k < now.insns; k++)
 		now.insn[k].group = 0;
-	if (code32() || now.b->mode & MODE_SINGLE)
+	if (code32() || now.b->mode & (MODE_SINGLE | MODE_WINDOW))
 		return;
 	for (unsigned k = 0; k < now.insns && groups < GROUPS; k++) {
 		struct tr_insn *n = &now.insn[k];

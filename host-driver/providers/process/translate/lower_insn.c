@@ -34,6 +34,26 @@ static void emit_absolute(const struct tr_insn *n, unsigned seg, unsigned t0)
 	e8(e, t0 & 7);
 }
 
+void emit_operand(unsigned modrm, unsigned t0, int32_t disp)
+{
+	struct emit *e = &now.e;
+
+	modrm &= 0x38;
+	if (t0 == NO_TEMP) {
+		e8(e, modrm | 4);
+		e8(e, 0x25);
+		e32(e, disp);
+	} else if (!disp) {
+		e8(e, modrm | (t0 & 7));
+	} else if (disp == (int8_t)disp) {
+		e8(e, 0x40 | modrm | (t0 & 7));
+		e8(e, disp);
+	} else {
+		e8(e, 0x80 | modrm | (t0 & 7));
+		e32(e, disp);
+	}
+}
+
 /* The instruction with seg:[t0 + disp] for its operand. */
 static void emit_rewritten(const struct tr_insn *n, unsigned seg, unsigned t0, int32_t disp)
 {
@@ -48,8 +68,9 @@ static void emit_rewritten(const struct tr_insn *n, unsigned seg, unsigned t0, i
 		const uint8_t *vex = n->bytes + i->raw.vex.offset;
 		const bool two = vex[0] == 0xc5;
 
-		e8(e, 0xc4);
-		e8(e, (vex[1] & 0x80) | 0x40 | (two ? 1 : vex[1] & 0x1f)); /* X 0, B 1 */
+		e8(e, 0xc4); /* X 0, B 1, or 0 of no register */
+		e8(e,
+		   (vex[1] & 0x80) | 0x40 | (t0 == NO_TEMP ? 0x20 : 0) | (two ? 1 : vex[1] & 0x1f));
 		e8(e, two ? vex[1] & 0x7f : vex[2]);
 		k = i->raw.vex.offset + (two ? 2 : 3);
 	} else {
@@ -58,19 +79,13 @@ static void emit_rewritten(const struct tr_insn *n, unsigned seg, unsigned t0, i
 		for (; k + rex < i->raw.prefix_count; k++)
 			if (!drops(n->bytes[k]))
 				e8(e, n->bytes[k]);
-		e8(e, 0x41 | (rex ? i->raw.rex.W << 3 | i->raw.rex.R << 2 : 0));
+		if (t0 != NO_TEMP || rex)
+			e8(e, 0x40 | t0 >> 3 | (rex ? i->raw.rex.W << 3 | i->raw.rex.R << 2 : 0));
 		k += rex;
 	}
 	for (; k < modrm; k++)
 		e8(e, n->bytes[k]);
-	e8(e, (!disp		      ? 0
-	       : disp == (int8_t)disp ? 0x40
-				      : 0x80) |
-		      (n->bytes[modrm] & 0x38) | (t0 & 7));
-	if (disp && disp == (int8_t)disp)
-		e8(e, disp);
-	else if (disp)
-		e32(e, disp);
+	emit_operand(n->bytes[modrm], t0, disp);
 	end = modrm + 1 + (i->raw.modrm.rm == 4) + i->raw.disp.size / 8;
 	for (k = end; k < i->length; k++)
 		e8(e, n->bytes[k]);
@@ -103,8 +118,7 @@ static void lower_memory(const struct tr_insn *n)
 {
 	const unsigned own = n->temps_read | n->temps_written, t0 = own & 2 ? R14 : R15;
 	const bool flags = (n->flags_live & ~n->flags_killed) | n->flags_read;
-	unsigned seg = 0;
-	int32_t disp = 0;
+	struct place p = {t0, 0, 0};
 
 	if (as_it_is(n)) {
 		temps_load(own | temps_in_address(n->mem));
@@ -113,14 +127,14 @@ static void lower_memory(const struct tr_insn *n)
 		return;
 	}
 	if (n->group)
-		disp = emit_shared(n, t0, flags);
+		p.at = emit_shared(n, t0, flags);
 	else
-		seg = emit_place(n, ADDRESS_OPERAND, t0, n->size, n->writes, flags);
+		p = emit_place_of(n, ADDRESS_OPERAND, 1, own, n->size, n->writes, flags);
 	temps_load(own);
 	if (insn_is_absolute(n))
-		emit_absolute(n, seg, t0);
+		emit_absolute(n, p.seg, p.t);
 	else
-		emit_rewritten(n, seg, t0, disp);
+		emit_rewritten(n, p.seg, p.t, p.at);
 	temps_store(n->temps_written);
 }
 
@@ -130,12 +144,12 @@ static void lower_bit(const struct tr_insn *n)
 	const ZydisDecodedInstruction *i = &n->i;
 	const unsigned reg = number(n->op[1].reg.value);
 
-	const unsigned seg = emit_place(n, ADDRESS_BIT, R15, n->size, n->writes,
-					n->flags_live & ~n->flags_killed);
+	const struct place p =
+		emit_place(n, ADDRESS_BIT, n->size, n->writes, n->flags_live & ~n->flags_killed);
 
 	emit_pext(&now.e, R14, value_in(reg, R14), n->size == 8 ? T_BITS64 : T_BITS32);
-	if (seg)
-		e8(&now.e, seg);
+	if (p.seg)
+		e8(&now.e, p.seg);
 	if (i->attributes & ZYDIS_ATTRIB_HAS_LOCK)
 		e8(&now.e, 0xf0);
 	e8(&now.e, n->size == 8 ? 0x4d : 0x45);
@@ -179,100 +193,12 @@ static void lower_lea(const struct tr_insn *n)
 	temps_store(dst == R14 ? 1 : dst == R15 ? 2 : 0);
 }
 
-/* mov [t0 + at], constant; t1 is lost. */
-static void emit_store_const(unsigned t0, int32_t at, uint64_t val)
-{
-	const unsigned t1 = t0 ^ R14 ^ R15;
-
-	if ((int64_t)val == (int32_t)val || code32()) {
-		emit_word(0xc7, 0, t0, at);
-		e32(&now.e, val);
-		return;
-	}
-	emit_const(&now.e, t1, val);
-	emit_base(&now.e, 0, OP_STORE, t1, t0, at);
-}
-
-static void emit_rsp_add(int32_t bytes)
-{
-	emit_word(OP_LEA, RSP, RSP, bytes);
-}
-
-static void emit_indirect(enum link_kind kind)
+void emit_indirect(enum link_kind kind)
 {
 	const uint32_t l = link_add(now.b, 0, kind);
 
 	links[l].at =
 		offset_of(emit_link(&now.e, -1, kind == LINK_RETURN ? tr_return : tr_indirect));
-}
-
-/* `count` pushes one after the other: all in one page, or the slow way. */
-static void lower_pushes(const struct tr_insn *n, unsigned count)
-{
-	emit_place_of(n, ADDRESS_PUSH, count, R15, word() * count, true, n->flags_live);
-	for (unsigned k = 0; k < count; k++, n++) {
-		const int32_t at = word() * (count - 1 - k);
-
-		if (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-			emit_store_const(R15, at, n->op[0].imm.value.s);
-		else
-			emit_word(OP_STORE, value_in(number(n->op[0].reg.value), R14), R15, at);
-	}
-	emit_rsp_add(-word() * (int)count);
-}
-
-/* Its value waits in a slot while there is a look for the stack. */
-static void lower_push_memory(const struct tr_insn *n)
-{
-	const unsigned seg = emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
-
-	emit_word_in(seg, OP_LOAD, R14, R15, 0);
-	emit_store_slot(&now.e, T_SCRATCH, R14);
-	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
-	emit_load_slot(&now.e, R14, T_SCRATCH);
-	emit_word(OP_STORE, R14, R15, 0);
-	emit_rsp_add(-word());
-}
-
-static void emit_popped(const struct tr_insn *n, unsigned seg, int32_t at)
-{
-	const unsigned reg = number(n->op[0].reg.value), in = reg == R15 ? R14 : reg;
-
-	emit_word_in(seg, OP_LOAD, in, R15, at);
-	if (reg == R14 || reg == R15)
-		emit_store_slot(&now.e, reg == R14 ? T_R14 : T_R15, in);
-}
-
-/* `count` pops, the last of which may be a ret. */
-static void lower_pops(const struct tr_insn *n, unsigned count)
-{
-	const struct tr_insn *last = n + count - 1;
-	int32_t bytes = word() * count;
-	const unsigned seg =
-		emit_place_of(n, ADDRESS_POP, count, R15, bytes, false, last->flags_live);
-
-	for (unsigned k = 0; k < count; k++)
-		if (n[k].kind == INSN_POP)
-			emit_popped(&n[k], seg, word() * k);
-	if (last->kind == INSN_POP) {
-		if (number(last->op[0].reg.value) != RSP)
-			emit_rsp_add(bytes);
-		return;
-	}
-	emit_word_in(seg, OP_LOAD, R14, R15, bytes - word());
-	if (last->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		bytes += (uint16_t)last->op[0].imm.value.u;
-	emit_rsp_add(bytes);
-	emit_indirect(LINK_RETURN);
-}
-
-static void lower_leave(const struct tr_insn *n)
-{
-	const unsigned seg = emit_place(n, ADDRESS_FRAME, R15, word(), false, n->flags_live);
-
-	emit_word_in(seg, OP_LOAD, R14, R15, 0);
-	emit_word(OP_LEA, RSP, RBP, word());
-	emit_mov_word(RBP, R14);
 }
 
 uint32_t emit_chained(const struct tr_insn *n, uint64_t target, int cc)
@@ -295,6 +221,8 @@ static void emit_by_ibtc(uint64_t target)
  *
  *	mov    r14, rcx
  *	movzx  ecx, byte gs:[page_here + number]	of nobody, until it is chained
+ *							(in a window r15 has where the IBTC is,
+ *							which is before that)
  *	jrcxz  other
  *	mov    rcx, r14
  *	jmp    target
@@ -311,7 +239,7 @@ static void emit_guarded(const struct tr_insn *n, uint64_t target)
 	uint32_t l, other;
 
 	emit_mov(e, R14, RCX);
-	guard = emit_guard(e);
+	guard = emit_guard(e, in_window());
 	e8(e, 0xe3); /* jrcxz */
 	e8(e, 0);
 	over = e->p;
@@ -366,8 +294,9 @@ static void emit_expect_return(const struct tr_insn *n)
 
 static void emit_push_return(const struct tr_insn *n)
 {
-	emit_place(n, ADDRESS_PUSH, R15, word(), true, n->flags_live);
-	emit_store_const(R15, 0, n->rip + n->i.length);
+	const struct place p = emit_place(n, ADDRESS_PUSH, word(), true, n->flags_live);
+
+	emit_store_const(&p, 0, n->rip + n->i.length);
 	emit_expect_return(n);
 	emit_rsp_add(-word());
 }
@@ -376,15 +305,15 @@ static void emit_push_return(const struct tr_insn *n)
 static void emit_target(const struct tr_insn *n)
 {
 	if (n->kind == INSN_CALL_MEM || n->kind == INSN_JUMP_MEM) {
-		const unsigned seg =
-			emit_place(n, ADDRESS_OPERAND, R15, word(), false, n->flags_live);
+		const struct place p = emit_place(n, ADDRESS_OPERAND, word(), false, n->flags_live);
 
-		emit_word_in(seg, OP_LOAD, R14, R15, 0);
+		emit_loaded(&p, R14);
 	} else {
 		const unsigned in = value_in(number(n->op[0].reg.value), R14);
 
 		if (in != R14)
 			emit_mov_word(R14, in);
+		window_lose(R14);
 	}
 }
 
@@ -424,29 +353,17 @@ static void lower_string(const struct tr_insn *n)
 	sites[site].code = offset_of(now.e.p);
 }
 
-static bool pushes(const struct tr_insn *n)
+/* The way out of the cache, or from mode to mode within it (cross.S). */
+static void lower_step(const struct tr_insn *n, uint32_t site)
 {
-	return n->kind == INSN_PUSH &&
-	       (n->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE || number(n->op[0].reg.value) != RSP);
-}
+	const char *exit = tr_exit_step;
 
-/* How many instructions from n on are one access to the stack: pushes, or pops and a ret. */
-static unsigned group(const struct tr_insn *n, const struct tr_insn *end)
-{
-	const struct tr_insn *m = n;
-
-	if (now.b->mode & MODE_SINGLE) /* as in group_all() */
-		return 1;
-	if (pushes(n)) {
-		while (m < end && pushes(m))
-			m++;
-		return m - n;
+	if (n->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL && !code32()) {
+		emit_const(&now.e, R14, n->rip + n->i.length);
+		exit = now.b->mode & MODE_KERNEL ? tr_exit_hypercall : tr_exit_syscall;
 	}
-	while (m < end && m->kind == INSN_POP && number(m->op[0].reg.value) != RSP)
-		m++;
-	if (m < end && m->kind == INSN_RET)
-		m++;
-	return m > n ? m - n : 1;
+	emit_const(&now.e, R15, site);
+	emit_jump(&now.e, exit);
 }
 
 unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *open)
@@ -462,26 +379,24 @@ unsigned lower_insn(const struct tr_insn *n, const struct tr_insn *end, bool *op
 	case INSN_BIT: lower_bit(n); break;
 	case INSN_LEA: lower_lea(n); break;
 	case INSN_PUSH:
-		count = group(n, end);
+		count = stack_group(n, end);
 		lower_pushes(n, count);
 		break;
 	case INSN_PUSH_MEM: lower_push_memory(n); break;
 	case INSN_POP:
 	case INSN_RET:
-		count = group(n, end);
+		count = stack_group(n, end);
 		*open = n[count - 1].kind != INSN_RET;
 		lower_pops(n, count);
 		break;
 	case INSN_LEAVE: lower_leave(n); break;
 	case INSN_STRING: lower_string(n); break;
-	case INSN_STEP:
-		emit_const(&now.e, R15, site);
-		emit_jump(&now.e, n->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL && !code32()
-					  ? tr_exit_syscall
-					  : tr_exit_step);
-		break;
+	case INSN_STEP: lower_step(n, site); break;
 	default: lower_transfer(n);
 	}
-	group_forget(n);
+	if (in_window())
+		window_after(n, count);
+	else
+		group_forget(n);
 	return count;
 }

@@ -266,20 +266,23 @@ void emit_place_of_group(const struct tr_insn *n, const struct group *g, unsigne
 	slow_add(n, SLOW_SINGLE, emit_find(t0, g->size, g->writes, flags), 0)->keeps_rcx = flags;
 }
 
-unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned words, unsigned t0,
-		       unsigned size, bool write, bool flags)
+struct place emit_place_of(const struct tr_insn *n, enum address what, unsigned words,
+			   unsigned taken, unsigned size, bool write, bool flags)
 {
+	const unsigned t0 = taken & 2 ? R14 : R15;
 	struct slow *s;
 	uint8_t *jump;
 	uint32_t site;
 
+	if (in_window())
+		return emit_window(n, what, words, taken, flags);
 	emit_address(n, what, words, t0);
 	if (!write && reads_upper(n))
-		return SEG_GS;
+		return (struct place){t0, SEG_GS, 0};
 	jump = emit_find(t0, size, write, flags);
 	if (words > 1) {
 		slow_add(n, SLOW_SINGLE, jump, 0)->keeps_rcx = flags;
-		return 0;
+		return (struct place){t0, 0, 0};
 	}
 	site = site_add(now.b, offset_of(now.e.p), guest_offset(n), size,
 			write ? ACCESS_WRITE : ACCESS_READ);
@@ -287,5 +290,5 @@ unsigned emit_place_of(const struct tr_insn *n, enum address what, unsigned word
 	s->t0 = t0;
 	s->keeps_rcx = flags;
 	s->address = what;
-	return 0;
+	return (struct place){t0, 0, 0};
 }

@@ -57,7 +57,7 @@ enum code tr_code_judge(struct vcpu *v)
 	return tr.code;
 }
 
-static uint64_t descriptor_changes;
+uint64_t descriptor_changes;
 
 void tr_descriptors_changed(struct domain *d)
 {

@@ -10,9 +10,6 @@
 #include "host-driver/providers/process/direct.h"
 #include "host-driver/providers/process/translate/block.h"
 
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-
 static bool between(greg_t rip, const char *from, const char *to)
 {
 	return (char *)rip >= from && (char *)rip < to;
@@ -67,6 +64,22 @@ static bool unread(const struct block *b, greg_t *g)
 	return true;
 }
 
+/* User code reaches into its window: what r14 and r15 have there is had again if it goes on. */
+static bool unshown(const struct block *b, greg_t *g)
+{
+	if (!(b->mode & MODE_WINDOW) || (g[REG_TRAPNO] != VECTOR_PF && g[REG_TRAPNO] != VECTOR_GP))
+		return false;
+	tr.vector = g[REG_TRAPNO];
+	tr.error = g[REG_ERR];
+	tr.ea = g[REG_CR2];
+	tr.arg = block_site(b, (void *)g[REG_RIP]);
+	tr.target = g[REG_RIP];
+	tr.resume = g[REG_R14];
+	tr.resume15 = g[REG_R15];
+	leave_by(g, tr_unshown);
+	return true;
+}
+
 static void on_kick(greg_t *g)
 {
 	struct block *b;
@@ -89,6 +102,11 @@ static void on_kick(greg_t *g)
 		if ((char *)g[REG_RIP] >= tr_indirect_kept)
 			g[REG_RCX] = tr.rcx;
 		g[REG_RIP] = (greg_t)tr_indirect_miss;
+		return;
+	}
+	if (between(g[REG_RIP], tr_call_late, tr_call_end) ||
+	    between(g[REG_RIP], tr_iret_late, tr_iret_end)) {
+		g[REG_RIP] = (greg_t)tr_crossed;
 		return;
 	}
 	b = code_block((void *)g[REG_RIP]);
@@ -119,10 +137,14 @@ static void on_fault(int sig, greg_t *g, void *ctx)
 
 	if (!current)
 		goto die;
-	if (frame_moves(g)) {
-		if (b) { /* whoever moves it may wait for us to leave */
+	if (frame_moves(g)) { /* whoever moves it may wait for us to leave */
+		if (b) {
 			regs_from_block(current, g, rip_of(b, g));
 			leave_by(g, tr_abort);
+		} else if (between(g[REG_RIP], tr_exit_syscall, tr_call_kept)) {
+			g[REG_RIP] = (greg_t)tr_call_slow;
+		} else if (between(g[REG_RIP], tr_iret, tr_iret_kept)) {
+			g[REG_RIP] = (greg_t)tr_iret_slow;
 		}
 		return;
 	}
@@ -131,7 +153,7 @@ static void on_fault(int sig, greg_t *g, void *ctx)
 	if (!b)
 		goto die;
 	regs_from_block(current, g, rip_of(b, g));
-	if (unread(b, g))
+	if (unread(b, g) || unshown(b, g))
 		return;
 	tr.vector = g[REG_TRAPNO];
 	tr.error = g[REG_ERR];

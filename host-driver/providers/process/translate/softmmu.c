@@ -7,12 +7,6 @@
 #include "host-driver/providers/process/translate/context.h"
 #include "hypercalls/monitor/mm.h"
 
-#define VECTOR_GP 13
-
-#define PF_PRESENT 1 /* Intel SDM vol. 3, 4.7 */
-#define PF_WRITE   2
-#define PF_FETCH   16
-
 void entries_clear(struct tr_context *c, const uint64_t *which)
 {
 	for (unsigned w = 0; w < TLB_SIZE / 64; w++)
@@ -61,38 +55,11 @@ void mmu_tlb_set(struct tr_context *c, uint64_t va, const uint8_t *page, bool wr
 
 /* ---- page tables ---- */
 
-/* The leaf entry of va in v's current root, NULL if there is none; *rights of the levels above. */
-static uint64_t *leaf(struct vcpu *v, uint64_t va, uint64_t *rights)
-{
-	uint64_t mfn = v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn, nx = 0, rw = PTE_RW;
-	uint64_t *slot = NULL;
-
-	if (!tr_canonical(va) || (va >= HYPERVISOR_START && va < HYPERVISOR_END))
-		return NULL;
-	for (int shift = 39; shift >= 12; shift -= 9) {
-		uint64_t *table = frame_ptr(v->d, mfn), e;
-
-		if (!table)
-			return NULL;
-		slot = &table[va >> shift & 511];
-		e = __atomic_load_n(slot, __ATOMIC_RELAXED);
-		if (!(e & PTE_P) || (shift > 12 && shift < 39 && e & PTE_PS))
-			return NULL;
-		if (shift > 12) {
-			rw &= e;
-			nx |= e & PTE_NX;
-			mfn = pte_mfn(e);
-		}
-	}
-	*rights = rw | nx;
-	return slot;
-}
-
 /* The machine-to-physical table: where its slot of the root says that it is there. */
 static uint8_t *m2p_page(struct vcpu *v, uint64_t va)
 {
 	const uint64_t at = va - HYPERVISOR_START, size = v->d->nr_frames * sizeof(uint64_t);
-	const uint64_t *root = frame_ptr(v->d, v->kernel_mode ? v->cr3_mfn : v->user_cr3_mfn);
+	const uint64_t *root = frame_ptr(v->d, root_of(v));
 
 	if (at >= ((size + PAGE_SIZE - 1) & PAGE_MASK) || !root || !(root[M2P_SLOT] & PTE_P))
 		return NULL;
@@ -108,7 +75,7 @@ static uint8_t *page_of(struct vcpu *v, uint64_t va, enum access how, bool *writ
 	if (va >= HYPERVISOR_START && va < HYPERVISOR_END)
 		return how == ACCESS_READ ? m2p_page(v, va) : NULL;
 	do {
-		slot = leaf(v, va, &rights);
+		slot = walk_to(v->d, root_of(v), va, &rights);
 		if (!slot)
 			return NULL;
 		e = __atomic_load_n(slot, __ATOMIC_RELAXED);
@@ -143,13 +110,16 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how)
 		return NULL;
 	if (how == ACCESS_FETCH)
 		return page + offset;
-	if (writable) {
+	if (writable)
 		code_written(v->d, page);
+	if (writable && !watch_page(va, ACCESS_WRITE)) {
 		c->tlb[i].write = (uint64_t)page;
 		c->tlb[i].write_neg = -(va & PAGE_MASK);
 	}
-	c->tlb[i].read = (uint64_t)page;
-	c->tlb[i].read_neg = -(va & PAGE_MASK);
+	if (!watch_page(va, ACCESS_READ)) {
+		c->tlb[i].read = (uint64_t)page;
+		c->tlb[i].read_neg = -(va & PAGE_MASK);
+	}
 	if (va < HYPERVISOR_START)
 		c->low[i / 64] |= 1UL << (i % 64);
 	c->filled[i / 64] |= 1UL << (i % 64);
@@ -165,7 +135,7 @@ uint8_t *mmu_page(struct vcpu *v, uint64_t va, enum access how)
 
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 {
-	uint64_t rights, *slot = leaf(v, va, &rights), error = 0;
+	uint64_t rights, *slot = walk_to(v->d, root_of(v), va, &rights), error = 0;
 	struct fpu_area fpu;
 
 	if (tr.check) {
@@ -176,6 +146,8 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 		tr_exception(v, VECTOR_GP, 0);
 		return;
 	}
+	tr.faults++;
+	tr.faulted_at = __builtin_ia32_rdtsc();
 	if (slot && *slot & PTE_P)
 		error |= PF_PRESENT;
 	if (how == ACCESS_WRITE)

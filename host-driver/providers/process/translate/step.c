@@ -10,9 +10,8 @@
  *   step_legacy.c   of 32-bit code    step_descriptor.c
  *   step_native.c   everything else, run by the CPU; step_xsave.c for its areas
  *
- * Not as a CPU does it: a `lock`ed operand on two pages is not
- * atomic; x87's record of its last instruction says where that really was; FXSAVE, XSAVE
- * and their kin in 32-bit code are about all 16 vector registers.
+ * Not as a CPU does it: x87's record of its last instruction says where that really was; FXSAVE,
+ * XSAVE and their kin in 32-bit code are about all 16 vector registers.
  */
 #include "host-driver/providers/process/translate/check.h"
 #include "host-driver/providers/process/translate/step.h"

@@ -15,36 +15,7 @@
 
 #include "host-driver/providers/process/translate/translate.h"
 
-#define VECTOR_DB 1
-#define VECTOR_BP 3
-#define VECTOR_OF 4
-#define VECTOR_UD 6
-#define VECTOR_NM 7
-#define VECTOR_NP 11
-#define VECTOR_SS 12
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-#define VECTOR_AC 17
-
-#define FLAG_CF	   0x000001UL
-#define FLAG_PF	   0x000004UL
-#define FLAG_AF	   0x000010UL
-#define FLAG_ZF	   0x000040UL
-#define FLAG_SF	   0x000080UL
-#define FLAG_TF	   0x000100UL
-#define FLAG_IF	   0x000200UL
-#define FLAG_DF	   0x000400UL
-#define FLAG_OF	   0x000800UL
-#define FLAG_NT	   0x004000UL
-#define FLAG_RF	   0x010000UL
-#define FLAG_AC	   0x040000UL
-#define FLAG_ID	   0x200000UL
-#define FLAGS_ALU  (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
-#define FLAGS_POPF (FLAGS_ALU | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID)
-
-#define CR4_TSD	     0x00004UL
-#define CR4_FSGSBASE 0x10000UL
-#define CR4_OSXSAVE  0x40000UL
+#define FLAGS_POPF (FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID)
 
 /* Registers by the number that instructions name them with. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
@@ -198,7 +169,8 @@ void system_init(void);
 extern bool step_syscall32; /* 32-bit code has syscall, and no sysenter: as on AMD's CPUs */
 
 /* ---- watch.c ---- */
-/* A data breakpoint of the guest's at [va, va + n)? To be told behind the instruction. */
+/* A data breakpoint of the guest's, or of the debugger's, at [va, va + n)? To be told behind the
+ * instruction. */
 void watch_access(struct vcpu *v, uint64_t va, unsigned n, enum access how);
 
 /* ---- step_native.c ---- */

@@ -5,9 +5,6 @@
  */
 #include "host-driver/providers/process/translate/step.h"
 
-#define VECTOR_DE 0
-#define VECTOR_BR 5
-
 static enum outcome push_all(struct step *s)
 {
 	const int64_t n = step_stack_width(s);
@@ -60,7 +57,7 @@ static enum outcome decimal(struct step *s, uint8_t al, uint64_t flags)
 	step_set(s, ZYDIS_REGISTER_AL, al);
 	flags |= flag(al & 0x80, FLAG_SF) | flag(!al, FLAG_ZF) |
 		 flag(!__builtin_parity(al), FLAG_PF);
-	r->rflags = (r->rflags & ~FLAGS_ALU) | flags;
+	r->rflags = (r->rflags & ~FLAGS_ARITH) | flags;
 	return NEXT;
 }
 
@@ -133,7 +130,7 @@ static enum outcome count(struct step *s, bool up)
 	regs_t *r = &s->v->regs;
 
 	step_set(s, s->op[0].reg.value, val);
-	r->rflags &= ~(FLAGS_ALU & ~FLAG_CF);
+	r->rflags &= ~(FLAGS_ARITH & ~FLAG_CF);
 	r->rflags |= flag(!(val & bits), FLAG_ZF) | flag(val & sign, FLAG_SF) |
 		     flag(!__builtin_parity(val & 0xff), FLAG_PF) |
 		     flag((old ^ val) & 16, FLAG_AF) |

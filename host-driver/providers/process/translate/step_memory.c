@@ -197,7 +197,7 @@ bool step_reach(struct step *s, struct where at, unsigned n, enum access how, st
 		step_trap(s, VECTOR_AC, 0);
 		return false;
 	}
-	if (s->v->debugreg[7] & WATCH_ENABLED)
+	if (s->v->debugreg[7] & WATCH_ENABLED || debug_points)
 		watch_access(s->v, at.va, n, how);
 	sp->first = n < room ? n : room;
 	sp->p[0] = page(s, at.va, how);

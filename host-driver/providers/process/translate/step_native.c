@@ -5,8 +5,8 @@
  * flags only the arithmetic ones are in the CPU meanwhile.
  *
  * Executable memory is never writable: a memfd is mapped twice, made before the sandbox closes.
- * An operand on two pages is copied and the copy worked on, so that there a locked instruction is
- * not atomic to other vCPUs.
+ * An operand on two pages is copied and the copy worked on; if the instruction is a locked one, no
+ * other vCPU uses guest memory meanwhile.
  */
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -226,10 +226,16 @@ struct operand {
 	struct span sp;
 	unsigned bytes;
 	bool writes, copied;
+	bool alone; /* since mmu_alone_begin() */
 	uint8_t *copy;
 };
 
 #define WRITES (ZYDIS_OPERAND_ACTION_WRITE | ZYDIS_OPERAND_ACTION_CONDWRITE)
+
+static bool is_locked(const struct step *s)
+{
+	return s->i->attributes & ZYDIS_ATTRIB_HAS_LOCK || s->i->mnemonic == ZYDIS_MNEMONIC_XCHG;
+}
 
 /* Its address into the pointer register. */
 static bool operand_begin(struct step *s, struct native *n, struct operand *o)
@@ -248,6 +254,9 @@ static bool operand_begin(struct step *s, struct native *n, struct operand *o)
 	}
 	if (is_flush(s->i->mnemonic))
 		o->bytes = 1;
+	o->alone = is_locked(s) && (at.va & (PAGE_SIZE - 1)) + o->bytes > PAGE_SIZE;
+	if (o->alone)
+		mmu_alone_begin(s->v);
 	if (!step_reach(s, at, o->bytes, o->writes ? ACCESS_WRITE : ACCESS_READ, &o->sp))
 		return false;
 	o->copied = o->sp.first < o->bytes || xsave_reads(s);
@@ -277,35 +286,44 @@ static void registers_back(struct step *s, const struct native *n)
 	for (unsigned k = 0; k < 16; k++)
 		if (!(keep >> k & 1))
 			*step_gpr(r, k) = n->r[k];
-	r->rflags = (r->rflags & ~FLAGS_ALU) | (n->rflags & FLAGS_ALU);
+	r->rflags = (r->rflags & ~FLAGS_ARITH) | (n->rflags & FLAGS_ARITH);
 }
 
-enum outcome step_native(struct step *s)
+static enum outcome run(struct step *s, struct operand *o)
 {
 	struct native n;
-	struct operand o = {.bytes = 0};
 	bool ran;
 
 	if (!s->slot->emitted && !prepare(s))
 		return step_trap(s, VECTOR_UD, 0);
 	for (unsigned k = 0; k < 16; k++)
 		n.r[k] = *step_gpr(&s->v->regs, k);
-	n.rflags = (s->v->regs.rflags & FLAGS_ALU) | FLAG_IF | 2;
+	n.rflags = (s->v->regs.rflags & FLAGS_ARITH) | FLAG_IF | 2;
 	n.fresh = s->slot->fresh;
 	n.code = (uint64_t)mine->rx + (s->slot - mine->slot) * SLOT_CODE;
-	if (s->slot->memory && !operand_begin(s, &n, &o))
+	if (s->slot->memory && !operand_begin(s, &n, o))
 		return THERE;
 	if (!tr_enter())
 		return THERE;
 	s->slot->fresh = false;
 	ran = step_enter(&n);
-	if (ran && o.copied && o.writes)
-		span_put(&o.sp, o.copy, o.bytes);
+	if (ran && o->copied && o->writes)
+		span_put(&o->sp, o->copy, o->bytes);
 	tr_left();
 	if (!ran)
 		return step_trap(s, n.vector, n.error);
 	registers_back(s, &n);
 	return NEXT;
+}
+
+enum outcome step_native(struct step *s)
+{
+	struct operand o = {.bytes = 0};
+	const enum outcome outcome = run(s, &o);
+
+	if (o.alone)
+		mmu_alone_end();
+	return outcome;
 }
 
 /* A page fault there is the host's business: the monitor's memory is at fault. */

@@ -253,13 +253,14 @@ static uint64_t compare_some(struct step *s, const struct string *t, uint64_t n,
 		advance(&r->rsi, t, done);
 	advance(&r->rdi, t, done);
 	if (done) /* a fault behind them does not undo it */
-		r->rflags = (r->rflags & ~FLAGS_ALU) | flags;
+		r->rflags = (r->rflags & ~FLAGS_ARITH) | flags;
 	return done;
 }
 
 bool step_string(struct step *s, enum outcome *o)
 {
-	const bool one = s->v->regs.rflags & FLAG_TF || s->v->debugreg[7] & WATCH_ENABLED;
+	const bool one = s->v->regs.rflags & FLAG_TF || s->v->debugreg[7] & WATCH_ENABLED ||
+			 debug_points;
 	const struct string t = parse(s);
 	bool end = false;
 	uint64_t n = 1;

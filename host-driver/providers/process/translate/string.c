@@ -6,8 +6,6 @@
  */
 #include "host-driver/providers/process/translate/block.h"
 
-#define FLAG_DF 0x400UL
-
 static uint64_t least(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -50,6 +48,8 @@ static uint64_t some(struct vcpu *v, const struct site *s, uint64_t n)
 	n = least(n, room(r->rdi, size));
 	if (moves)
 		n = least(n, room(r->rsi, size));
+	if (watch_page(r->rdi, ACCESS_WRITE) || (moves && watch_page(r->rsi, ACCESS_READ)))
+		return 0;
 	if (!n || (moves && !(src = tr_memory(v, r->rsi, ACCESS_READ))))
 		return 0;
 	dst = tr_memory(v, r->rdi, ACCESS_WRITE);

@@ -99,6 +99,11 @@ void trace_exit(struct vcpu *v, int why)
 		break;
 	case EXIT_INDIRECT: trace_line(v, "exit indirect - %lx", rip); break;
 	case EXIT_MEMORY: trace_memory(v); break;
+	case EXIT_UPPER: trace_line(v, "exit upper %lx %lx", rip, tr.ea); break;
+	case EXIT_WINDOW:
+		trace_line(v, "exit window %lx %lx %s", rip, tr.ea - tr.user_gs,
+			   tr.error & PF_WRITE ? "write" : "read");
+		break;
 	case EXIT_STEP: trace_line(v, "exit step %lx %s", rip, mnemonic(v)); break;
 	case EXIT_SYSCALL: trace_syscall(v); break;
 	case EXIT_TRAP:

@@ -8,15 +8,19 @@
  * kernel's by FS, which is the thread's. A kernel in the upper half reads by GS without one.
  *
  *   insn.c     what the translator must know of an instruction
- *   lower.c    a block's translation: lower_insn.c, lower_memory.c, lower_group.c
+ *   lower.c    a block's translation: lower_insn.c, lower_stack.c, lower_memory.c,
+ *              lower_group.c, lower_window.c
  *   block.c    blocks: found, made, forgotten
  *   chain.c    and chained
  *   page_id.c  which page is where, for jumps from one to another
+ *   roots.c    whether all kernel roots have the same code
  *   softmmu.c  the TLB, filled from the guest's page tables
  *   targets.c  the IBTC and what else says where indirect jumps go
  *   changes.c  what changed in page tables, for contexts to catch up with
  *   contexts.c the two of them for each address space, and flushes
- *   upper.c    the guest kernel's upper half, to read from without it
+ *   spans.c    guest memory mapped where page tables show it
+ *   upper.c    so, the guest kernel's upper half, to read from without it
+ *   windows.c  and user code's half, while it is hot: window_pages.c
  *   step.c     one instruction, without translating it
  *   string.c   movs and stos, likewise, without leaving the block
  *   segments.c what width the code has that the guest's selectors lead to
@@ -25,6 +29,7 @@
  *   check.c    each block compared with such steps first, if somebody asks
  *   run.c      the loop: enter the cache, see why it was left
  *   glue.S     between the two
+ *   cross.S    system calls and their returns, without leaving
  */
 #ifndef PAVANE_TRANSLATE_H
 #define PAVANE_TRANSLATE_H
@@ -53,6 +58,36 @@
 #define T_KERNEL_TLB_MASK 160
 #define T_GROUP		  168
 #define GROUPS		  8
+#define T_RAX		  232
+#define T_R11		  240
+#define T_RSP		  248
+#define T_CONTEXT	  256
+#define T_NOW_USER	  264
+#define T_NOW_KERNEL	  272
+#define T_USER_CS	  280
+#define T_USER_SS	  288
+#define T_DESCRIPTORS	  312
+#define T_CROSSES	  320
+#define T_RESUME15	  328
+#define T_WINDOW_MASK	  336
+#define T_WINDOW_BITS	  344
+#define T_USER_GS	  352
+
+/* And these into struct vcpu, and into struct vcpu_info. */
+#define V_CS		   136
+#define V_SS		   160
+#define V_KERNEL_MODE	   208
+#define V_NMI_MASKED	   209
+#define V_KERNEL_SP	   216
+#define V_SYSCALL_CALLBACK 224
+#define V_GS_KERNEL	   232
+#define V_GS_USER	   240
+#define V_INFO		   4408
+#define V_NMI_PENDING	   4969
+#define INFO_PENDING	   0
+#define INFO_MASK	   1
+
+#define CALL_IRET 23 /* the iret hypercall: of all others the flags stay */
 
 #define FLAGS_HOST 0xcd5 /* OF DF SF ZF AF PF CF: the guest's others are never the host's */
 
@@ -65,6 +100,7 @@
 #define EXIT_TRAP     5 /* the host's CPU raised tr.vector at v->regs.rip */
 #define EXIT_SYSCALL  6 /* that instruction: tr.arg is the site */
 #define EXIT_UPPER    7 /* nothing was read at tr.ea (tr.vector: 14), or somewhere: tr.arg, site */
+#define EXIT_WINDOW   8 /* an access to a window faulted, likewise: tr.error */
 
 /* The TLB's entries and the IBTC's arrays in struct tr_context. */
 #define TLB_BITS	13
@@ -78,8 +114,10 @@
 #define IBTC_BITS	16
 #define IBTC_SHIFT	1
 #define IBTC_SIZE	(1 << IBTC_BITS)
-#define C_PAGES		((TLB_SIZE << TLB_SHIFT) + 16 * IBTC_SIZE)
+#define C_IBTC		(TLB_SIZE << TLB_SHIFT)
+#define C_PAGES		(C_IBTC + 16 * IBTC_SIZE)
 #define PAGE_IDS	(1 << 17)
+#define C_RETURNS	(C_PAGES + PAGE_IDS)
 #define RET_BITS	11
 #define RET_SIZE	(1 << RET_BITS)
 
@@ -98,7 +136,7 @@ struct tr {
 	uint64_t arg;	   /* the link or site that an exit is about */
 	uint64_t host_rsp; /* the monitor's stack */
 	uint64_t target;   /* where tr_run goes */
-	uint64_t resume;   /* what r14 and r15 are there */
+	uint64_t resume;   /* what r14 is there; r15: resume15 */
 	uint64_t page_mask, tlb_mask, ibtc_mask; /* constants for pext */
 	uint64_t fs_base, gs_base;		 /* the guest's, of the mode it runs in */
 	uint64_t scratch;
@@ -108,25 +146,39 @@ struct tr {
 	struct ibtc_entry *ibtc, *returns; /* the context's */
 	uint64_t ret_mask;		   /* for pext: which entry a return's stack slot has */
 	uint64_t kernel_tlb_mask;
-	uint64_t group[GROUPS]; /* places of a block's (lower_group.c) */
-	uint64_t error;
-	volatile uint32_t in_guest, flush; /* softmmu.c */
-	volatile uint64_t entries;
+	uint64_t group[GROUPS];	    /* places of a block's (lower_group.c) */
+	uint64_t rax, r11, rsp;	    /* the guest's, while cross.S uses them */
 	struct tr_context *context; /* of the mode the guest runs in */
 	struct tr_context *now[2];  /* of the present roots: user mode, kernel mode */
-	struct tr_context *pool;
-	bool upper;		 /* the kernel's code reads by upper.c */
-	struct block *cut;	 /* its way on was cut, for it to end (signal.c) */
-	uint32_t cut_generation; /* the cache's, then */
-	uint64_t met;		 /* data breakpoints, by the instruction at hand (watch.c) */
 	/* segments.c, of user mode and kernel mode: selectors that lead to 64-bit code, or 0. */
 	struct {
 		uint64_t cs, ss;
 	} code64[2];
-	uint64_t selectors; /* cs, ss, ds, es of other code, which `other` is about, or 0 */
-	uint64_t descriptor_changes; /* those that it knows of */
-	uint8_t code, other;	     /* enum code; code: of where the guest is */
-	bool ran32;		     /* an IBTC may be of 32-bit code */
+	uint64_t descriptor_changes; /* those that code64 and `other` know of */
+	uint64_t crosses;	     /* system calls and their returns are cross.S' */
+	uint64_t resume15, window_mask, window_bits;
+	uint64_t user_gs; /* what GS is for user code */
+	uint64_t error;
+	volatile uint32_t in_guest, flush; /* softmmu.c */
+	volatile uint64_t entries;
+	struct tr_context *pool;
+	bool upper;		      /* the kernel's code reads by upper.c */
+	uint8_t in_window;	      /* the window that waits for us (windows.c), 0: none */
+	struct tr_context *missed_in; /* whose page fault the guest has, or NULL: at `missed` */
+	uint64_t missed, missed_rip;
+	uint64_t faulted_at, storm; /* the last page fault; how close those in a window were */
+	bool waits, window_due;	    /* for a while without page faults (windows.c) */
+	uint32_t faults;	    /* page faults so far */
+	uint32_t faults_then;	    /* as it began to wait, */
+	uint64_t ran_then;	    /* and what the thread had run */
+	uint64_t wait_more;	    /* ns, the next time */
+	bool missed_write;
+	struct block *cut;	 /* its way on was cut, for it to end (signal.c) */
+	uint32_t cut_generation; /* the cache's, then */
+	uint64_t met;		 /* data breakpoints, by the instruction at hand (watch.c) */
+	uint64_t selectors;	 /* cs, ss, ds, es of other code, which `other` is about, or 0 */
+	uint8_t code, other;	 /* enum code; code: of where the guest is */
+	bool ran32;		 /* an IBTC may be of 32-bit code */
 	bool single;	     /* the next block is to be one of MODE_SINGLE: it is compared first */
 	struct check *check; /* what runs is not the guest, but is compared (check.h) */
 };
@@ -165,6 +217,10 @@ struct tr_context {
 	/* Of softmmu.c: whose it is, and how much of the log of changes it has seen. */
 	uint64_t root;	      /* machine frame, INVALID_MFN: free */
 	bool code32;	      /* what the IBTC leads to */
+	uint8_t window;	      /* its number: user code goes by that (windows.c), 0: by the TLB */
+	bool cold;	      /* and never by one */
+	uint16_t samples;     /* how often a kick has found user code here */
+	uint64_t window_turn; /* of whom the window was then */
 	bool ts;	      /* what that was looked for with */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
@@ -219,6 +275,11 @@ uint8_t *tr_memory(struct vcpu *v, uint64_t va, enum access how);
 /* Delivers the page fault of that access to the guest (or carries out a store to a page table). */
 void tr_page_fault(struct vcpu *v, uint64_t va, enum access how);
 
+/* ---- contexts.c ---- */
+/* Between the two no other vCPU uses a place of tr_memory(), nor runs translated code. */
+void mmu_alone_begin(struct vcpu *v);
+void mmu_alone_end(void);
+
 /* ---- segments.c ---- */
 /*
  * By cs, and in 32-bit code by the data segments: flat ones, so that an offset is a linear address,
@@ -236,6 +297,7 @@ static inline enum code tr_code(struct vcpu *v)
 }
 /* What is known goes if a descriptor changed, as its mode is entered: then the CPU reads them. */
 void tr_code_mode(void);
+extern uint64_t descriptor_changes; /* how often something did, that tr_code_mode() looks at */
 /* A descriptor changed, or a table of them. Any thread. */
 void tr_descriptors_changed(struct domain *d);
 
@@ -263,6 +325,12 @@ void tr_exception(struct vcpu *v, unsigned vector, uint64_t error);
  */
 bool tr_step_fault(unsigned vector, uint64_t error, uint64_t cr2, void *ctx);
 
+/* The number of the window that user code goes by where the guest is, or 0 (windows.c). */
+static inline unsigned tr_window(const struct vcpu *v)
+{
+	return v->kernel_mode || tr.code != CODE_64 ? 0 : tr.context->window;
+}
+
 /* ---- watch.c ---- */
 #define WATCH_FLAGS   0x50100UL /* AC, RF, TF */
 #define WATCH_ENABLED 0xffUL	/* of DR7 */
@@ -273,6 +341,13 @@ static inline bool watched(const struct vcpu *v)
 }
 /* tr_step(), and the guest's debug exceptions before and behind it. */
 void watch_step(struct vcpu *v);
+/* Does the debugger watch a byte of that page? Then no TLB may know it. */
+static inline bool watch_page(uint64_t va, enum access how)
+{
+	return debug_met(va & PAGE_MASK, PAGE_SIZE, how == ACCESS_WRITE ? POINT_WRITE : POINT_READ);
+}
+/* Is rip at a breakpoint of the debugger's? Then the domain stops. */
+bool watch_stops(struct vcpu *v);
 
 /* ---- the vector state around C code that may use it (Zydis, libc) ---- */
 struct fpu_area {

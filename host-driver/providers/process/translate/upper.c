@@ -17,23 +17,13 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "host-driver/providers/process/translate/upper.h"
+#include "host-driver/providers/process/translate/spans.h"
+#include "host-driver/providers/process/translate/translate.h"
 #include "hypercalls/monitor/mm.h"
 
-#define L1_ENTRIES 512
-#define SPAN	   (L1_ENTRIES * PAGE_SIZE) /* of an L1 table */
-#define MAX_SPANS  8192
-#define MAX_RUNS   16384		      /* a quarter of vm.max_map_count */
-#define TEXT	   (UPPER_BASE - (1UL << 31)) /* guest 0xffffffff80000000 */
-#define MAX_TRIES  16
-
-/* What is mapped, by the L1 table that it came from. */
-static struct span {
-	uint64_t base; /* guest address */
-	uint64_t l1;
-} * span;
-static unsigned spans, runs;
-static uint8_t *shown; /* a bit per frame: something shows it */
+#define MAX_COST  32000			     /* of vm.max_map_count, 65530: less than half */
+#define TEXT	  (UPPER_BASE - (1UL << 31)) /* guest 0xffffffff80000000 */
+#define MAX_TRIES 16
 
 /*
  * The entries of the L4 that something is mapped by, and who uses that: vCPUs whose kernel roots
@@ -44,6 +34,7 @@ static uint32_t bound_vcpus;
 
 /* ---- this process ---- */
 
+static bool possible;
 static bool text_free; /* nothing of this process is where a guest's kernel has its text */
 
 /* The end of the highest mapping. */
@@ -81,19 +72,12 @@ void upper_layout(char **argv)
 
 void upper_init(void)
 {
-	if (!text_free)
-		return;
-	span = mmap(NULL, MAX_SPANS * sizeof(*span), PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	shown = mmap(NULL, 1UL << 25, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (span == MAP_FAILED || shown == MAP_FAILED)
-		span = NULL;
+	possible = spans_init() && text_free;
 }
 
 bool upper_possible(void)
 {
-	return span;
+	return possible;
 }
 
 /* ---- what is mapped; d->lock held ---- */
@@ -103,56 +87,10 @@ static bool same(uint64_t a, uint64_t b)
 	return !((a ^ b) & (PTE_P | PTE_MFN_MASK));
 }
 
-static void *host(uint64_t va)
-{
-	return (void *)(va + UPPER_BASE);
-}
-
-static void span_drop(struct domain *d, unsigned i)
-{
-	munmap(host(span[i].base), SPAN);
-	d->frame[span[i].l1].va_hint = VA_HINT_NONE;
-	span[i] = span[--spans];
-}
-
 static void forget(struct domain *d)
 {
-	while (spans)
-		span_drop(d, spans - 1);
-	runs = 0;
+	spans_forget(d, SPANS_UPPER);
 	memset(bound, 0, sizeof(bound));
-}
-
-/* Its place is ours alone from now on: the monitor has nothing there. */
-static bool span_add(struct domain *d, uint64_t base, uint64_t l1)
-{
-	if (mmap(host(base), SPAN, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-		 0) != host(base))
-		return false;
-	span[spans++] = (struct span){base, l1};
-	/* At two places: known as that, and all goes when it changes. */
-	d->frame[l1].va_hint = d->frame[l1].va_hint == VA_HINT_NONE ? base : VA_HINT_MANY;
-	return true;
-}
-
-static bool span_known(const struct domain *d, uint64_t base, uint64_t l1)
-{
-	if (d->frame[l1].va_hint != VA_HINT_MANY)
-		return d->frame[l1].va_hint == base;
-	for (unsigned i = 0; i < spans; i++)
-		if (span[i].base == base)
-			return true;
-	return false;
-}
-
-/* The page is nowhere again. That may cut a mapping in two: it counts as one more. */
-static void page_drop(struct domain *d, uint64_t va)
-{
-	runs++;
-	if (mmap(host(va), PAGE_SIZE, PROT_NONE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-		forget(d);
 }
 
 /* ---- faults ---- */
@@ -179,36 +117,30 @@ static uint64_t *walk_marking(struct vcpu *v, uint64_t va, uint64_t *l1_mfn)
 	return table;
 }
 
-/* Does this entry show a page of the memfd, `mfn`? */
-static bool shows(const struct domain *d, uint64_t e, uint64_t mfn)
+/* Entry i of the span's table, if it shows this frame and the debugger lets it be read unseen. */
+static bool may_show(const struct domain *d, const struct span *s, const uint64_t *l1, unsigned i,
+		     uint64_t mfn)
 {
-	return e & PTE_P && pte_mfn(e) == mfn && mfn < d->nr_frames && !d->frame[mfn].elsewhere;
+	return entry_shows(d, l1[i], mfn) &&
+	       !watch_page(s->host - UPPER_BASE + i * PAGE_SIZE, ACCESS_READ);
 }
 
 /* The run of entries around index i. */
-static bool map_run(struct domain *d, uint64_t base, uint64_t *l1, unsigned i)
+static bool map_run(struct domain *d, struct span *s, uint64_t *l1, unsigned i)
 {
 	const uint64_t mfn = pte_mfn(l1[i]);
 	unsigned lo = i, hi = i;
 
-	if (!shows(d, l1[i], mfn))
+	if (!may_show(d, s, l1, i, mfn))
 		return false;
-	while (lo > 0 && shows(d, l1[lo - 1], mfn - (i - lo) - 1))
+	while (lo > 0 && may_show(d, s, l1, lo - 1, mfn - (i - lo) - 1))
 		lo--;
-	while (hi < L1_ENTRIES - 1 && shows(d, l1[hi + 1], mfn + (hi - i) + 1))
+	while (hi < L1_ENTRIES - 1 && may_show(d, s, l1, hi + 1, mfn + (hi - i) + 1))
 		hi++;
 	/* The hardware would set these one by one; early is within the architecture. */
-	for (unsigned k = lo; k <= hi; k++) {
+	for (unsigned k = lo; k <= hi; k++)
 		__atomic_or_fetch(&l1[k], PTE_A, __ATOMIC_RELAXED);
-		shown[pte_mfn(l1[k]) / 8] |= 1 << pte_mfn(l1[k]) % 8;
-	}
-	runs++;
-	if (mmap(host(base + lo * PAGE_SIZE), (hi - lo + 1) * PAGE_SIZE, PROT_READ,
-		 MAP_SHARED | MAP_FIXED, d->ram_fd, (mfn - (i - lo)) << PAGE_SHIFT) != MAP_FAILED)
-		return true;
-	/* The host has no mapping left, and what was at that place may be gone. */
-	forget(d);
-	return false;
+	return span_show(d, s, lo, hi, mfn - (i - lo), false);
 }
 
 /* Do all vCPUs that use these mappings have this entry, number i of their upper half, or none? */
@@ -244,17 +176,16 @@ static bool entry_bind(struct vcpu *v, uint64_t va)
 static bool map_there(struct vcpu *v, uint64_t va)
 {
 	struct domain *d = v->d;
-	const uint64_t base = va & -SPAN;
 	uint64_t l1_mfn, *l1;
+	struct span *s;
 
-	if (runs > MAX_RUNS || spans == MAX_SPANS)
+	if (spans_cost(SPANS_UPPER) > MAX_COST)
 		forget(d);
 	l1 = walk_marking(v, va, &l1_mfn);
 	if (!l1 || !entry_bind(v, va))
 		return false;
-	if (!span_known(d, base, l1_mfn) && !span_add(d, base, l1_mfn))
-		return false;
-	return map_run(d, base, l1, va >> PAGE_SHIFT & (L1_ENTRIES - 1));
+	s = span_at(d, SPANS_UPPER, (va & -SPAN) + UPPER_BASE, l1_mfn);
+	return s && map_run(d, s, l1, va >> PAGE_SHIFT & (L1_ENTRIES - 1));
 }
 
 bool upper_fault(struct vcpu *v, uint64_t va)
@@ -271,72 +202,51 @@ bool upper_fault(struct vcpu *v, uint64_t va)
 
 /* ---- changes ---- */
 
-static void l1_entry_changed(struct domain *d, uint64_t l1, unsigned index, uint64_t old)
-{
-	const uint64_t *table = frame_ptr(d, l1), base = d->frame[l1].va_hint;
-
-	if (base == VA_HINT_NONE || (table[index] & PTE_P && pte_mfn(table[index]) == pte_mfn(old)))
-		return;
-	if (base == VA_HINT_MANY)
-		forget(d);
-	else
-		page_drop(d, base + index * PAGE_SIZE);
-}
-
-/* A linear page table has an L2, or another, in the place of an L1: its entries are mapped. */
-static bool shows_pages(const struct domain *d, uint64_t table)
-{
-	if (d->frame[table].va_hint == VA_HINT_NONE)
-		return false;
-	for (unsigned i = 0; i < spans; i++)
-		if (span[i].l1 == table)
-			return true;
-	return false;
-}
-
 void upper_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old)
 {
 	const uint64_t below = pte_mfn(old);
+	const uint64_t *table = frame_ptr(d, table_mfn);
+	struct span *s;
 
-	if (!span)
+	if (!possible)
 		return;
 	if (d->frame[table_mfn].type == FT_L1) {
-		l1_entry_changed(d, table_mfn, index, old);
+		s = span_of(d, table_mfn);
+		if (table[index] & PTE_P && pte_mfn(table[index]) == below)
+			return;
+		if (s && s->whose == SPANS_UPPER)
+			span_hide(d, s, index);
+		else if (d->frame[table_mfn].va_hint == VA_HINT_MANY)
+			forget(d);
 		return;
 	}
-	if (shows_pages(d, table_mfn))
+	/* A linear page table has an L2, or another, in the place of an L1: its entries are mapped.
+	 */
+	if (d->frame[table_mfn].va_hint != VA_HINT_NONE && span_anywhere(table_mfn))
 		forget(d);
 	if (below >= d->nr_frames || d->frame[below].va_hint == VA_HINT_NONE)
 		return;
-	if (d->frame[table_mfn].type == FT_L2 && d->frame[below].va_hint != VA_HINT_MANY) {
-		for (unsigned i = 0; i < spans; i++)
-			if (span[i].l1 == below) {
-				span_drop(d, i);
-				return;
-			}
+	s = d->frame[table_mfn].type == FT_L2 ? span_of(d, below) : NULL;
+	if (s && s->whose == SPANS_UPPER)
+		span_drop(d, s);
+	else if (d->frame[below].va_hint == VA_HINT_MANY) {
+		forget(d);
+		d->frame[below].va_hint = VA_HINT_NONE;
 	}
-	forget(d);
-	d->frame[below].va_hint = VA_HINT_NONE;
 }
 
 void upper_table_lost(struct domain *d, uint64_t mfn)
 {
-	if (span && d->frame[mfn].va_hint != VA_HINT_NONE)
+	struct span *s = span_of(d, mfn);
+
+	if (possible && ((s && s->whose == SPANS_UPPER) || d->frame[mfn].va_hint == VA_HINT_MANY))
 		forget(d);
 }
 
-void upper_frame_moves(struct domain *d, uint64_t mfn)
+void upper_forget(struct domain *d)
 {
-	if (!span || !(shown[mfn / 8] >> mfn % 8 & 1))
-		return;
-	for (unsigned s = 0; s < spans; s++) {
-		const uint64_t *l1 = frame_ptr(d, span[s].l1);
-
-		for (unsigned i = 0; i < L1_ENTRIES && s < spans; i++)
-			if (l1[i] & PTE_P && pte_mfn(l1[i]) == mfn)
-				page_drop(d, span[s].base + i * PAGE_SIZE);
-	}
-	shown[mfn / 8] &= ~(1 << mfn % 8);
+	if (spans_possible())
+		forget(d);
 }
 
 /* ---- whose it is ---- */
@@ -344,7 +254,7 @@ void upper_frame_moves(struct domain *d, uint64_t mfn)
 bool upper_bind(struct vcpu *v, const uint64_t *entries)
 {
 	const uint32_t self = 1U << v->id;
-	bool fits = span && entries;
+	bool fits = possible && entries;
 
 	pthread_mutex_lock(&v->d->lock);
 	bound_vcpus &= ~self;
@@ -352,7 +262,7 @@ bool upper_bind(struct vcpu *v, const uint64_t *entries)
 		fits = bound[i] & PTE_P
 			       ? same(entries[i], bound[i])
 			       : !(entries[i] & PTE_P) || all_have(v->d, i, entries[i], true);
-	if (!fits && span && entries && !bound_vcpus) {
+	if (!fits && possible && entries && !bound_vcpus) {
 		forget(v->d);
 		fits = true;
 	}

@@ -3,14 +3,15 @@
 #ifndef PAVANE_UPPER_H
 #define PAVANE_UPPER_H
 
-#include "hypercalls/monitor/monitor.h"
-
 /*
  * The segment base: guest addresses of the upper half and this make host addresses of the lower,
  * modulo 2^64. It is canonical itself, and 2 MiB below the end of what a process has: so what a
  * kernel reads at a user's address, or near NULL, is nowhere.
  */
-#define UPPER_BASE 0x7fffffe00000UL
+#define UPPER_BASE 0x7fffffe00000
+
+#ifndef __ASSEMBLER__
+#include "hypercalls/monitor/monitor.h"
 
 /* The entries of an L4 table that are about it. */
 #define UPPER_FIRST   272 /* behind what is the hypervisor's */
@@ -35,12 +36,10 @@ bool upper_bind(struct vcpu *v, const uint64_t *entries);
  * False: nothing, or what cannot be. Takes d->lock.
  */
 bool upper_fault(struct vcpu *v, uint64_t va);
-/*
- * d->lock held: an entry of a table changed that was present; a table is none any longer; the
- * memory of a frame moves.
- */
+/* d->lock held: an entry of a table changed that was present; a table is none any longer. */
 void upper_entry_changed(struct domain *d, uint64_t table_mfn, unsigned index, uint64_t old);
 void upper_table_lost(struct domain *d, uint64_t mfn);
-void upper_frame_moves(struct domain *d, uint64_t mfn);
+void upper_forget(struct domain *d); /* d->lock held: nothing is mapped any longer */
 
+#endif
 #endif
