@@ -54,7 +54,7 @@ __asm__(".pushsection .text\n"
 	"win_vector: movups (%rdi), %xmm0; movq %xmm0, %rbx; ret\n"
 	"win_misaligned: movaps 8(%rdi), %xmm0; ret\n"
 	/* Reads and writes two pages from rdi on, so many times. */
-	"win_spin: movl $4000000, %ecx\n"
+	"win_spin: movl $40000, %ecx\n"
 	"1:	movq (%rdi), %rax\n"
 	"	movq %rax, 0x1008(%rdi)\n"
 	"	pushq %rax\n"
@@ -82,8 +82,11 @@ static long run(const char *insn, uint64_t rdi)
 static void heat(uint64_t va)
 {
 	for (int i = 0; i < BEATS; i++) {
-		HYPERVISOR_set_timer_op(time_ns() + MSEC);
-		check_eq("user code spins", run(win_spin, va), -1);
+		const uint64_t start = time_ns();
+
+		HYPERVISOR_set_timer_op(start + MSEC);
+		while (time_ns() - start < 3 * MSEC)
+			check_eq("user code spins", run(win_spin, va), -1);
 	}
 }
 
@@ -369,12 +372,11 @@ static void wild(void)
 	check_eq("to its page", data[1][0], 1);
 }
 
-/* Until a window that was not used all the time may be another root's. */
-static void rest(void)
+static void pass(uint64_t ns)
 {
 	const uint64_t start = time_ns();
 
-	while (time_ns() - start < 1100 * MSEC)
+	while (time_ns() - start < ns)
 		;
 }
 
@@ -403,7 +405,7 @@ static void spaces(void)
 
 		mmuext(MMUEXT_NEW_USER_BASEPTR, va_to_mfn(root[i]));
 		if (k == WINDOWS)
-			rest();
+			pass(1100 * MSEC); /* a window that was not used may be another root's */
 		if (k < SPACES)
 			heat(va_of(0));
 		reads("each its own", va_of(0), 1000 + i);
@@ -438,8 +440,7 @@ static void main1(void)
 	for (;;) {
 		while (!READ_ONCE(go))
 			HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
-		for (volatile int i = 0; i < 3000000; i++)
-			;
+		pass(3 * MSEC);
 		map(8, data[8 + READ_ONCE(go) % 2], FULL);
 		WRITE_ONCE(go, 0);
 	}
