@@ -46,7 +46,7 @@
 
 #define PAGE 4096
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R14 = 14, R15, NR_GPR };
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R12 = 12, R14 = 14, R15, NR_GPR };
 
 #define NO_VECTOR (-1)
 
