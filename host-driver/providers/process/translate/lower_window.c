@@ -85,18 +85,18 @@ static struct held wanted(const struct tr_insn *n, int64_t *at)
 	const bool regs = m->base != ZYDIS_REGISTER_NONE || m->index != ZYDIS_REGISTER_NONE;
 
 	*at = m->disp.value;
-	if (m->base == ZYDIS_REGISTER_RIP && !segment) {
-		*at = (n->rip + n->i.length + m->disp.value) & WINDOW_MASK;
+	if (!segment && (m->base == ZYDIS_REGISTER_RIP || (!regs && n->i.address_width == 64))) {
+		if (m->base == ZYDIS_REGISTER_RIP)
+			*at += n->rip + n->i.length;
+		if (*at >> 47) /* no user's: the mask knows */
+			return (struct held){.what = HELD_NOTHING};
+		*at &= WINDOW_MASK;
 		return (struct held){.what = HELD_PLACE};
 	}
 	if (n->i.address_width != 64 || (segment && regs) || m->base == ZYDIS_REGISTER_EIP)
 		return (struct held){.what = HELD_NOTHING};
 	if (segment)
 		return (struct held){.what = HELD_SEGMENT, .base = m->segment};
-	if (!regs) {
-		*at &= WINDOW_MASK;
-		return (struct held){.what = HELD_PLACE};
-	}
 	return (struct held){.what = HELD_REGS,
 			     .base = m->base,
 			     .index = m->index,
