@@ -14,7 +14,6 @@ TEST("user-crowd", "more hot address spaces than there are windows, one after th
 #define PAGES  512
 #define FRAMES 64
 #define ROUNDS 16
-#define MSEC   1000000ul
 
 static uint64_t *root[MANY];
 static uint8_t *data[FRAMES];

@@ -20,7 +20,6 @@ TEST("user-windows", "memory of user code that has run for long is still what it
 #define FULL	  PTE_KERN
 #define READ_ONLY (PTE_PRESENT | PTE_USER | PTE_ACCESS)
 #define BEATS	  6
-#define MSEC	  1000000ul
 #define VECTOR_SS 12
 #define VECTOR_GP 13
 #define VECTOR_PF 14
