@@ -25,6 +25,7 @@ completes() { # what is offered for the last of the words, words...
 check "the completion loads and completes" completes create cre
 check "--version completes" completes --version --v
 check "scan's options complete" completes --severity scan --sev
+check "shutdown's options complete, and no other's" completes "--wait --help" shutdown --
 version=$(scripts/version)
 one_version() { # every installed program, and pvctl's page and completion know of it
 	local p n=0
