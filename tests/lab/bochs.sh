@@ -6,8 +6,9 @@ for tool in bochs xorriso; do
 	command -v $tool >/dev/null || die "$tool is missing (make deps)"
 done
 # Instructions in a second of the machine's clock. The fewer, the cheaper are waits for that clock:
-# Xen's boot waits for a second of it in loops.
-ips=40000000
+# Xen's boot waits for a second of it in loops. BOCHS_IPS: of benchmarks, into whose loops the timer's
+# interrupts must not fall too often.
+ips=${BOCHS_IPS:-40000000}
 bochs_pid="" spent=0 bochs_hz=$(getconf CLK_TCK)
 
 # bochs_start CPUS MIB CONFIG...: boots the CD; more lines of Bochs's own follow.
