@@ -100,4 +100,4 @@ module_init(pvhost_init);
 module_exit(pvhost_exit_module);
 MODULE_DESCRIPTION("Pavane: VT-x for ordinary processes");
 MODULE_AUTHOR("Pavane");
-MODULE_LICENSE("Dual MIT/GPL");
+MODULE_LICENSE("GPL");
