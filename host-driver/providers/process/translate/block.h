@@ -256,6 +256,8 @@ bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
 bool tr_turn(struct vcpu *v);
 extern uint64_t tr_stop; /* a guest address that tr_turn stops at, for tests; 0: none */
 int tr_signals_init(void);
+#define SIGSTACK_SIZE (64 * 1024)
+void *tr_signal_stack(void); /* the calling thread's alternate one; NULL: errno says why not */
 int tr_run(struct vcpu *v);
 extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[], tr_unread[], tr_unshown[];
 extern char tr_indirect[], tr_indirect_kept[], tr_indirect_end[], tr_indirect_miss[];
