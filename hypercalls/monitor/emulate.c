@@ -139,7 +139,11 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t val)
 		rc = root_load(v, val >> PAGE_SHIFT);
 		pthread_mutex_unlock(&v->d->lock);
 		return rc == 0;
-	case 4: v->cr4 = cr4_guest(val); return true;
+	case 4:
+		v->cr4 = cr4_guest(val);
+		if (v->d->provider->load_tables)
+			v->d->provider->load_tables(v);
+		return true;
 	default: return false;
 	}
 }

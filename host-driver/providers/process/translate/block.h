@@ -13,6 +13,7 @@
 #define MODE_UPPER  8  /* reads by upper.c */
 #define MODE_SINGLE 16 /* no two accesses of it share a look: reached by links alone */
 #define MODE_WINDOW 32 /* its accesses are to a window (windows.c), not by the TLB */
+#define MODE_TSD    64 /* user code, and CR4.TSD is set: rdtsc is a step's */
 
 #ifndef CODE_SIZE		/* tests have a small one */
 #define CODE_SIZE (256UL << 20) /* of the cache, bytes */
@@ -154,6 +155,12 @@ uint32_t page_id_find(uint64_t va, uint32_t mfn);
 uint64_t page_id_address(uint32_t id);
 bool page_id_given(uint32_t mfn); /* has this frame one? */
 void page_id_forget_all(void);	  /* code_lock held */
+
+/* Of the mode, what v's control registers say: where they change, what leads to code goes. */
+static inline uint8_t block_controls(const struct vcpu *v, bool kernel)
+{
+	return (v->fpu_ts ? MODE_TS : 0) | (v->cr4 & CR4_TSD && !kernel ? MODE_TSD : 0);
+}
 
 /* ---- between block.c and chain.c ---- */
 extern pthread_mutex_t code_lock;
