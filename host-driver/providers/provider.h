@@ -78,7 +78,7 @@ struct provider {
 	/* v->kernel_mode is about to change. */
 	void (*toggle)(struct vcpu *v);
 	/*
-	 * v->gdt_*, v->ldt_*, v->info or v->fpu_ts changed (any thread while v rests), or
+	 * v->gdt_*, v->ldt_*, v->info, v->fpu_ts or v->cr4 changed (any thread while v rests), or
 	 * d->vm_assist (any thread). NULL: no effect.
 	 */
 	void (*load_tables)(struct vcpu *v);

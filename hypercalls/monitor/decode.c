@@ -84,7 +84,7 @@ void insn_done(struct vcpu *v, size_t length)
 {
 	v->regs.rip += length;
 	v->regs.rflags &= ~FLAG_RF;
-	if (v->regs.rflags & FLAG_TF) {
+	if (v->regs.rflags & FLAG_TF && !v->stepping) { /* else it is the debugger's */
 		v->debugreg[6] |= DR6_BS;
 		trap_deliver(v, VECTOR_DB, -1);
 	}

@@ -139,7 +139,11 @@ static bool write_cr(struct vcpu *v, unsigned cr, uint64_t val)
 		rc = root_load(v, val >> PAGE_SHIFT);
 		pthread_mutex_unlock(&v->d->lock);
 		return rc == 0;
-	case 4: v->cr4 = cr4_guest(val); return true;
+	case 4:
+		v->cr4 = cr4_guest(val);
+		if (v->d->provider->load_tables)
+			v->d->provider->load_tables(v);
+		return true;
 	default: return false;
 	}
 }
@@ -224,6 +228,17 @@ static bool emulate_one(struct vcpu *v, const ZydisDecodedInstruction *i,
 	}
 }
 
+/* Another name without CR4.DE (traps.c); with it no name at all. */
+static bool is_no_debugreg(const struct vcpu *v, const struct insn *n)
+{
+	for (unsigned k = 0; k < 2 && n->i.mnemonic == ZYDIS_MNEMONIC_MOV; k++)
+		if (n->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		    (n->op[k].reg.value == ZYDIS_REGISTER_DR4 ||
+		     n->op[k].reg.value == ZYDIS_REGISTER_DR5))
+			return v->cr4 & CR4_DE;
+	return false;
+}
+
 bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error)
 {
 	struct insn n;
@@ -247,7 +262,8 @@ bool emulate_privileged(struct vcpu *v, unsigned vector, uint64_t error)
 		return false;
 	if (vector == 13 && !v->kernel_mode && !by_iopl(n.i.mnemonic))
 		return false;
-	if (n.i.mnemonic == ZYDIS_MNEMONIC_XSETBV && !(v->cr4 & CR4_OSXSAVE)) {
+	if ((n.i.mnemonic == ZYDIS_MNEMONIC_XSETBV && !(v->cr4 & CR4_OSXSAVE)) ||
+	    is_no_debugreg(v, &n)) {
 		trap_deliver(v, VECTOR_UD, -1);
 		return true;
 	}

@@ -132,9 +132,14 @@ void event_deliver(struct vcpu *v)
 		bounce(v, v->event_callback, true, NO_ERROR);
 }
 
-/* None registered: as where there is no such instruction. */
+/*
+ * The instruction loses the caller's selectors, and Xen shows these. None registered: as where
+ * there is no such instruction.
+ */
 void syscall_deliver(struct vcpu *v)
 {
+	v->regs.cs = SEL_KERNEL_CS;
+	v->regs.ss = SEL_KERNEL_SS;
 	if (v->syscall_callback) {
 		bounce(v, v->syscall_callback, v->callback_flags & VGCF_syscall_disables_events,
 		       -1);
@@ -201,11 +206,14 @@ long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
 	r->cs = c.cs | 3;
 	r->ss = c.ss | 3;
 	r->rsp = c.rsp;
-	r->rflags = (c.rflags & ~(FLAG_IOPL | FLAG_VM)) | FLAG_IF;
+	r->rflags = (c.rflags & FLAGS_THERE & ~(FLAG_IOPL | FLAG_VM)) | FLAG_IF | FLAG_ONE;
 	if (shows_iopl(v->d))
 		v->iopl = c.rflags >> IOPL_SHIFT & 3;
 	r->rax = c.rax;
 	if (c.flags & VGCF_in_syscall) { /* as SYSRET leaves them */
+		if (r->cs != SEL_USER_CS32)
+			r->cs = SEL_KERNEL_CS;
+		r->ss = SEL_KERNEL_SS;
 		r->rcx = r->rip;
 		r->r11 = r->rflags;
 	} else {

@@ -44,7 +44,9 @@
 #define FLAG_AC	  0x040000
 #define FLAG_ID	  0x200000
 
-#define FLAGS_ARITH 0x8d5 /* OF SF ZF AF PF CF */
+#define FLAG_ONE    0x2	     /* always set */
+#define FLAGS_THERE 0x3f7fd5 /* all others that there are */
+#define FLAGS_ARITH 0x8d5    /* OF SF ZF AF PF CF */
 
 /* Control registers: vol. 3, 2.5. */
 #define CR0_TS	     0x00008

@@ -22,6 +22,13 @@ READ_CR(2)
 READ_CR(3)
 READ_CR(4)
 
+static void __attribute__((noinline)) forbidden_read_dr4(void *arg)
+{
+	uint64_t v;
+
+	__asm__ volatile(".byte 0x0f, 0x21, 0xe0" : "=a"(v)); /* mov %dr4, %rax */
+}
+
 static void __attribute__((noinline)) forbidden_clts(void *arg)
 {
 	__asm__ volatile("clts");
@@ -73,8 +80,10 @@ static void cr4_bits(uint64_t cr4)
 	}
 	check_eq("cr4: DE", vector_of(forbidden_write_cr4, (void *)(cr4 | 8)), -1);
 	check_eq("cr4: DE is set", (long)forbidden_read_cr4(), (long)(cr4 | 8));
+	check_eq("dr4: there is none", vector_of(forbidden_read_dr4, NULL), 6);
 	check_eq("cr4: write back", vector_of(forbidden_write_cr4, (void *)cr4), -1);
 	check_eq("cr4: as before", (long)forbidden_read_cr4(), (long)cr4);
+	check_eq("dr4: another name of dr6", vector_of(forbidden_read_dr4, NULL), -1);
 }
 
 static void control(void)

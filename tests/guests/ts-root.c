@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common.h"
 
-TEST("ts-root", "CR0.TS that is set while another address space is loaded");
+TEST("ts-root",
+     "CR0.TS that is set while another address space is loaded, or in front of two pages");
 
 static void use_vectors(void *unused)
 {
@@ -30,6 +31,25 @@ static void task_switched(void)
 	page_free(copy);
 }
 
+/* An instruction that goes on in the next page is a block of its own. */
+void across(void *unused);
+
+__asm__(".pushsection .text.across, \"ax\"\n"
+	"	.balign 4096\n"
+	"	.fill 4093, 1, 0x90\n"
+	"across: movq %xmm0, %rax\n"
+	"	ret\n"
+	".popsection");
+
+static void two_pages(void)
+{
+	for (int i = 0; i < 3; i++) {
+		check_eq("on two pages: TS clear", vector_of(across, NULL), -1);
+		HYPERVISOR_fpu_taskswitch(1);
+		check_eq("on two pages: TS set", vector_of(across, NULL), 7);
+	}
+}
+
 void test_main(void)
 {
 	const mfn_t root = va_to_mfn((void *)start_info->pt_base);
@@ -38,4 +58,5 @@ void test_main(void)
 		skip("the guest's vector registers are the host's own here");
 	mmuext(MMUEXT_NEW_USER_BASEPTR, 0);
 	task_switched();
+	two_pages();
 }

@@ -20,6 +20,7 @@ uint64_t entry_sp_saved, entry_rflags;
 uint8_t entry_mask;
 void entry_run(void *user_rip);
 extern char forbidden_entry_any[], entry_call[], entry_called[], entry_fault[];
+extern char entry_long_call[], entry_long_called[];
 
 __asm__("entry_run:\n"
 	"	pushq %rbx\n"
@@ -66,6 +67,10 @@ __asm__("entry_run:\n"
 	"entry_call: movq %gs:0, %r12\n"
 	"	syscall\n"
 	"entry_called: ud2\n"
+	"entry_long_call: movq %gs:0, %r12\n"
+	"	.byte 0x48\n" /* a prefix that changes nothing */
+	"	syscall\n"
+	"entry_long_called: ud2\n"
 	"entry_fault: movq %gs:0, %r12\n"
 	"	movb $0, (%rdi)\n"
 	"	jc entry_fault\n"); /* flags that nothing reads any more a translator may lose */
@@ -75,8 +80,13 @@ __asm__("entry_run:\n"
 static char stack[4096] __attribute__((aligned(16)));
 static uint64_t gs_kernel = GS_KERNEL, gs_user = GS_USER;
 
-static void one(bool fault, uint64_t flags, bool mask)
+enum way { CALL, LONG_CALL, FAULT };
+
+static void one(enum way way, uint64_t flags, bool mask)
 {
+	static char *const from[] = {entry_call, entry_long_call, entry_fault};
+	static char *const behind[] = {entry_called, entry_long_called, FAULT_AT};
+	const bool fault = way == FAULT;
 	const uint64_t sp = (uint64_t)stack + sizeof(stack) - 8;
 	const unsigned int n = fault ? 8 : 7;
 	const uint64_t *f = entry_frame + n - 7; /* f[2] is rip either way */
@@ -97,18 +107,18 @@ static void one(bool fault, uint64_t flags, bool mask)
 	HYPERVISOR_stack_switch(FLAT_KERNEL_SS, sp);
 	memset(entry_frame, 0x77, sizeof(entry_frame));
 	entry_rflags = flags;
-	entry_run(fault ? entry_fault : entry_call);
+	entry_run(from[way]);
 	if (fault)
 		trap_set_entry(14, 0, 0);
 
 	EQ("kernel stack, aligned down to 16", entry_rsp, (sp & ~15ul) - n * 8);
-	EQ("rcx", entry_frame[0], fault ? RCX : (uint64_t)entry_called);
+	EQ("rcx", entry_frame[0], fault ? RCX : (uint64_t)behind[way]);
 	EQ("r11", entry_frame[1], fault ? R11 : flags);
 	if (fault) {
 		EQ("error: a user's write", entry_frame[2], 6);
 		EQ("cr2", this_vcpu->arch.cr2, NOTHING);
 	}
-	EQ("rip", f[2], fault ? FAULT_AT : entry_called);
+	EQ("rip", f[2], behind[way]);
 	EQ("cs: rpl 3, no mask", f[3], FLAT_USER_CS);
 	EQ("rflags", f[4] & ~0x10000ul, flags);
 	EQ("rsp", f[5], USER_RSP);
@@ -135,6 +145,6 @@ void test_main(void)
 	HYPERVISOR_set_segment_base(SEGBASE_GS_KERNEL, (unsigned long)&gs_kernel);
 	HYPERVISOR_set_segment_base(SEGBASE_GS_USER, (unsigned long)&gs_user);
 	for (unsigned int i = 0; i < ARRAY_SIZE(more); i++)
-		for (unsigned int kind = 0; kind < 4; kind++)
-			one(kind & 1, FLAG_IF | FLAG_ONE | more[i], kind & 2);
+		for (unsigned int kind = 0; kind < 6; kind++)
+			one(kind >> 1, FLAG_IF | FLAG_ONE | more[i], kind & 1);
 }

@@ -11,9 +11,11 @@ static unsigned int nr, calls;
 static uint64_t rips[MAX], dr6s[MAX];
 static uint64_t call_flags, call_rip;
 static char bytes[3];
+static uint64_t frames[7];
 extern char u_0[], u_1[], u_2[], u_3[], u_4[], k_0[], k_1[], k_2[], k_3[], user_return[];
-extern char r_1[], r_2[];
+extern char r_1[], r_2[], forbidden_f1[], forbidden_f2[], forbidden_f3[], forbidden_f4[];
 void stepped(void *arg);
+void forbidden_far(void *arg);
 void stepped_string(void *arg);
 
 __asm__("stepped:\n"
@@ -25,7 +27,17 @@ __asm__("stepped:\n"
 	"stepped_string:\n"
 	"	movl $3, %ecx\n"
 	"r_1:	rep stosb\n"
-	"r_2:	ret");
+	"r_2:	ret\n"
+	/* What iretq takes away is the step behind the next instruction; it has one of its own. */
+	"forbidden_far:\n"
+	"	movq %rdi, %rsp\n"
+	"forbidden_f1:	lretq\n"
+	"forbidden_f2:	nop\n"
+	"forbidden_f3:	iretq\n"
+	"forbidden_f4:	nop\n"
+	"	movl $0x726574, %eax\n"
+	"	syscall\n"
+	"	ud2");
 
 static void note(const struct trap_regs *regs)
 {
@@ -108,4 +120,13 @@ void test_main(void)
 	user_run_flags(stepped_string, bytes, FLAG_TF, &regs);
 	check_steps("each byte of a string",
 		    (const char *const[]){r_1, r_1, r_1, r_2, user_return, user_return + 5}, 6);
+	memcpy(frames,
+	       (uint64_t[]){(uint64_t)forbidden_f2, FLAT_USER_CS, (uint64_t)forbidden_f4,
+			    FLAT_USER_CS, 0x202, (uint64_t)(frames + 7), FLAT_USER_SS},
+	       sizeof(frames));
+	nr = 0;
+	user_run_flags(forbidden_far, frames, TF, &regs);
+	check_steps("transfers to a selector",
+		    (const char *const[]){forbidden_f1, forbidden_f2, forbidden_f3, forbidden_f4},
+		    4);
 }

@@ -16,12 +16,11 @@
 #include <sys/time.h>
 #include <ucontext.h>
 
-#include "hypercalls/monitor/x86.h"
+#include "host-driver/providers/process/translate/block.h"
 #include "tests/translate/dfuzz.h"
 
-#define SIGNAL_STACK 65536
-#define TICK_US	     100
-#define MAX_TICKS    100 /* that one case may see */
+#define TICK_US	  100
+#define MAX_TICKS 100 /* that one case may see */
 
 _Static_assert(offsetof(struct state, rflags) == S_RFLAGS, "native.S: rflags");
 _Static_assert(offsetof(struct state, fs) == S_FS, "native.S: fs");
@@ -89,11 +88,7 @@ static void on_tick(int sig, siginfo_t *si, void *ctx)
 
 void native_thread_prepare(void)
 {
-	stack_t ss = {.ss_size = SIGNAL_STACK};
-
-	ss.ss_sp = mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			0);
-	if (ss.ss_sp == MAP_FAILED || sigaltstack(&ss, NULL)) {
+	if (!tr_signal_stack()) {
 		perror("translate: signal stack");
 		exit(2);
 	}

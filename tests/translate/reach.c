@@ -4,10 +4,12 @@
  * is, has its registers add up to it in every form of operand. It must neither find it nor change
  * it. An unmasked access by any of these would (tests/translate/run has one that is).
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "host-driver/providers/process/translate/block.h"
 #include "tests/translate/dfuzz.h"
 
 #define SECRET 0x5ec2e75ec2e75ec2UL
@@ -132,25 +134,52 @@ static bool changed(void)
 	return false;
 }
 
-/* False: this form gets there. */
-static bool out_of_reach(struct testcase *c, const struct form *f, uint64_t to)
+static bool attempt(struct testcase *c, const struct form *f, uint64_t to, struct state *out,
+		    bool cold)
 {
-	static struct state out;
 	struct rng r = {1};
 
 	*c = (struct testcase){.first = c->first, .n = 1, .start = 0x100, .user = true};
-	for (unsigned i = 0; i < BYTES / 8; i++)
-		secret[i] = SECRET;
 	memcpy(c->item[0].byte, f->byte, f->len);
 	c->item[0].len = f->len;
 	case_state(c, &r, 0);
 	aim(c, f, to);
-	if (!case_layout(c))
-		return false;
+	return case_layout(c) && guest_translate(c, out, cold) && guest_windowed();
+}
+
+/* False: this form gets there. */
+static bool out_of_reach(struct testcase *c, const struct form *f, uint64_t to)
+{
+	static struct state out;
+
+	for (unsigned i = 0; i < BYTES / 8; i++)
+		secret[i] = SECRET;
 	for (unsigned k = 0; k < 2; k++)
-		if (!guest_translate(c, &out, k == 0) || !guest_windowed() || found(&out) ||
-		    changed())
+		if (!attempt(c, f, to, &out, k == 0) || found(&out) || changed())
 			return false;
+	return true;
+}
+
+/*
+ * The stack pointer is the guest's while it runs: what this process' host makes of one that is in
+ * its own stack for signals is no matter to the guest.
+ */
+static bool stack_of_signals(struct testcase *c)
+{
+	static const struct form push = {
+		"mov %rax, %rsp; push", {0x48, 0x89, 0xc4, 0x53}, 4, RAX, 1, 0};
+	static const unsigned at[] = {8, 128, 136, 512, 2048, 4096, 8192, SIGSTACK_SIZE - 8};
+	static struct state out;
+	stack_t ss;
+
+	sigaltstack(NULL, &ss);
+	for (unsigned i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		const uint64_t to = (uint64_t)ss.ss_sp + at[i];
+
+		if (!attempt(c, &push, to, &out, true) || out.vector != VECTOR_PF ||
+		    out.cr2 != to - 8 || out.gpr[RSP] != to)
+			return false;
+	}
 	return true;
 }
 
@@ -175,5 +204,9 @@ bool reach_nothing(void)
 		reach++;
 	}
 	printf("# %u forms of operand lead out of a window, of %u\n", reach, count);
+	if (!stack_of_signals(&c)) {
+		printf("not ok a guest's stack pointer in the stack for signals\n");
+		reach++;
+	}
 	return !reach;
 }

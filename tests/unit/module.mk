@@ -2,7 +2,8 @@
 # Each tests/unit/test_NAME.c is a cmocka program; UNIT_NAME_SRCS are the files it tests.
 M := hypercalls/monitor
 UNIT_evtchn_SRCS := $(addprefix $M/,evtchn.c evtchn_op.c sched.c time.c trace.c vcpu.c)
-UNIT_debug_SRCS  := $(UNIT_evtchn_SRCS) $M/debug.c $M/debug_point.c
+UNIT_debug_SRCS  := $(UNIT_evtchn_SRCS) $M/debug.c $M/debug_point.c $M/decode.c
+UNIT_debug_LIBS  := -lZydis
 UNIT_misc_SRCS   := $(UNIT_evtchn_SRCS) $(addprefix $M/,version.c extension.c console.c grant.c grant_map.c lend.c misc.c tlb.c)
 UNIT_context_SRCS := $(addprefix $M/,copy.c frame.c validate.c mmuext.c mmu.c descriptor.c tlb.c vcpu.c memory.c)
 UNIT_mmu_SRCS    := $(addprefix $M/,copy.c frame.c validate.c mmu.c mmuext.c memory.c descriptor.c lend.c tlb.c)

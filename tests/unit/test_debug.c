@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* monitor/debug.c, and what of sched.c stops for it: breakpoints, steps, events, a crash that
  * waits. */
+#include "hypercalls/monitor/decode.h"
 #include "tests/unit/fake_monitor.h"
 
 #define TF	 0x100UL
@@ -17,6 +18,13 @@ uint64_t walk_any(struct vcpu *v, uint64_t va)
 	const uint64_t page = (va - (uint64_t)guest) / PAGE_SIZE;
 
 	return page < MAPPED ? (PVDOM_MFN_RAM + page) << PAGE_SHIFT | PTE_P : 0;
+}
+
+static unsigned delivered;
+
+void trap_deliver(struct vcpu *v, unsigned vector, int64_t error)
+{
+	delivered++;
 }
 
 static int setup(void **state)
@@ -157,6 +165,21 @@ static void steps(void **state)
 	*(uint64_t *)(guest + PAGE_SIZE) = 0x246 | TF;
 	assert_true(debug_trap(v, 1, DR6_BS));
 	assert_int_equal(*(uint64_t *)(guest + PAGE_SIZE), 0x246);
+
+	/* Behind what was carried out for the guest its caller ends the step: no #DB of the
+	 * guest's. */
+	assert_int_equal(debug_step(v, true), 0);
+	v->debugreg[6] = delivered = 0;
+	insn_done(v, 3);
+	assert_true(v->stepping);
+	assert_int_equal(delivered, 0);
+	assert_int_equal(v->debugreg[6], 0);
+	debug_stepped(v);
+	v->regs.rflags |= TF;
+	insn_done(v, 3);
+	assert_int_equal(delivered, 1);
+	assert_true(v->debugreg[6] & DR6_BS);
+	v->regs.rflags &= ~TF;
 
 	/* A step of a debugger that has gone ends without a word. */
 	assert_int_equal(debug_step(v, true), 0);

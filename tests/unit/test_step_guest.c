@@ -109,6 +109,7 @@ static void test_far(void **state)
 	put(DATA, DATA + 3, 8);
 	put(DATA + 8, 0x33, 2);
 	STEP(0x48, 0xff, 0x2b); /* ljmp *(%rbx), 64 bits */
+	assert_true(seen.trap_follows);
 	assert_int_equal(r->rip, DATA + 3);
 	assert_int_equal(r->cs, 0x33);
 	STEP(0x48, 0xff, 0x1b); /* lcall */
@@ -137,6 +138,7 @@ static void test_iret(void **state)
 		put(STACK + 8 * k, frame[k], 8);
 	STEP(0x48, 0xcf);
 	assert_none();
+	assert_true(seen.trap_follows);
 	assert_int_equal(r->rip, DATA + 7);
 	assert_int_equal(r->rsp, DATA + 0x800);
 	assert_int_equal(r->rflags, FLAG_CF | FLAG_AC | FLAG_IF | 2);

@@ -69,6 +69,11 @@ static void test_selectors(void **state)
 	assert_none();
 	assert_false(seen.trap_follows);
 	assert_int_equal(r->ss, 0xb);
+	put(DATA, STACK, 8);
+	put(DATA + 8, 0xb, 2);
+	STEP(0x48, 0x0f, 0xb2, 0x23); /* lss (%rbx), %rsp: nothing has to wait */
+	assert_none();
+	assert_true(seen.trap_follows);
 	STEP(0x8e, 0xc8); /* to cs */
 	assert_vector(VECTOR_UD);
 	r->rdx = -1;

@@ -20,8 +20,7 @@
 #include <unistd.h>
 
 #include "host-driver/providers/process/direct.h"
-
-#define SIGSTACK_SIZE (64 * 1024)
+#include "host-driver/providers/process/translate/block.h"
 
 /* #PF error code bits (Intel SDM vol. 3, 4.7). */
 
@@ -271,15 +270,11 @@ int signals_init(void)
 int signals_thread_init(struct vcpu *v)
 {
 	struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR2};
-	stack_t ss = {.ss_size = SIGSTACK_SIZE};
+	void *stack = tr_signal_stack();
 
-	ss.ss_sp = mmap(NULL, SIGSTACK_SIZE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (ss.ss_sp == MAP_FAILED)
+	if (!stack)
 		return -errno;
-	*(void **)ss.ss_sp = __builtin_thread_pointer(); /* for direct_signal */
-	if (sigaltstack(&ss, NULL))
-		return -errno;
+	*(void **)stack = __builtin_thread_pointer(); /* for direct_signal */
 	ev._sigev_un._tid = v->tid;
 	if (timer_create(CLOCK_MONOTONIC, &ev, &v->host_timer))
 		return -errno;

@@ -91,7 +91,7 @@ unsigned block_mode(const struct vcpu *v)
 {
 	const bool upper = tr.upper && v->kernel_mode && v->regs.rip >= HYPERVISOR_END;
 
-	return (v->kernel_mode ? MODE_KERNEL : 0) | (v->fpu_ts ? MODE_TS : 0) |
+	return (v->kernel_mode ? MODE_KERNEL : 0) | block_controls(v, v->kernel_mode) |
 	       (tr.code == CODE_32_FLAT ? MODE_32 : 0) | (upper ? MODE_UPPER : 0) |
 	       (tr_window(v) ? MODE_WINDOW : 0);
 }

@@ -13,6 +13,7 @@
 #define MODE_UPPER  8  /* reads by upper.c */
 #define MODE_SINGLE 16 /* no two accesses of it share a look: reached by links alone */
 #define MODE_WINDOW 32 /* its accesses are to a window (windows.c), not by the TLB */
+#define MODE_TSD    64 /* user code, and CR4.TSD is set: rdtsc is a step's */
 
 #ifndef CODE_SIZE		/* tests have a small one */
 #define CODE_SIZE (256UL << 20) /* of the cache, bytes */
@@ -155,6 +156,12 @@ uint64_t page_id_address(uint32_t id);
 bool page_id_given(uint32_t mfn); /* has this frame one? */
 void page_id_forget_all(void);	  /* code_lock held */
 
+/* Of the mode, what v's control registers say: where they change, what leads to code goes. */
+static inline uint8_t block_controls(const struct vcpu *v, bool kernel)
+{
+	return (v->fpu_ts ? MODE_TS : 0) | (v->cr4 & CR4_TSD && !kernel ? MODE_TSD : 0);
+}
+
 /* ---- between block.c and chain.c ---- */
 extern pthread_mutex_t code_lock;
 /* Under it: a link leads nowhere any more; no link leads to b. */
@@ -256,6 +263,8 @@ bool tr_visit(struct vcpu *v, void *code, const uint8_t *resume, struct left *l)
 bool tr_turn(struct vcpu *v);
 extern uint64_t tr_stop; /* a guest address that tr_turn stops at, for tests; 0: none */
 int tr_signals_init(void);
+#define SIGSTACK_SIZE (64 * 1024)
+void *tr_signal_stack(void); /* the calling thread's alternate one; NULL: errno says why not */
 int tr_run(struct vcpu *v);
 extern char tr_resume[], tr_resume_end[], tr_abort[], tr_trapped[], tr_unread[], tr_unshown[];
 extern char tr_indirect[], tr_indirect_kept[], tr_indirect_end[], tr_indirect_miss[];

@@ -150,10 +150,12 @@ void mmu_flush_self(struct vcpu *v)
 	if (was_another(v->d, t->now[0], v->user_cr3_mfn))
 		t->now[0] = user_context(v, v->user_cr3_mfn);
 	for (unsigned i = 0; i < 2; i++) {
+		const uint8_t controls = block_controls(v, i);
+
 		catch_up(v->d, t->now[i]);
-		if (t->now[i]->ts != v->fpu_ts)
+		if (t->now[i]->controls != controls)
 			ibtc_clear(t->now[i]);
-		t->now[i]->ts = v->fpu_ts;
+		t->now[i]->controls = controls;
 	}
 	t->context = t->now[v->kernel_mode];
 	window_follow(v, t->now[0]);

@@ -20,9 +20,11 @@
 
 #define GUEST_CS   0xe033
 #define GUEST_SS   0xe02b
+#define FLAG_ONE   0x2
 #define FLAG_IF	   0x200
 #define FLAG_DF	   0x400
 #define FLAGS_ELSE 0x77100 /* AC VM RF NT IOPL TF: none of them is usual */
+#define FLAGS_USUAL 0x2008d5 /* ID, and the arithmetic ones */
 #define IN_SYSCALL 1	   /* VGCF_in_syscall, in the second byte of iret_context.flags */
 
 /* Frames, bytes: of a system call, below the kernel's stack pointer; iret_context. */
@@ -146,10 +148,8 @@ tr_exit_syscall:
 	mov	%r11, CALL_FLAGS(%rax)
 	or	$2, %r11
 	mov	%r11, CALL_R11(%rax)
-	movzwl	V_CS(%r15), %ecx
-	mov	%rcx, CALL_CS(%rax)
-	movzwl	V_SS(%r15), %ecx
-	mov	%rcx, CALL_SS(%rax)
+	movq	$GUEST_CS, CALL_CS(%rax)
+	movq	$GUEST_SS, CALL_SS(%rax)
 	mov	TR(T_RSP), %rcx
 	mov	%rcx, CALL_RSP(%rax)
 	mov	V_INFO(%r15), %rcx
@@ -209,10 +209,10 @@ tr_iret:
 	or	$3, %eax
 	cmp	TR(T_USER_SS), %rax
 	jne	tr_iret_slow
-	mov	IRET_FLAGS(%rcx), %r11
+	mov	IRET_FLAGS(%rcx), %r11d
 	mov	%r11d, %eax
-	and	$(FLAGS_ELSE | FLAG_DF | FLAG_IF), %eax
-	cmp	$FLAG_IF, %eax
+	and	$~FLAGS_USUAL, %eax
+	cmp	$(FLAG_IF | FLAG_ONE), %eax
 	jne	tr_iret_slow
 	mov	%r11, TR(T_SCRATCH)
 	cmpb	$0, V_NMI_PENDING(%r15)
@@ -226,6 +226,10 @@ tr_iret:
 	mov	IRET_RSP(%rcx), %rsp
 	testb	$IN_SYSCALL, IRET_BITS(%rcx)
 	jz	1f
+	cmpl	$GUEST_CS, TR(T_USER_CS) /* they are these then, whatever the frame has */
+	jne	tr_iret_slow
+	cmpl	$GUEST_SS, TR(T_USER_SS)
+	jne	tr_iret_slow
 	mov	%rax, %rcx
 	jmp	2f
 1:	mov	IRET_R11(%rcx), %r11

@@ -261,9 +261,6 @@ static bool no_effect(const ZydisDecodedInstruction *i)
 	switch (i->mnemonic) {
 	case ZYDIS_MNEMONIC_ENDBR64:
 	case ZYDIS_MNEMONIC_ENDBR32:
-	case ZYDIS_MNEMONIC_CLFLUSH:
-	case ZYDIS_MNEMONIC_CLFLUSHOPT:
-	case ZYDIS_MNEMONIC_CLWB:
 	case ZYDIS_MNEMONIC_CLDEMOTE: return true;
 	default:
 		return i->meta.category == ZYDIS_CATEGORY_NOP ||
@@ -271,6 +268,13 @@ static bool no_effect(const ZydisDecodedInstruction *i)
 		       i->meta.category == ZYDIS_CATEGORY_PREFETCH ||
 		       i->meta.category == ZYDIS_CATEGORY_PREFETCHWT1;
 	}
+}
+
+/* Their operand is a line of the cache, of which any byte is accessed as if it were loaded. */
+static bool flushes(const ZydisDecodedInstruction *i)
+{
+	return i->mnemonic == ZYDIS_MNEMONIC_CLFLUSH || i->mnemonic == ZYDIS_MNEMONIC_CLFLUSHOPT ||
+	       i->mnemonic == ZYDIS_MNEMONIC_CLWB;
 }
 
 static bool runs_as_it_is(const ZydisDecodedInstruction *i)
@@ -339,6 +343,11 @@ static enum insn_kind kind(struct tr_insn *n)
 		return INSN_LEAVE;
 	if (is_string(n))
 		return INSN_STRING;
+	if (flushes(&n->i) && one_memory(n) && n->mem) {
+		n->size = 1;
+		n->writes = false;
+		return INSN_MEMORY;
+	}
 	if (!ordinary(&n->i) || exception(n) || !one_memory(n))
 		return INSN_STEP;
 	if (!n->mem)

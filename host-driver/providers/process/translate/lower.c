@@ -143,6 +143,21 @@ static void flags_live(void)
 
 /* ---- blocks ---- */
 
+/* To this block, and who looks at it. */
+static void fit(struct tr_insn *n)
+{
+	const bool vectors = n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
+
+	if (now.b->mode & MODE_TS && vectors && (n->kind == INSN_PLAIN || n->kind == INSN_MEMORY))
+		n->kind = INSN_STEP;
+	if (now.b->mode & MODE_TSD && n->i.mnemonic == ZYDIS_MNEMONIC_RDTSC)
+		n->kind = INSN_STEP;
+	if (check_on && check_apart(n))
+		n->kind = INSN_STEP;
+	now.b->vectors |= vectors;
+	n->soft = code_soft(now.b, n->rip);
+}
+
 /* The first instruction goes on in the next page: it is a block of its own. */
 static bool gather_across(void)
 {
@@ -155,9 +170,8 @@ static bool gather_across(void)
 	if (!insn_read(&now.insn[0], rip, now.both, INSN_MAX, code32()) ||
 	    now.insn[0].i.length <= room)
 		return false;
-	now.insn[0].soft = code_soft(now.b, rip);
+	fit(&now.insn[0]);
 	now.insns = 1;
-	now.b->vectors = now.insn[0].i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
 	now.b->mfn2 = (now.next - now.v->d->ram) >> PAGE_SHIFT;
 	return true;
 }
@@ -194,13 +208,7 @@ static void gather(void)
 		    !insn_read(n, rip, now.page + offset, PAGE_SIZE - offset, code32()) ||
 		    stop_at(rip))
 			break;
-		if (now.b->mode & MODE_TS && n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE)
-			n->kind = n->kind == INSN_PLAIN || n->kind == INSN_MEMORY ? INSN_STEP
-										  : n->kind;
-		if (check_on && check_apart(n))
-			n->kind = INSN_STEP;
-		now.b->vectors |= n->i.meta.isa_ext != ZYDIS_ISA_EXT_BASE;
-		n->soft = code_soft(now.b, rip);
+		fit(n);
 		now.insns++;
 		rip += n->i.length;
 		if (n->kind >= INSN_CALL && n->kind != INSN_BRANCH)

@@ -362,7 +362,8 @@ static void lower_step(const struct tr_insn *n, uint32_t site)
 {
 	const char *exit = tr_exit_step;
 
-	if (n->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL && !code32()) {
+	/* With a prefix it is a step's: two bytes are what the slow way takes it for (run.c). */
+	if (n->i.mnemonic == ZYDIS_MNEMONIC_SYSCALL && n->i.length == 2 && !code32()) {
 		emit_const(&now.e, R14, n->rip + n->i.length);
 		exit = now.b->mode & MODE_KERNEL ? tr_exit_hypercall : tr_exit_syscall;
 	}

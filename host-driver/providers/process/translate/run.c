@@ -396,13 +396,14 @@ static void written(struct domain *d, uint64_t mfn)
 	code_written(d, frame_ptr(d, mfn));
 }
 
-/* CR0.TS is in a block's key. */
+/* CR0.TS and CR4.TSD are in a block's key. */
 static void load_tables(struct vcpu *v)
 {
 	struct tr *t = v->provider;
 
 	tr_descriptors_changed(v->d);
-	if (t && (t->now[0]->ts != v->fpu_ts || t->now[1]->ts != v->fpu_ts))
+	if (t && (t->now[0]->controls != block_controls(v, false) ||
+		  t->now[1]->controls != block_controls(v, true)))
 		__atomic_store_n(&t->flush, 1, __ATOMIC_SEQ_CST);
 }
 

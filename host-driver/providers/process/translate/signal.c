@@ -5,10 +5,15 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #include "host-driver/providers/process/direct.h"
 #include "host-driver/providers/process/translate/block.h"
+
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1U << 31) /* linux/signal.h, which glibc's has no room for */
+#endif
 
 static bool between(greg_t rip, const char *from, const char *to)
 {
@@ -180,6 +185,20 @@ void tr_signal(int sig, siginfo_t *si, void *ctx)
 	case SIGUSR1: on_kick(g); break;
 	default: on_fault(sig, g, ctx);
 	}
+}
+
+/*
+ * A guest may have any number in its stack pointer, which is the CPU's: also one that is an address
+ * in there. Without AUTODISARM the host would take that for a handler that is interrupted, and go
+ * on below, or end this process where there is not enough room below.
+ */
+void *tr_signal_stack(void)
+{
+	stack_t ss = {.ss_size = SIGSTACK_SIZE, .ss_flags = SS_AUTODISARM};
+
+	ss.ss_sp = mmap(NULL, SIGSTACK_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	return ss.ss_sp == MAP_FAILED || sigaltstack(&ss, NULL) ? NULL : ss.ss_sp;
 }
 
 int tr_signals_init(void)

@@ -148,7 +148,7 @@ void tr_page_fault(struct vcpu *v, uint64_t va, enum access how)
 	}
 	tr.faults++;
 	tr.faulted_at = __builtin_ia32_rdtsc();
-	if (slot && *slot & PTE_P)
+	if (slot ? *slot & PTE_P : m2p_page(v, va) != NULL)
 		error |= PF_PRESENT;
 	if (how == ACCESS_WRITE)
 		error |= PF_WRITE;

@@ -146,7 +146,7 @@ static enum outcome go(struct step *s, uint64_t selector, uint64_t to)
 	s->v->regs.cs = selector | 3;
 	s->v->regs.rip = to;
 	s->v->regs.rflags &= ~FLAG_RF;
-	return THERE;
+	return WENT;
 }
 
 /* By a pointer, offset and selector, in memory or in the instruction. */
@@ -223,7 +223,7 @@ static enum outcome interrupt_return(struct step *s)
 	}
 	go(s, val[1] & 0xffff, val[0]);
 	r->rflags = (r->rflags & ~mask) | (val[2] & mask);
-	return THERE;
+	return WENT;
 }
 
 /* Behind the instruction, as the CPU reports these. */

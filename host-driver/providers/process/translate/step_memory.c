@@ -177,11 +177,10 @@ static uint8_t *page(struct step *s, uint64_t va, enum access how)
 	return p;
 }
 
-/* AC is for user mode; what CPUs say of more than 8 bytes differs. */
+/* Both modes are the CPU's ring 3. What CPUs say of more than 8 bytes differs. */
 static bool misaligned(const struct step *s, uint64_t va, unsigned n)
 {
-	return s->v->regs.rflags & FLAG_AC && !s->v->kernel_mode && n <= 8 && !(n & (n - 1)) &&
-	       va & (n - 1);
+	return s->v->regs.rflags & FLAG_AC && n <= 8 && !(n & (n - 1)) && va & (n - 1);
 }
 
 bool step_reach(struct step *s, struct where at, unsigned n, enum access how, struct span *sp)

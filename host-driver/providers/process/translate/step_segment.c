@@ -113,7 +113,6 @@ static bool load_selector(struct step *s, ZydisRegister segment, uint64_t select
 		if (!step_stack_selector(s, selector))
 			return false;
 		r->ss = selector;
-		s->no_trap = true;
 		return true;
 	}
 	if (!data_selector(s, selector, &base))
@@ -126,6 +125,13 @@ static bool load_selector(struct step *s, ZydisRegister segment, uint64_t select
 	}
 	set_base(s, segment, base);
 	return true;
+}
+
+/* mov and pop: what comes next is to load rsp. lss has done so itself. */
+static enum outcome loaded(struct step *s, ZydisRegister segment)
+{
+	s->no_trap = segment == ZYDIS_REGISTER_SS;
+	return NEXT;
 }
 
 static bool is_selector(const ZydisDecodedOperand *op)
@@ -150,7 +156,7 @@ static bool mov(struct step *s, enum outcome *o)
 	else
 		*o = step_read(s, &s->op[1], &val) &&
 				     load_selector(s, s->op[0].reg.value, val & 0xffff)
-			     ? NEXT
+			     ? loaded(s, s->op[0].reg.value)
 			     : THERE;
 	return true;
 }
@@ -164,7 +170,7 @@ static enum outcome pop(struct step *s)
 	    !load_selector(s, s->op[0].reg.value, val & 0xffff))
 		return THERE;
 	step_stack_move(s, n);
-	return NEXT;
+	return loaded(s, s->op[0].reg.value);
 }
 
 /* lss, lfs, lgs, lds, les: an offset, then a selector. */

@@ -221,7 +221,7 @@ struct tr_context {
 	bool cold;	      /* and never by one */
 	uint16_t samples;     /* how often a kick has found user code here */
 	uint64_t window_turn; /* of whom the window was then */
-	bool ts;	      /* what that was looked for with */
+	uint8_t controls;     /* what that was looked for with (block_controls) */
 	uint64_t seen, since; /* in the log; the domain's tlb_clock when it was last empty */
 	uint64_t used;
 	/* Entries of the TLB that are about something; those of them about the lower half. */
