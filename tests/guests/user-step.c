@@ -125,7 +125,7 @@ void test_main(void)
 			    FLAT_USER_CS, 0x202, (uint64_t)(frames + 7), FLAT_USER_SS},
 	       sizeof(frames));
 	nr = 0;
-	user_run_flags(forbidden_far, frames, TF, &regs);
+	user_run_flags(forbidden_far, frames, FLAG_TF, &regs);
 	check_steps("transfers to a selector",
 		    (const char *const[]){forbidden_f1, forbidden_f2, forbidden_f3, forbidden_f4},
 		    4);
