@@ -26,11 +26,8 @@ SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 endif
 HOSTCFLAGS = $(CFLAGS) $(WARN) $(SANFLAGS) -std=gnu11 -D_GNU_SOURCE -I. -fno-common -MMD -MP
 
-# all-targets, test-targets (each prints "N passed, N failed"), bench-targets
-ALL     :=
-TESTS   :=
-BENCHES :=
-CLEAN   :=
+# What modules add to: `make all`, `make install`. Suites are in scripts/test.
+ALL      :=
 INSTALLS :=
 
 include $(wildcard */module.mk */*/module.mk */*/*/module.mk)

@@ -18,9 +18,7 @@
 
 /* struct pv_frame */
 #define F_RAX	 0x50
-#define F_RCX	 0x58
 #define F_VECTOR 0x78
-#define F_RIP	 0x88
 #define F_CS	 0x90
 #define F_SIZE	 0xb0
 

@@ -113,28 +113,24 @@ static inline void write_end(struct vcpu *v)
 	__atomic_store_n(&v->writes, v->writes + 1, __ATOMIC_RELEASE);
 }
 
-enum direction { READ, WRITE, CLEAR };
-
 /* Page by page. */
 static int access_pages(struct vcpu *v, uint64_t root, uint8_t *buf, uint64_t va, size_t n,
-			enum direction dir)
+			bool write)
 {
 	if (n && va + (n - 1) < va) /* a buffer does not go round the end of the address space */
 		return -EFAULT;
 	while (n) {
 		uint64_t off = va & (PAGE_SIZE - 1);
 		size_t len = PAGE_SIZE - off < n ? PAGE_SIZE - off : n;
-		uint8_t *p = guest_page(v, root, va, dir != READ);
+		uint8_t *p = guest_page(v, root, va, write);
 
 		if (!p)
 			return -EFAULT;
 		p += off;
-		if (dir == READ)
-			memcpy(buf, p, len);
-		else if (dir == WRITE)
+		if (write)
 			memcpy(p, buf, len);
 		else
-			memset(p, 0, len);
+			memcpy(buf, p, len);
 		buf += len;
 		va += len;
 		n -= len;
@@ -142,13 +138,12 @@ static int access_pages(struct vcpu *v, uint64_t root, uint8_t *buf, uint64_t va
 	return 0;
 }
 
-static int write_pages(struct vcpu *v, uint64_t root, const void *buf, uint64_t va, size_t n,
-		       enum direction dir)
+static int write_pages(struct vcpu *v, uint64_t root, const void *buf, uint64_t va, size_t n)
 {
 	int rc;
 
 	write_begin(v);
-	rc = access_pages(v, root, (void *)buf, va, n, dir);
+	rc = access_pages(v, root, (void *)buf, va, n, true);
 	write_end(v);
 	return rc;
 }
@@ -171,7 +166,7 @@ int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n)
 	const uint8_t *p;
 
 	if (!in_one_page(va, n))
-		return access_pages(v, root_of(v), dst, va, n, READ);
+		return access_pages(v, root_of(v), dst, va, n, false);
 	p = guest_page(v, root_of(v), va, false);
 	if (!p)
 		return -EFAULT;
@@ -184,7 +179,7 @@ int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 	uint8_t *p;
 
 	if (!in_one_page(va, n))
-		return write_pages(v, root_of(v), src, va, n, WRITE);
+		return write_pages(v, root_of(v), src, va, n);
 	write_begin(v);
 	p = guest_page(v, root_of(v), va, true);
 	if (p)
@@ -195,10 +190,5 @@ int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 
 int copy_to_kernel(struct vcpu *v, uint64_t va, const void *src, size_t n)
 {
-	return write_pages(v, v->cr3_mfn, src, va, n, WRITE);
-}
-
-int clear_guest(struct vcpu *v, uint64_t va, size_t n)
-{
-	return write_pages(v, root_of(v), NULL, va, n, CLEAR);
+	return write_pages(v, v->cr3_mfn, src, va, n);
 }

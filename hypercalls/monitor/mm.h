@@ -77,8 +77,7 @@ static inline bool m2p_strict(const struct domain *d)
 {
 	return d->vm_assist >> VMASST_TYPE_m2p_strict & 1;
 }
-/* As an L4 becomes v's kernel or user root: does it show the table? mmuext.c */
-void m2p_for_kernel(struct domain *d, uint64_t l4);
+/* As an L4 becomes a user root: does it show the table? mmuext.c */
 void m2p_for_user(struct domain *d, uint64_t l4);
 
 /*

@@ -38,7 +38,7 @@ static int root_allowed(const struct vcpu *v, uint64_t mfn)
 	return 0;
 }
 
-void m2p_for_kernel(struct domain *d, uint64_t l4)
+static void m2p_for_kernel(struct domain *d, uint64_t l4)
 {
 	uint64_t *table = frame_ptr(d, l4);
 

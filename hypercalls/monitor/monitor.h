@@ -233,8 +233,8 @@ struct domain {
 	uint32_t tsc_mul;
 	int8_t tsc_shift;
 
-	volatile int pause;    /* > 0: vCPUs stop at the next look; then vcpu_wake() each */
-	volatile int shutdown; /* -1, or the reason */
+	volatile int pause;		 /* > 0: vCPUs stop at the next look; then domain_wake() */
+	volatile int shutdown;		 /* -1, or the reason */
 	volatile uint32_t shutdown_tell; /* 1: the next vCPU to park sends UP_SHUTDOWN */
 	char shutdown_why[128];
 	bool debugging, debugged;     /* there is a debugger; there was one */
@@ -272,7 +272,6 @@ long hypercall(struct vcpu *v, uint64_t nr, uint64_t a1, uint64_t a2, uint64_t a
 /* 0, or -EFAULT; a hypervisor or non-canonical address is -EFAULT. Sizes in bytes. */
 int copy_from_guest(struct vcpu *v, void *dst, uint64_t va, size_t n);
 int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n);
-int clear_guest(struct vcpu *v, uint64_t va, size_t n);
 /*
  * Guest memory itself, where [va, va + n) is within one page; else, or if there is none, NULL.
  * For loads at once: no longer after any call that may change a page table. Stores are for
@@ -393,13 +392,11 @@ void timer_arm(struct vcpu *v);	   /* program the host timer for the next deadli
 void timer_check(struct vcpu *v);  /* raise VIRQ_TIMER if a deadline passed */
 /* The vCPU stops for good or for now: pause, shutdown, offline. Returns when it may run. */
 void vcpu_park(struct vcpu *v);
-/* For ctl: the flag of CTL_PAUSE, with the wake-ups it needs. */
-void domain_pause(struct domain *d);
-void domain_unpause(struct domain *d);
+/* After a change of what vcpu_must_park() looks at. */
+void domain_wake(struct domain *d);
 /* Account a change of v's runstate (its own thread) and tell the registered area. */
 void runstate_set(struct vcpu *v, int state);
 void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out); /* any thread */
-void runstate_publish(struct vcpu *v);
 static inline bool vcpu_must_park(const struct vcpu *v)
 {
 	return v->d->pause || v->d->shutdown != -1 || !v->online || v->held;

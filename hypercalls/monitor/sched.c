@@ -43,23 +43,11 @@ void vcpu_wake(struct vcpu *v)
 		v->d->provider->kick(v);
 }
 
-static void wake_all(struct domain *d)
+void domain_wake(struct domain *d)
 {
 	for (uint32_t i = 0; i < d->nr_vcpus; i++)
 		if (d->vcpu[i])
 			vcpu_wake(d->vcpu[i]);
-}
-
-void domain_pause(struct domain *d)
-{
-	__atomic_store_n(&d->pause, 1, __ATOMIC_SEQ_CST);
-	wake_all(d);
-}
-
-void domain_unpause(struct domain *d)
-{
-	__atomic_store_n(&d->pause, 0, __ATOMIC_SEQ_CST);
-	wake_all(d);
 }
 
 /* The first vCPU to stop after a shutdown tells the broker, with no lock held. */
@@ -170,7 +158,7 @@ static void shutdown_mark(struct domain *d, int reason, const char *why, bool te
 		debug_stop(d->crashed, DEBUG_CRASHED);
 	}
 	__atomic_store_n(&d->shutdown_tell, tell, __ATOMIC_SEQ_CST);
-	wake_all(d);
+	domain_wake(d);
 }
 
 void domain_shutdown(struct domain *d, int reason, const char *why)

@@ -27,7 +27,7 @@ static struct vcpu *vcpu_by_id(const struct domain *d, uint64_t id)
 }
 
 /* The area the guest registered, with the update flag around it if the guest asked for that. */
-void runstate_publish(struct vcpu *v)
+static void runstate_publish(struct vcpu *v)
 {
 	struct vcpu_runstate_info r = v->runstate;
 	const uint64_t at = v->runstate_va + offsetof(struct vcpu_runstate_info, state_entry_time);

@@ -77,12 +77,6 @@ static void info(struct domain *d, struct pvdom_info *i)
 	memcpy(i->sandbox, d->sandbox, sizeof(i->sandbox));
 }
 
-static void wake_all(struct domain *d)
-{
-	for (unsigned i = 0; i < d->nr_vcpus; i++)
-		vcpu_wake(d->vcpu[i]);
-}
-
 static long hypercall_page(struct domain *d, uint64_t mfn)
 {
 	if (!frame_is_ram(d, mfn))
@@ -232,15 +226,15 @@ static long request(struct domain *d, const struct pvdom_req *q, struct pvdom_rs
 	case CTL_DEBUG_BREAK: return vcpu_request(d, q, rsp);
 	case CTL_PAUSE:
 		d->pause = 1;
-		wake_all(d);
+		domain_wake(d);
 		return 0;
 	case CTL_UNPAUSE:
 		d->pause = 0;
-		wake_all(d);
+		domain_wake(d);
 		return 0;
 	case CTL_SHUTDOWN:
 		d->shutdown = q->arg[0] & 0xff;
-		wake_all(d);
+		domain_wake(d);
 		return 0;
 	case CTL_INFO:
 		info(d, (void *)out_buf);

@@ -4,43 +4,22 @@
 #   faults.sh [--provider process|translate|vtx]   of the guests; auto
 set -u
 cd "$(dirname "$0")/../.."
-BIN=$PWD/build/bin
-GUEST=$PWD/build/guest/pv-guest
-PAVANE_RUNDIR=$(mktemp -d)
-export PAVANE_RUNDIR
+. tests/lib.sh
 command -v pgrep >/dev/null || { echo "not ok faults: pgrep is missing (procps)"; exit 1; }
 provider=auto
 [ "${1:-}" != --provider ] || provider=$2
-passed=0 failed=0
 
-check() { # description, command...
-	local what=$1
-	shift
-	if "$@" >>"$PAVANE_RUNDIR.out" 2>&1; then
-		echo "ok $what"
-		passed=$((passed + 1))
-	else
-		echo "not ok $what"
-		failed=$((failed + 1))
-	fi
-}
 ours() { # processes of this test's run directory, by name
 	local p
 	for p in $(pgrep -x "$1"); do
 		tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -qx "PAVANE_RUNDIR=$PAVANE_RUNDIR" && echo "$p"
 	done
 }
-none() { # no process by these names, within a minute
-	local n i
-	for i in $(seq 1200); do
-		n=
-		for p in "$@"; do n="$n$(ours "$p")"; done
-		[ -z "$n" ] && return 0
-		sleep 0.05
-	done
-	return 1
+ended() {
+	local p
+	for p; do [ -z "$(ours "$p")" ] || return; done
 }
-pvctl() { timeout 300 "$BIN/pvctl" "$@"; }
+none() { soon ended "$@"; } # no process by these names
 create() { pvctl create --kernel "$GUEST" --provider "$provider" --memory 16 --name "$@"; }
 fails_soon() { # an error, not a hang (124) and not a signal
 	"$@"
@@ -48,22 +27,12 @@ fails_soon() { # an error, not a hang (124) and not a signal
 	[ $rc -ne 0 ] && [ $rc -lt 124 ]
 }
 listed() { pvctl list | grep -qw "$1"; }
-gone() {
-	for _ in $(seq 1200); do
-		listed "$1" || return 0
-		sleep 0.05
-	done
-	return 1
-}
+gone() { soon eval "! listed $1"; }
 cpu_ms() { pvctl list --json "$1" | sed -nE 's/.*"cpu_seconds": ([0-9]*)\.([0-9]*).*/\1\2/p'; }
 uses_cpu() {
 	local from
 	from=$(cpu_ms "$1")
-	for _ in $(seq 1200); do
-		[ "$(cpu_ms "$1")" -gt "$from" ] && return 0
-		sleep 0.05
-	done
-	return 1
+	soon eval "[ \"\$(cpu_ms $1)\" -gt '$from' ]"
 }
 stands_still() {
 	local from
@@ -79,17 +48,15 @@ kill_ours() { kill -9 $(ours "$1"); }
 cleanup() {
 	"$BIN/pvd" --stop >/dev/null 2>&1
 	for p in pvdom xenstored xenconsoled pvd; do kill -9 $(ours $p) 2>/dev/null; done
-	rm -rf "$PAVANE_RUNDIR" "$PAVANE_RUNDIR".{out,held}
 }
-trap cleanup EXIT
 
 fd_of_ours() { ls -l /proc/$(ours pvd)/fd /proc/$(ours pvdom)/fd /proc/$(ours xenstored)/fd | grep "$1"; }
 
-exec 9>"$PAVANE_RUNDIR.held"
+exec 9>"$T/held"
 check "a guest is created" create one
 exec 9>&-
 check "what was open in whoever started pvd is not open in its processes" \
-	bash -c "! grep -q held <<<'$(fd_of_ours "$PAVANE_RUNDIR")'"
+	bash -c "! grep -q held <<<'$(fd_of_ours "$T")'"
 check "a guest that owns its process cannot fill the disk" \
 	grep -qE '^Max file size +[0-9]+ ' "/proc/$(ours pvdom)/limits"
 truncate -s 20M "$PAVANE_RUNDIR/console/guest-one.log" # as if it had printed that much
@@ -107,16 +74,12 @@ check "its domain goes away" gone one
 check "the other is still there" listed two
 console=$(ours xenconsoled)
 check "kill -9 of xenconsoled" kill_ours xenconsoled
-another() { # xenconsoled, within a minute
+another() {
 	local p
-	for _ in $(seq 1200); do
-		p=$(ours xenconsoled)
-		[ -n "$p" ] && [ "$p" != "$console" ] && return 0
-		sleep 0.05
-	done
-	return 1
+	p=$(ours xenconsoled)
+	[ -n "$p" ] && [ "$p" != "$console" ]
 }
-check "there is another" another
+check "there is another" soon another
 check "the console answers again" bash -c "printf 'help\nhalt\n' | timeout 300 $BIN/pvctl create --kernel $GUEST --provider $provider --memory 16 --name three -c"
 printf '%s\n' "name = 'again'" "kernel = '$GUEST'" memory=16 'on_crash = "restart"' >"$PAVANE_RUNDIR/again.cfg"
 check "a guest that is started again when it crashes" pvctl create --provider "$provider" "$PAVANE_RUNDIR/again.cfg"
@@ -137,7 +100,7 @@ check "another process" test "$(pid_of again)" != "$again"
 check "destroy" pvctl destroy again
 check "guests can be created again" create four
 check "what a guest prints does not fill the disk either" \
-	bash -c "for i in \$(seq 600); do [ \$(stat -c %s $PAVANE_RUNDIR/console/guest-one.log) -lt 20000000 ] && exit; sleep 0.1; done; exit 1"
+	soon eval '[ "$(stat -c %s "$PAVANE_RUNDIR/console/guest-one.log")" -lt 20000000 ]'
 check "a guest that spins on three vCPUs is created" pvctl create \
 	--kernel build/guests/spin --provider "$provider" --memory 16 --vcpus 3 --cmdline spin --name spin
 check "it spins" uses_cpu spin
@@ -173,5 +136,4 @@ check "and starts no other" none pvd
 check "a process with the number of one that died ends its own domain" tests/cli/pid-reuse
 check "no mount is left" bash -c "! grep -q $PAVANE_RUNDIR /proc/mounts"
 check "no socket is left" bash -c "! find $PAVANE_RUNDIR -type s | grep -q ."
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+sums

@@ -3,23 +3,9 @@
 # make install puts everything where it runs from, and what is installed runs a guest.
 set -u
 cd "$(dirname "$0")/../.."
-D=$(mktemp -d)
-PAVANE_RUNDIR=$D/run
-export PAVANE_RUNDIR
-passed=0 failed=0
-trap '"$D/opt/bin/pvd" --stop >/dev/null 2>&1; rm -rf "$D"' EXIT
-check() {
-	local what=$1
-	shift
-	if "$@" >"$D/out" 2>&1; then
-		echo "ok $what"
-		passed=$((passed + 1))
-	else
-		echo "not ok $what: $(tail -c 300 "$D/out" | tr '\n' '|')"
-		failed=$((failed + 1))
-	fi
-}
-mkdir "$D/run"
+. tests/lib.sh
+D=$T/root
+BIN=$D/opt/bin
 check "make install" make --no-print-directory -s install DESTDIR="$D" PREFIX=/opt
 for f in bin/pvctl bin/pvd bin/pvdom lib/pavane/libxencall.so.1 share/man/man1/pvctl.1 \
 	share/bash-completion/completions/pvctl include/pavane/hypercall.h; do
@@ -27,7 +13,19 @@ for f in bin/pvctl bin/pvd bin/pvdom lib/pavane/libxencall.so.1 share/man/man1/p
 done
 check "the installed pvctl runs a guest" bash -c "printf 'halt\n' | timeout 300 $D/opt/bin/pvctl create --kernel $D/opt/lib/pavane/pv-guest --memory 16 --name i -c | grep -q 'pv>'"
 check "the man page is well formed" bash -c "[ -z \"\$(man --warnings -E UTF-8 -l $D/opt/share/man/man1/pvctl.1 2>&1 >/dev/null)\" ]"
-check "the completion loads and completes" bash -c "source $D/opt/share/bash-completion/completions/pvctl; COMP_WORDS=(pvctl cre); COMP_CWORD=1; _pvctl; [ \"\${COMPREPLY[0]}\" = create ]"
+completes() { # what is offered for the last of the words, words...
+	(
+		. "$D/opt/share/bash-completion/completions/pvctl"
+		COMP_WORDS=(pvctl "${@:2}") COMP_CWORD=$(($# - 1))
+		_pvctl
+		echo "${COMPREPLY[*]}"
+		[ "${COMPREPLY[*]}" = "$1" ]
+	)
+}
+check "the completion loads and completes" completes create cre
+check "--version completes" completes --version --v
+check "scan's options complete" completes --severity scan --sev
+check "shutdown's options complete, and no other's" completes "--wait --help" shutdown --
 version=$(scripts/version)
 one_version() { # every installed program, and pvctl's page and completion know of it
 	local p n=0
@@ -39,7 +37,6 @@ one_version() { # every installed program, and pvctl's page and completion know 
 }
 check "every program says the one version" one_version
 check "the man page tells of --version" grep -q 'version$' "$D/opt/share/man/man1/pvctl.1"
-check "--version completes" bash -c "source $D/opt/share/bash-completion/completions/pvctl; COMP_WORDS=(pvctl --v); COMP_CWORD=1; _pvctl; [ \"\${COMPREPLY[*]}\" = --version ]"
 tarball() { # no repository, or one that is around it: what VERSION says
 	mkdir -p "$D/around/tree/scripts" && cp VERSION "$D/around/tree/" &&
 		cp scripts/version "$D/around/tree/scripts/" && git -C "$D/around" init -q &&
@@ -47,7 +44,5 @@ tarball() { # no repository, or one that is around it: what VERSION says
 }
 check "a tarball's version is the release's" tarball
 [ ! -e .git ] || check "a repository's names the commit" grep -qF "+$(git describe --always --tags)" <<<"$version"
-check "scan's options complete" bash -c "source $D/opt/share/bash-completion/completions/pvctl; COMP_WORDS=(pvctl scan --sev); COMP_CWORD=2; _pvctl; [ \"\${COMPREPLY[0]}\" = --severity ]"
 check "the installed pvctl scans the installed guest" "$D/opt/bin/pvctl" scan -q "$D/opt/lib/pavane/pv-guest"
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+sums

@@ -4,27 +4,11 @@
 # paths under /run, /var and /sys it gets a mount namespace (a user namespace too, when not root).
 set -u
 cd "$(dirname "$0")/../.."
-BIN=$PWD/build/bin
+. tests/lib.sh
 LIB=$PWD/build/lib
-GUEST=$PWD/build/guest/pv-guest
-PAVANE_RUNDIR=$(mktemp -d)
-export PAVANE_RUNDIR
 XEN=$(ls -d /usr/lib/xen-[0-9]*/bin | tail -1)
 NS=$PAVANE_RUNDIR/ns
-passed=0 failed=0 skipped=0
-trap '"$BIN/pvd" --stop >/dev/null 2>&1; rm -rf "$PAVANE_RUNDIR"' EXIT
 
-check() { # description, command...
-	local what=$1 out
-	shift
-	if out=$("$@" 2>&1); then
-		echo "ok $what"
-		passed=$((passed + 1))
-	else
-		echo "not ok $what: $(tail -c 300 <<<"$out" | tr '\n' '|')"
-		failed=$((failed + 1))
-	fi
-}
 tool() { # as it is, only told where the libraries and the store are
 	LD_LIBRARY_PATH=$LIB XENSTORED_RUNDIR=$PAVANE_RUNDIR/xenstored timeout 300 "$@"
 }
@@ -41,21 +25,6 @@ boxed() { # in a namespace with the fixed paths
 		exec "$@"' boxed "$@"
 }
 export NS LIB
-says() { # word, command...
-	local word=$1 out
-	shift
-	out=$("$@" 2>&1)
-	echo "$out"
-	grep -q -- "$word" <<<"$out"
-}
-soon() { # command..., within a minute
-	local i
-	for i in $(seq 600); do
-		"$@" && return 0
-		sleep 0.1
-	done
-	return 1
-}
 gone() { local l; l=$(tool "$XEN/xl" -f list) && ! grep -qw "$1" <<<"$l"; }
 same_symbols() { # our library's versioned symbols are Debian's
 	local a b
@@ -132,5 +101,4 @@ else
 fi
 check "pvd stops" "$BIN/pvd" --stop
 check "xl says so without it" bash -c "! LD_LIBRARY_PATH=$LIB timeout 300 $XEN/xl -f list"
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed -eq 0 ]
+sums

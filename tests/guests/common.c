@@ -112,3 +112,27 @@ struct cpuid forbidden_xen_cpuid(uint32_t leaf, uint32_t sub)
 			 : "a"(leaf), "c"(sub));
 	return r;
 }
+
+uint64_t rnd_state;
+
+/* xorshift64* */
+uint64_t rnd64(void)
+{
+	rnd_state ^= rnd_state >> 12;
+	rnd_state ^= rnd_state << 25;
+	rnd_state ^= rnd_state >> 27;
+	return rnd_state * 0x2545f4914f6cdd1dul;
+}
+
+unsigned int rnd(unsigned int below)
+{
+	return (unsigned int)(rnd64() >> 33) % below;
+}
+
+uint64_t rnd_seed(char **rest)
+{
+	rnd_state = strtoul((const char *)start_info->cmd_line, rest, 10);
+	if (!rnd_state)
+		rnd_state = (rdtsc() & 0xffffffff) + 1;
+	return rnd_state;
+}

@@ -13,16 +13,24 @@
 #include <pv/time.h>
 
 #define XEN_ENXIO      6
-#define XEN_EACCES     13
 #define XEN_ENODEV     19
 #define XEN_ENOSPC     28
-#define XEN_ETIME      62
 #define XEN_EOPNOTSUPP 95
 
 #define NOWHERE	  0x2000000000ul /* nothing is ever mapped here */
 #define NON_CANON 0x8000000000000000ul
 #define XEN_RANGE 0xffff830000000000ul /* the hypervisor's own, never the guest's */
 #define BAD_MFN	  0xfffffffffful       /* beyond any machine's memory */
+
+#define FLAG_CF	 0x1ul
+#define FLAG_ONE 0x2ul
+#define FLAG_TF	 0x100ul
+#define FLAG_IF	 0x200ul
+#define FLAG_DF	 0x400ul
+#define FLAG_NT	 0x4000ul
+#define FLAG_RF	 0x10000ul
+#define FLAG_AC	 0x40000ul
+#define NO_FLAGS 0x74100ul /* AC VM RF NT TF: no handler starts with them */
 
 /* Names the test and says why it exists; test_main() does the work, with upcalls masked. */
 #define TEST(name, why)                \
@@ -55,5 +63,13 @@ void do_write(void *va);
 void do_call(void *va);
 /* Vector of the exception fn(arg) ended in, or -1. */
 int vector_of(void (*fn)(void *), void *arg);
+
+/* Random numbers, from a state that is not 0. */
+extern uint64_t rnd_state;
+uint64_t rnd64(void);
+unsigned int rnd(unsigned int below);
+/* The state, made of the number that the command line begins with, or of the clock; *rest: behind.
+ */
+uint64_t rnd_seed(char **rest);
 
 #endif

@@ -4,8 +4,6 @@
 TEST("crash-call-stack",
      "a kernel stack that was written to by many calls may not be any more: no call gets there");
 
-#define FLAG_IF 0x200
-
 extern char syscall_callback[];
 
 static void call(void *arg)

@@ -7,8 +7,6 @@ TEST("crash-user-stack",
 /* The vtx provider has a writable page there (vtx.h: the end of AREA_STATE's). */
 #define AREA_PAGE 0xffff820000002f00ul
 
-#define FLAG_IF 0x200
-
 static char stack[4096] __attribute__((aligned(16)));
 char *crash_stack = stack + sizeof(stack);
 extern char crash_entry[];

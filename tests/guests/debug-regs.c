@@ -3,7 +3,6 @@
 
 TEST("debug-regs", "breakpoints on instructions and data, in the kernel and in a user program");
 
-#define RF	0x10000ul
 #define WRITE_8 9ul  /* a DR7 field: kind 01, length 10 */
 #define RW_4	15ul /* kind 11, length 11 */
 #define RW_8	11ul /* kind 11, length 10 */
@@ -31,7 +30,7 @@ static bool hit(struct trap_regs *regs)
 	hit_rip = regs->rip;
 	hit_dr6 = HYPERVISOR_get_debugreg(6) & DR6_EVENTS;
 	HYPERVISOR_set_debugreg(6, 0);
-	regs->rflags |= RF;
+	regs->rflags |= FLAG_RF;
 	return true;
 }
 

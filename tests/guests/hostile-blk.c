@@ -31,19 +31,11 @@ static grant_ref_t ring_ref;
 static RING_IDX prod, cons;
 static unsigned int port, entries, max_segments;
 static char dir[40], backend[128];
-static uint64_t sectors, random_state = 1;
+static uint64_t sectors;
 
 /* What the backend may use, what it may only read, and what it was never given. */
 static uint8_t *buffer, *read_only, *list, *secret;
 static grant_ref_t buffer_ref, read_only_ref, list_ref, ended_ref, other_ref, nowhere_ref;
-
-static unsigned int rnd(unsigned int below)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return (unsigned int)((random_state * 0x2545f4914f6cdd1dul) >> 33) % below;
-}
 
 /* ---- xenstore ---- */
 
@@ -591,7 +583,7 @@ void test_main(void)
 
 	if (!store_init() || !find_device())
 		skip("no disk");
-	random_state += strtoul(seed, NULL, 0);
+	rnd_state = 1 + strtoul(seed, NULL, 0);
 	check_eq("grant_init", grant_init(), 0);
 	make_pages();
 	check("an honest frontend connects", connect());

@@ -41,15 +41,6 @@ static struct front {
 static unsigned int nr_fronts;
 static uint8_t *canary;
 static grant_ref_t read_only, ended;
-static uint64_t random_state;
-
-static unsigned int rnd(unsigned int below)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return (unsigned int)((random_state * 0x2545f4914f6cdd1dul) >> 33) % below;
-}
 
 /* ---- xenstore ---- */
 
@@ -615,7 +606,7 @@ void test_main(void)
 	static const struct lie any = {"random packets", lie_random};
 	unsigned int seed = (unsigned int)strtoul((const char *)start_info->cmd_line, NULL, 0);
 
-	random_state = seed * 2 + 0x9e3779b97f4a7c15ul;
+	rnd_state = seed * 2 + 0x9e3779b97f4a7c15ul;
 	if (!store_init() || grant_init())
 		skip("no xenstore");
 	while (nr_fronts < FRONTS && set_up(nr_fronts))

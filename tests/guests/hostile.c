@@ -24,7 +24,6 @@ TEST("hostile", "no sequence of calls gives a writable table, descriptor page or
 
 enum use { NONE, L1, L2, L3, L4, DESCRIPTORS };
 
-static uint64_t random_state;
 static unsigned int step_nr, stores_done, accepted;
 static bool ended;
 
@@ -40,14 +39,6 @@ static uint64_t *root;
 static bool hardware; /* the CPU itself reads our tables: there is user mode */
 
 /* xorshift64* */
-static unsigned int rnd(unsigned int below)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return (unsigned int)((random_state * 0x2545f4914f6cdd1dul) >> 33) % below;
-}
-
 static void violation(const char *what, uint64_t value)
 {
 	if (!ended)
@@ -534,23 +525,13 @@ static void take_back(void)
 		check_eq("a page again", page_set_ro(page[i], false), 0);
 }
 
-static uint64_t seed(void)
-{
-	uint64_t n = 0;
-
-	for (const char *c = (const char *)start_info->cmd_line; *c >= '0' && *c <= '9'; c++)
-		n = n * 10 + (uint64_t)(*c - '0');
-	return n ? n : (rdtsc() & 0xffffffff) + 1;
-}
-
 void test_main(void)
 {
 	static xen_pfn_t grant_frame;
 	struct gnttab_setup_table setup = {
 		.dom = DOMID_SELF, .nr_frames = 1, .frame_list.p = &grant_frame};
 
-	random_state = seed();
-	printf("seed %lu, %u steps\n", random_state, STEPS);
+	printf("seed %lu, %u steps\n", rnd_seed(NULL), STEPS);
 	root = (uint64_t *)start_info->pt_base;
 	/*
 	 * Not present, should it land in a table. On real Xen the initial domain's stores to tables

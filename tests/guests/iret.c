@@ -3,7 +3,6 @@
 
 TEST("iret", "leaving a handler restores registers, flags and the event mask in one step");
 
-#define IF	   (1ul << 9)
 #define IN_SYSCALL (1ul << 8) /* VGCF_in_syscall */
 
 /* What iret_run() found behind the hypercall. */
@@ -54,9 +53,9 @@ static void one(const char *what, uint64_t flags, uint64_t rflags, uint64_t cs)
 	forbidden_iret_run(flags, rflags, cs, sp);
 	EQ("rax", out_rax, 0xabcdabcdabcdabcd);
 	EQ("rsp", out_rsp, sp);
-	EQ("mask is IF inverted", out_mask, !(rflags & IF));
+	EQ("mask is IF inverted", out_mask, !(rflags & FLAG_IF));
 	EQ("the arithmetic flags and DF", out_flags & 0xcd5, rflags & 0xcd5);
-	EQ("IF stays set", out_flags & IF, IF);
+	EQ("IF stays set", out_flags & FLAG_IF, FLAG_IF);
 	EQ("IOPL and VM stay clear", out_flags & 0x23000, 0);
 	if (flags & IN_SYSCALL)
 		return; /* rcx and r11 are whatever sysret leaves in them */
@@ -76,7 +75,7 @@ void test_main(void)
 	long port = event_bind_ipi();
 
 	for (int masked = 0; masked < 2; masked++) {
-		uint64_t f = masked ? 2 : 2 | IF;
+		uint64_t f = masked ? 2 : 2 | FLAG_IF;
 
 		one("plain", 0, f, FLAT_KERNEL_CS & ~3);
 		one("all arithmetic flags", 0, f | 0x8d5, FLAT_KERNEL_CS & ~3);
@@ -93,6 +92,6 @@ void test_main(void)
 	check_eq("waits", events, 0);
 	one("masked, with an event", 0, 2, FLAT_KERNEL_CS & ~3);
 	check_eq("still waits", events, 0);
-	one("unmasked, with an event", 0, 2 | IF, FLAT_KERNEL_CS & ~3);
+	one("unmasked, with an event", 0, 2 | FLAG_IF, FLAT_KERNEL_CS & ~3);
 	check_eq("delivered", events, 1);
 }

@@ -11,7 +11,6 @@ TEST("scan-fates", "sensitive instructions meet the fate that `pvctl scan` tells
 
 #define NONE  (-1)
 #define FAULT (-2) /* #GP or #UD: which depends on the CPU */
-#define IF    (1UL << 9)
 
 static uint8_t area[4096] __attribute__((aligned(64)));
 static uint64_t value;
@@ -152,7 +151,7 @@ static void interrupt_flag(const char *name, void (*fn)(void *))
 {
 	fn(NULL);
 	forbidden_pushf(NULL);
-	check_eq(name, value & IF, IF);
+	check_eq(name, value & FLAG_IF, FLAG_IF);
 	check_eq("the mask is the guest's", this_vcpu->evtchn_upcall_mask, 1);
 }
 

@@ -3,8 +3,6 @@
 
 TEST("trap-step", "single steps and debug registers, as a kernel debugger uses them");
 
-#define TF 0x100ul
-
 static unsigned int steps;
 static uint64_t rips[8], step_dr6;
 extern char step_0[], step_1[], step_2[];
@@ -17,13 +15,13 @@ static bool step(struct trap_regs *regs)
 	if (!steps)
 		step_dr6 = HYPERVISOR_get_debugreg(6);
 	if (++steps == 3)
-		regs->rflags &= ~TF;
+		regs->rflags &= ~FLAG_TF;
 	return true;
 }
 
 static bool start(struct trap_regs *regs)
 {
-	regs->rflags |= TF;
+	regs->rflags |= FLAG_TF;
 	return true;
 }
 

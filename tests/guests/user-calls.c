@@ -15,15 +15,8 @@ TEST("user-calls",
 #define RDX	   0x2020202020202020ul
 #define R14	   0x1414141414141414ul
 #define R15	   0x1515151515151515ul
-#define FLAG_ONE   0x2ul
-#define FLAG_TF	   0x100ul
-#define FLAG_IF	   0x200ul
-#define FLAG_DF	   0x400ul
-#define FLAG_NT	   0x4000ul
-#define FLAG_AC	   0x40000ul
 #define FLAGS	   0x8d5ul /* the arithmetic ones */
 #define NOT_YET	   0x7777777777777777ul
-#define NO_FLAGS   0x74100ul /* AC VM RF NT TF: no handler starts with them */
 
 /* The iret's frame from its `flags` on; what the user found then, and the kernel at its call. */
 uint64_t *calls_iret, calls_user_found[5], calls_frame[7], calls_rsp, calls_flags, calls_regs[4];

@@ -11,13 +11,6 @@ TEST("user-entry",
 #define R11	  0x5555666677778888ul
 #define RDX	  0x2020202020202020ul
 #define RSI	  0x3030303030303030ul
-#define FLAG_CF	  0x1ul
-#define FLAG_ONE  0x2ul
-#define FLAG_IF	  0x200ul
-#define FLAG_DF	  0x400ul
-#define FLAG_NT	  0x4000ul
-#define FLAG_AC	  0x40000ul
-#define NO_FLAGS  0x74100ul /* AC VM RF NT TF: no handler starts with them */
 #define GS_KERNEL 0x6b6b6b6bul
 #define GS_USER	  0x75757575ul
 

@@ -9,7 +9,6 @@
 TEST("user-jit", "user code that rewrites its own code again and again");
 
 #define PASSES 12
-#define MSEC   1000000ul
 
 /* Writes to 300 pages of each table of rdi's area; writes code at rdi, and calls it. */
 extern const char jit_touch[], jit_loop[];

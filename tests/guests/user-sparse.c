@@ -9,7 +9,6 @@
 TEST("user-sparse", "user code with more scattered memory than a window has room for");
 
 #define PASSES 30
-#define MSEC   1000000ul
 #define PAGES  (TABLES * ENTRIES)
 
 /* rdi: the first page; rsi: the sum of the first word of all. */

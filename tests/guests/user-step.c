@@ -3,7 +3,6 @@
 
 TEST("user-step", "single steps through a user program and its system call, and over a hypercall");
 
-#define TF   0x100ul
 #define BS   0x4000ul
 #define MAX  16
 #define CALL 0x1234ul
@@ -59,13 +58,13 @@ static bool kernel_step(struct trap_regs *regs)
 {
 	note(regs);
 	if (regs->rip >= (uint64_t)k_3 || nr == MAX)
-		regs->rflags &= ~TF;
+		regs->rflags &= ~FLAG_TF;
 	return true;
 }
 
 static bool start(struct trap_regs *regs)
 {
-	regs->rflags |= TF;
+	regs->rflags |= FLAG_TF;
 	return true;
 }
 
@@ -100,13 +99,13 @@ void test_main(void)
 	trap_from_user = user_trap;
 	syscall_from_user = user_call;
 	nr = 0;
-	user_run_flags(stepped, NULL, TF, &regs);
+	user_run_flags(stepped, NULL, FLAG_TF, &regs);
 	check_steps("user", (const char *const[]){u_1, u_2, u_4, user_return, user_return + 5}, 5);
 	check_eq("one system call", calls, 1);
 	check_eq("from there", (long)call_rip, (long)u_3);
-	check("the kernel sees TF", call_flags & TF);
+	check("the kernel sees TF", call_flags & FLAG_TF);
 	nr = 0;
-	user_run_flags(stepped_string, bytes, TF, &regs);
+	user_run_flags(stepped_string, bytes, FLAG_TF, &regs);
 	check_steps("each byte of a string",
 		    (const char *const[]){r_1, r_1, r_1, r_2, user_return, user_return + 5}, 6);
 }

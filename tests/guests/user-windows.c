@@ -20,7 +20,6 @@ TEST("user-windows", "memory of user code that has run for long is still what it
 #define FULL	  PTE_KERN
 #define READ_ONLY (PTE_PRESENT | PTE_USER | PTE_ACCESS)
 #define BEATS	  6
-#define MSEC	  1000000ul
 #define VECTOR_SS 12
 #define VECTOR_GP 13
 #define VECTOR_PF 14
@@ -38,13 +37,14 @@ static unsigned int go;
 /* rdi: an address; the access is the first instruction, so that a fault's rip is the symbol. */
 extern const char win_load[], win_store[], win_index[], win_far[], win_pushes[], win_pops[];
 extern const char win_push_there[], win_pop_there[], win_poke[];
-extern const char win_spin[], win_until[], win_vector[], win_misaligned[];
+extern const char win_spin[], win_until[], win_vector[], win_misaligned[], win_constant[];
 __asm__(".pushsection .text\n"
 	"win_load: movq (%rdi), %rbx; ret\n"
 	"win_store: movq %rdi, (%rdi); ret\n"
 	"win_poke: movl $1234567, 1(%rdi); ret\n"
 	"win_index: movq 0x7ffffff0(%rdi,%rdi,8), %rbx; ret\n"
 	"win_far: movb $1, -0x80000000(%rdi); ret\n"
+	"win_constant: movq -0x1000, %rbx; ret\n"
 	"win_pushes: movq %rdi, %rsp\n"
 	"win_push_there: pushq %rdi\n"
 	"	ud2\n"
@@ -54,7 +54,7 @@ __asm__(".pushsection .text\n"
 	"win_vector: movups (%rdi), %xmm0; movq %xmm0, %rbx; ret\n"
 	"win_misaligned: movaps 8(%rdi), %xmm0; ret\n"
 	/* Reads and writes two pages from rdi on, so many times. */
-	"win_spin: movl $4000000, %ecx\n"
+	"win_spin: movl $40000, %ecx\n"
 	"1:	movq (%rdi), %rax\n"
 	"	movq %rax, 0x1008(%rdi)\n"
 	"	pushq %rax\n"
@@ -82,8 +82,11 @@ static long run(const char *insn, uint64_t rdi)
 static void heat(uint64_t va)
 {
 	for (int i = 0; i < BEATS; i++) {
-		HYPERVISOR_set_timer_op(time_ns() + MSEC);
-		check_eq("user code spins", run(win_spin, va), -1);
+		const uint64_t start = time_ns();
+
+		HYPERVISOR_set_timer_op(start + MSEC);
+		while (time_ns() - start < 3 * MSEC)
+			check_eq("user code spins", run(win_spin, va), -1);
 	}
 }
 
@@ -302,6 +305,36 @@ static void own_code(void)
 	}
 }
 
+/* The fault of an access to `code`: now it lets it, and the user goes on. */
+static void let_write(struct trap_regs *r)
+{
+	if (r->vector == VECTOR_PF && this_vcpu->arch.cr2 >> PAGE_SHIFT == CODE_VA >> PAGE_SHIFT)
+		set(&l1[(CODE_VA - AREA) >> PAGE_SHIFT], mfn_pte(va_to_mfn(code), FULL));
+	else
+		user_back(r);
+}
+
+/* The store to the instruction behind it is the guest's page fault first. */
+static void own_code_let(void)
+{
+	static const uint8_t insn[] = {
+		0xb9, 7,    0, 0, 0,	   /* mov ecx, 7 */
+		0x89, 0x0d, 1, 0, 0, 0,	   /* mov [rip + 1], ecx: the constant below */
+		0xbb, 0,    0, 0, 0, 0xc3, /* mov ebx, constant; ret */
+	};
+	uint64_t *entry = &l1[(CODE_VA - AREA) >> PAGE_SHIFT];
+
+	trap_from_user = let_write;
+	for (int i = 0; i < 3; i++) {
+		memcpy(code + 2048, insn, sizeof(insn));
+		set(entry, mfn_pte(va_to_mfn(code), READ_ONLY));
+		mmuext(MMUEXT_TLB_FLUSH_ALL, 0);
+		check_eq("code that writes to itself", run((const char *)CODE_VA + 2048, 0), -1);
+		check_eq("what it wrote", regs.rbx, 7);
+	}
+	trap_from_user = user_back;
+}
+
 /* mov ebx, val; rep ret: which is a segment's descriptor as well. */
 static uint64_t loads(uint64_t val)
 {
@@ -369,12 +402,25 @@ static void wild(void)
 	check_eq("to its page", data[1][0], 1);
 }
 
-/* Until a window that was not used all the time may be another root's. */
-static void rest(void)
+/* An address in the instruction is as any other: where its low bits are, there is a page. */
+static void constants(void)
+{
+	static const uint64_t end = (8ul << 39) - PAGE_SIZE;
+
+	check_eq("a page at the end of 4 TiB", map_mfn(end, va_to_mfn(data[12]), FULL), 0);
+	set(&user_root[end >> 39], ((uint64_t *)start_info->pt_base)[end >> 39]);
+	*(uint64_t *)data[12] = 12;
+	reads("it", end, 12);
+	faults("an address of the kernel's", win_constant, 0, -0x1000ul, ERR_READ);
+	set(&user_root[end >> 39], 0);
+	mmuext(MMUEXT_TLB_FLUSH_ALL, 0);
+}
+
+static void pass(uint64_t ns)
 {
 	const uint64_t start = time_ns();
 
-	while (time_ns() - start < 1100 * MSEC)
+	while (time_ns() - start < ns)
 		;
 }
 
@@ -403,7 +449,7 @@ static void spaces(void)
 
 		mmuext(MMUEXT_NEW_USER_BASEPTR, va_to_mfn(root[i]));
 		if (k == WINDOWS)
-			rest();
+			pass(1100 * MSEC); /* a window that was not used may be another root's */
 		if (k < SPACES)
 			heat(va_of(0));
 		reads("each its own", va_of(0), 1000 + i);
@@ -438,8 +484,7 @@ static void main1(void)
 	for (;;) {
 		while (!READ_ONCE(go))
 			HYPERVISOR_sched_op(SCHEDOP_yield, NULL);
-		for (volatile int i = 0; i < 3000000; i++)
-			;
+		pass(3 * MSEC);
 		map(8, data[8 + READ_ONCE(go) % 2], FULL);
 		WRITE_ONCE(go, 0);
 	}
@@ -481,8 +526,10 @@ void test_main(void)
 	hot(shared_table);
 	hot(whole_table);
 	hot(own_code);
+	hot(own_code_let);
 	hot(hypercalls_code);
 	hot(wild);
+	hot(constants);
 	spaces();
 	if (HYPERVISOR_vcpu_op(VCPUOP_is_up, 1, NULL) != -XEN_ENOENT)
 		hot(two_vcpus);

@@ -7,10 +7,8 @@
 
 #define LARGE		2816 /* bytes of the largest operand */
 #define TASK_SIZE	0x7ffffffff000UL
-#define X87_PLACES	6 /* FOP, FIP and FDP, 18 bytes from here: the code cache's */
 #define MXCSR_MASK	28
 #define XSTATE_SOFTWARE 464
-#define XSTATE_HEADER	512
 #define XSTATE_AVX	576
 
 static const char *const name[NR_GPR] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",

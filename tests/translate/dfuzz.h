@@ -13,6 +13,7 @@
  *   harvest.c  instructions found in real code
  *   compare.c  which differences count
  *   reach.c    whether user code gets out of its window
+ *   confine.c  whether what is made of it could
  *   fuzz.c     the program: seeds, shrinking, reports
  *
  * Nothing here may depend on where the host put anything: a seed is a case, on any day.
@@ -46,7 +47,7 @@
 
 #define PAGE 4096
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R14 = 14, R15, NR_GPR };
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R12 = 12, R14 = 14, R15, NR_GPR };
 
 #define NO_VECTOR (-1)
 
@@ -111,6 +112,9 @@ bool guest_step(const struct testcase *c, struct state *out, struct trace *t);
  * after a cold one.
  */
 bool guest_translate(const struct testcase *c, struct state *out, bool cold);
+/* What is made of the instructions of n bytes, as a user's; false: nothing. */
+bool guest_lower(const uint8_t *insn, unsigned n, bool code32, const uint8_t **code, size_t *size);
+unsigned guest_slot(unsigned slot); /* where it is, by FS */
 /* The vector that ended it, or NO_VECTOR. */
 int guest_trapped(uint32_t *error, uint64_t *cr2);
 void guest_trap_clear(void);
@@ -129,6 +133,9 @@ void guest_unmask(void);     /* from now on windows have no bounds */
 
 /* ---- reach.c ---- */
 bool reach_nothing(void); /* else it says what */
+
+/* ---- confine.c ---- */
+bool confined(uint64_t seed, unsigned seconds); /* likewise */
 
 /* ---- native.c ---- */
 void native_prepare(void);

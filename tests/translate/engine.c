@@ -109,6 +109,27 @@ uint64_t guest_window(void)
 	return guest_windowed() ? window_base(tr.now[0]->window) : 0;
 }
 
+bool guest_engine_lower(struct vcpu *v, const uint8_t **code, size_t *size)
+{
+	const struct block *b;
+	void *at;
+
+	tr_code(v);
+	if (code_find(v, &at) != FOUND)
+		return false;
+	b = code_block(at);
+	*code = code_write + b->code;
+	*size = b->size;
+	return true;
+}
+
+int32_t emit_slot(int offset); /* emit.h, whose names are others here */
+
+unsigned guest_slot(unsigned slot)
+{
+	return emit_slot(slot);
+}
+
 uint32_t guest_emptied(void)
 {
 	return code_generation;

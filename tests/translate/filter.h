@@ -34,6 +34,8 @@ void guest_engine_forget(struct vcpu *v);			/* all of the TLB */
 void guest_engine_flush(struct vcpu *v);			/* if it is due */
 void guest_engine_mode(struct vcpu *v);				/* kernel_mode changed */
 void guest_engine_stop(uint64_t rip);
+/* The translation of what is at v's rip, not to run it; false: there is none. */
+bool guest_engine_lower(struct vcpu *v, const uint8_t **code, size_t *size);
 void guest_engine_turn(struct vcpu *v);
 /* To be kicked before the nth instruction in the cache; 0: not any more. True: it has been. */
 bool guest_engine_kick(unsigned n);

@@ -34,7 +34,8 @@ static const char *const verdict_name[] = {
 };
 
 static struct options {
-	bool step_only, native, upper, window, reach, smp, kicks, verbose, forms, print, spoil;
+	bool step_only, native, upper, window, reach, confine, smp, kicks, verbose, forms, print,
+		spoil;
 	uint64_t seed;
 	bool one;
 	unsigned seconds, keep;
@@ -365,6 +366,7 @@ static void usage(FILE *out)
 	      "  --reach       instead, tries to reach this process' memory out of one\n"
 	      "  --kicks       20 times each, with a kick before any of the host's instructions\n"
 	      "  --smp         on two vCPUs at once: tr_step() and the translator only\n"
+	      "  --confine     instead, reads what is made of user code for a window: does it stay there?\n"
 	      "  --spoil       take every xadd to leave a wrong rax in tr_step(); with --reach, mask nothing\n"
 	      "  --keep N      end after N differences (10)\n"
 	      "  --verbose     name each case before it runs\n",
@@ -374,23 +376,12 @@ static void usage(FILE *out)
 static void options(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"time", 1, NULL, 't'},
-		{"seed", 1, NULL, 's'},
-		{"step-only", 0, NULL, 'S'},
-		{"forms", 0, NULL, 'f'},
-		{"keep", 1, NULL, 'k'},
-		{"verbose", 0, NULL, 'v'},
-		{"help", 0, NULL, 'h'},
-		{"one", 0, NULL, 'o'},
-		{"native", 0, NULL, 'n'},
-		{"upper", 0, NULL, 'u'},
-		{"kicks", 0, NULL, 'K'},
-		{"smp", 0, NULL, 'P'},
-		{"spoil", 0, NULL, 'x'},
-		{"print", 0, NULL, 'p'},
-		{"window", 0, NULL, 'w'},
-		{"reach", 0, NULL, 'R'},
-		{},
+		{"time", 1, NULL, 't'},	 {"seed", 1, NULL, 's'},    {"step-only", 0, NULL, 'S'},
+		{"forms", 0, NULL, 'f'}, {"keep", 1, NULL, 'k'},    {"verbose", 0, NULL, 'v'},
+		{"help", 0, NULL, 'h'},	 {"one", 0, NULL, 'o'},	    {"native", 0, NULL, 'n'},
+		{"upper", 0, NULL, 'u'}, {"kicks", 0, NULL, 'K'},   {"smp", 0, NULL, 'P'},
+		{"spoil", 0, NULL, 'x'}, {"print", 0, NULL, 'p'},   {"window", 0, NULL, 'w'},
+		{"reach", 0, NULL, 'R'}, {"confine", 0, NULL, 'c'}, {},
 	};
 	int o;
 
@@ -410,6 +401,7 @@ static void options(int argc, char **argv)
 			break;
 		case 'w': opt.window = !setenv("PAVANE_TIERS", "window", 1); break;
 		case 'R': opt.window = opt.reach = !setenv("PAVANE_TIERS", "window", 1); break;
+		case 'c': opt.window = opt.confine = !setenv("PAVANE_TIERS", "window", 0); break;
 		case 'n': opt.native = true; break;
 		case 'p': opt.print = true; break;
 		case 'x': opt.spoil = true; break;
@@ -443,6 +435,10 @@ int main(int argc, char **argv)
 		if (opt.spoil)
 			guest_unmask();
 		return !reach_nothing();
+	}
+	if (opt.confine) {
+		child_init();
+		return !confined(opt.seed, opt.seconds);
 	}
 	if (opt.print) {
 		if (!make(&testcase, opt.seed))

@@ -282,6 +282,23 @@ static void end(const struct testcase *c, struct state *out)
 		memcpy(out->mem[i], guest_frame(i), PAGE);
 }
 
+bool guest_lower(const uint8_t *insn, unsigned n, bool code32, const uint8_t **code, size_t *size)
+{
+	regs_t *r = &current->regs;
+
+	memcpy(guest_frame(0), insn, n);
+	guest_engine_written(current, guest_frame(0));
+	guest_engine_flush(current);
+	r->rip = CODE_VA;
+	r->cs = code32 ? SEL_USER_CS32 : SEL_KERNEL_CS;
+	r->ss = r->ds = r->es = SEL_KERNEL_SS;
+	current->kernel_mode = false;
+	ticks = 0;
+	guest_engine_mode(current);
+	guest_engine_stop(CODE_VA + n);
+	return guest_engine_lower(current, code, size);
+}
+
 /* May the instruction at rip be compared at all? Notes it. */
 static bool admit(const struct testcase *c, struct trace *t)
 {

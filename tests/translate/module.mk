@@ -6,7 +6,7 @@ TRT_OUT  := $(B)/tests/translate
 TRT_GPR  := $(addprefix tests/translate/,guest.c engine.c) $(wildcard $(TR_DIR)/*.c) \
 	    hypercalls/monitor/copy.c hypercalls/monitor/trace.c
 TRT_ANY  := $(addprefix tests/translate/,native.c case.c gen.c operand.c flow.c templates.c harvest.c \
-	    filter.c compare.c fuzz.c pages.c reach.c) toolstack/pvctl/elf_image.c toolstack/pvctl/scan_unpack.c
+	    filter.c compare.c fuzz.c pages.c reach.c confine.c) toolstack/pvctl/elf_image.c toolstack/pvctl/scan_unpack.c
 TRT_ASM  := tests/translate/native.S $(wildcard $(TR_DIR)/*.S)
 TRT_OBJS := $(TRT_GPR:%.c=$(TRT_OUT)/%.o) $(TRT_ANY:%.c=$(TRT_OUT)/%.o) $(TRT_ASM:%.S=$(TRT_OUT)/%.S.o)
 

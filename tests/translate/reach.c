@@ -6,13 +6,20 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/translate/dfuzz.h"
 
 #define SECRET 0x5ec2e75ec2e75ec2UL
 #define FAR    0x40000000L
 
-static volatile uint64_t secret[3 * PAGE / 8] __attribute__((aligned(PAGE)));
+/* Near the end of what a process has, where a guest kernel's text is shown, or a stack lies. */
+#define TOP   (1UL << 47)
+#define BELOW 0x30000000L /* the end */
+#define BYTES (3 * PAGE)
+#define THERE (PAGE + 0x200) /* in the secret */
+
+static volatile uint64_t *const secret = (uint64_t *)(TOP - BELOW);
 
 /* What reaches `to`: rax (or rcx, r14, FS, GS) is times + plus. */
 static const struct form {
@@ -34,6 +41,13 @@ static const struct form {
 	 1,
 	 8 - 2 * FAR},
 	{"mov -0x80000000(%rax)", {0x48, 0x8b, 0x98, 0, 0, 0, 0x80}, 7, RAX, 1, 2 * FAR},
+	{"mov -0x2fffee00(%rax)", {0x48, 0x8b, 0x98, 0, 0x12, 0, 0xd0}, 7, RAX, 1, BELOW - THERE},
+	{"mov %rbx, -0x2fffee00(%rax)",
+	 {0x48, 0x89, 0x98, 0, 0x12, 0, 0xd0},
+	 7,
+	 RAX,
+	 1,
+	 BELOW - THERE},
 	{"mov (%rax,%rdx)", {0x48, 0x8b, 0x1c, 0x10}, 4, RAX, 1, -16},
 	{"mov (,%rcx,8)", {0x48, 0x8b, 0x1c, 0xcd, 0, 0, 0, 0}, 8, RCX, 8, 0},
 	{"mov (%rdx,%rcx,8)", {0x48, 0x8b, 0x1c, 0xca}, 4, RCX, 8, -2},
@@ -59,6 +73,18 @@ static const struct form {
 	{"jmp *(%rax)", {0xff, 0x20}, 2, RAX, 1, 0},
 	{"call *(%rax)", {0xff, 0x10}, 2, RAX, 1, 0},
 	{"lock xadd %rbx, (%rax)", {0xf0, 0x48, 0x0f, 0xc1, 0x18}, 5, RAX, 1, 0},
+	{"mov %cs:0x50000000 behind a REX too early",
+	 {0x4a, 0x2e, 0x8b, 0x1c, 0x25, 0, 0, 0, 0x50},
+	 9,
+	 R12,
+	 1,
+	 -0x50000000L},
+	{"mov %rbx, %ds:0x50000000, likewise",
+	 {0x4a, 0x3e, 0x89, 0x1c, 0x25, 0, 0, 0, 0x50},
+	 9,
+	 R12,
+	 1,
+	 -0x50000000L},
 	{"btc %rdx, (%rax)", {0x48, 0x0f, 0xbb, 0x10}, 4, RAX, 1, 0},
 	{"btc %rcx, (%rdx)", {0x48, 0x0f, 0xbb, 0x0a}, 4, RCX, 0, -16},
 	{"movups (%rax), %xmm0", {0x0f, 0x10, 0x00}, 3, RAX, 1, 0},
@@ -100,7 +126,7 @@ static bool found(const struct state *s)
 
 static bool changed(void)
 {
-	for (unsigned i = 0; i < sizeof(secret) / 8; i++)
+	for (unsigned i = 0; i < BYTES / 8; i++)
 		if (secret[i] != SECRET)
 			return true;
 	return false;
@@ -113,7 +139,7 @@ static bool out_of_reach(struct testcase *c, const struct form *f, uint64_t to)
 	struct rng r = {1};
 
 	*c = (struct testcase){.first = c->first, .n = 1, .start = 0x100, .user = true};
-	for (unsigned i = 0; i < sizeof(secret) / 8; i++)
+	for (unsigned i = 0; i < BYTES / 8; i++)
 		secret[i] = SECRET;
 	memcpy(c->item[0].byte, f->byte, f->len);
 	c->item[0].len = f->len;
@@ -135,8 +161,13 @@ bool reach_nothing(void)
 	const unsigned count = sizeof(forms) / sizeof(forms[0]);
 	unsigned reach = 0;
 
+	if (mmap((void *)secret, BYTES, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (void *)secret) {
+		printf("not ok there is no place for the secret\n");
+		return false;
+	}
 	for (unsigned i = 0; i < count; i++) {
-		const uint64_t to = (uint64_t)&secret[PAGE / 8 + 64] - guest_window();
+		const uint64_t to = (uint64_t)secret + THERE - guest_window();
 
 		if (out_of_reach(&c, &forms[i], to))
 			continue;

@@ -228,7 +228,8 @@ static void a_shutdown_is_told_to_the_broker_once_by_a_parked_vcpu(void **state)
 static void *unpause_later(void *arg)
 {
 	usleep(20000);
-	domain_unpause(&dom);
+	dom.pause = 0;
+	domain_wake(&dom);
 	return NULL;
 }
 
@@ -236,7 +237,7 @@ static void a_paused_vcpu_parks_until_unpaused(void **state)
 {
 	pthread_t t;
 
-	domain_pause(&dom);
+	dom.pause = 1;
 	pthread_create(&t, NULL, unpause_later, NULL);
 	vcpu_park(current);
 	assert_int_equal(dom.pause, 0);

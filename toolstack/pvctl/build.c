@@ -340,12 +340,16 @@ void domain_remove(uint32_t domid)
 {
 	char *vm = store_read("/local/domain/%u/vm", domid), path[160];
 	static const char *const files[] = {"cfg", "cfg.new", "lock", "tty", "change"};
+	xc_domaininfo_t info;
 
 	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		domain_path(path, domid, files[i]);
 		unlink(path);
 	}
-	xc_domain_destroy(xch, domid);
+	/* whose end another has begun is there until its backends have ended */
+	if (xc_domain_destroy(xch, domid) && errno == ESRCH)
+		while (domain_alive(domid, &info))
+			usleep(5000);
 	if (!xsh)
 		return;
 	if (vm && *vm)

@@ -27,7 +27,7 @@ _pvctl_device() {
 	esac
 }
 _pvctl() {
-	local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]}
+	local cur=${COMP_WORDS[COMP_CWORD]} cmd=${COMP_WORDS[1]} options=
 	if [ "$COMP_CWORD" = 1 ]; then
 		mapfile -t COMPREPLY < <(compgen -W "create list console info shutdown reboot destroy pause
 			unpause vcpu-list domid domname uptime dmesg bench exec gdb trace check scan block-attach block-detach
@@ -53,8 +53,13 @@ _pvctl() {
 			--name --provider --disk --net --trace --check --dry-run --console --paused --wait --help" -- "$cur")
 		;;
 	block-* | cd-* | network-*) _pvctl_device "$cmd" "$cur" ;;
-	console | info | shutdown | reboot | destroy | pause | unpause | vcpu-list | domid | list)
-		mapfile -t COMPREPLY < <(compgen -W "$(_pvctl_domains) --read-only --log --json" -- "$cur")
+	console | info | list | uptime | vcpu-list | shutdown | reboot | destroy | pause | unpause | domid)
+		case $cmd in
+		console) options="--read-only --log" ;;
+		info | list | uptime | vcpu-list) options=--json ;;
+		shutdown) options=--wait ;;
+		esac
+		mapfile -t COMPREPLY < <(compgen -W "$(_pvctl_domains) $options --help" -- "$cur")
 		;;
 	scan)
 		case ${COMP_WORDS[COMP_CWORD - 1]} in

@@ -23,7 +23,7 @@ void rsp_init(struct rsp *r, const struct rsp_target *t, void *ctx, struct rsp_s
 
 /* ---- to gdb ---- */
 
-size_t rsp_room(const struct rsp *r)
+static size_t room_of(const struct rsp *r)
 {
 	return sizeof(r->out) - FRAME - r->out_len;
 }
@@ -36,7 +36,7 @@ void rsp_begin(struct rsp *r)
 
 void rsp_printf(struct rsp *r, const char *fmt, ...)
 {
-	const size_t room = rsp_room(r);
+	const size_t room = room_of(r);
 	va_list ap;
 	int n;
 
@@ -56,7 +56,7 @@ void rsp_put_hex(struct rsp *r, const void *bytes, size_t n)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	for (size_t i = 0; i < n && rsp_room(r) >= 2; i++) {
+	for (size_t i = 0; i < n && room_of(r) >= 2; i++) {
 		const uint8_t b = ((const uint8_t *)bytes)[i];
 
 		r->out[r->out_len++] = digits[b >> 4];
@@ -70,7 +70,7 @@ void rsp_put_binary(struct rsp *r, const void *bytes, size_t n)
 		const uint8_t b = ((const uint8_t *)bytes)[i];
 		const bool escaped = b == '$' || b == '#' || b == '*' || b == ESCAPE;
 
-		if (rsp_room(r) < 2)
+		if (room_of(r) < 2)
 			return;
 		if (escaped)
 			r->out[r->out_len++] = ESCAPE;

@@ -105,7 +105,6 @@ void rsp_put(struct rsp *r, const char *text);
 void rsp_printf(struct rsp *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void rsp_put_hex(struct rsp *r, const void *bytes, size_t n);
 void rsp_put_binary(struct rsp *r, const void *bytes, size_t n); /* with its escapes */
-size_t rsp_room(const struct rsp *r);
 void rsp_end(struct rsp *r);
 
 /* rsp_command.c: one packet's text, which ends with a 0 that is not counted. */

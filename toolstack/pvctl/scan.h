@@ -123,9 +123,7 @@ struct scan_style {
 };
 
 #define SCAN_NAME 128 /* bytes of a name that are shown */
-/* "function+0x1f", or "section+0x1f" where no symbol is known. Printable whatever the file says. */
-void scan_where(const struct scan_finding *f, char *buf, size_t size);
-/* The function, or what scan_where() says. */
+/* The function, or "section+0x1f" where no symbol is known. Printable whatever the file says. */
 void scan_symbol(const struct scan_finding *f, char *buf, size_t size);
 void scan_print_table(const struct scan_report *r, const struct scan_style *style);
 void scan_print_json(const struct scan_report *r);

@@ -18,7 +18,8 @@ static const char *clean(char *s)
 	return s;
 }
 
-void scan_where(const struct scan_finding *f, char *buf, size_t size)
+/* "function+0x1f", or "section+0x1f". */
+static void place_of(const struct scan_finding *f, char *buf, size_t size)
 {
 	if (f->symbol)
 		snprintf(buf, size, "%.*s+0x%" PRIx64, SCAN_NAME, f->symbol, f->symbol_offset);
@@ -30,7 +31,7 @@ void scan_where(const struct scan_finding *f, char *buf, size_t size)
 void scan_symbol(const struct scan_finding *f, char *buf, size_t size)
 {
 	if (!f->symbol) {
-		scan_where(f, buf, size);
+		place_of(f, buf, size);
 		return;
 	}
 	snprintf(buf, size, "%.*s", SCAN_NAME, f->symbol);
@@ -91,7 +92,7 @@ static void line(const struct scan_finding *f, int where_width, bool verbose)
 	char where[SCAN_NAME + 32], text[TEXT], bytes[2 * ZYDIS_MAX_INSTRUCTION_LENGTH + 1],
 		alt[96];
 
-	scan_where(f, where, sizeof(where));
+	place_of(f, where, sizeof(where));
 	if (!f->hit.rule) {
 		printf("%-8s  %-*s  %" PRIu64 " bytes cannot be decoded\n", "-", where_width, where,
 		       f->hit.run);
@@ -144,7 +145,7 @@ void scan_print_table(const struct scan_report *r, const struct scan_style *styl
 		char where[SCAN_NAME + 32];
 		int n;
 
-		scan_where(&r->list[i], where, sizeof(where));
+		place_of(&r->list[i], where, sizeof(where));
 		n = strlen(where);
 		width = n > width ? n : width;
 	}

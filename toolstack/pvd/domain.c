@@ -49,7 +49,7 @@ struct dom *dom_get(uint32_t id)
 
 	pthread_mutex_lock(&state_lock);
 	d = find(id);
-	if (d && !d->ready) /* still being made */
+	if (d && (!d->ready || d->dying)) /* still being made, or ended */
 		d = NULL;
 	if (d)
 		d->refs++;
@@ -121,16 +121,16 @@ static long insert(struct dom *d, uint32_t want)
 	return 0;
 }
 
-static void withdraw(struct dom *d) /* state_lock held */
+static void withdraw(struct dom *d)
 {
 	struct dom **pp;
 
-	for (pp = &doms; *pp && *pp != d; pp = &(*pp)->next)
+	pthread_mutex_lock(&state_lock);
+	for (pp = &doms; *pp != d; pp = &(*pp)->next)
 		;
-	if (!*pp)
-		return;
 	*pp = d->next;
 	nr_doms--;
+	pthread_mutex_unlock(&state_lock);
 }
 
 static int start_process(struct dom *d)
@@ -364,6 +364,7 @@ void dom_shutdown(struct dom *d, unsigned reason, const char *why)
 
 void dom_died(pid_t pid, int status)
 {
+	bool dying = false;
 	struct dom *d;
 	char why[64];
 
@@ -374,12 +375,17 @@ void dom_died(pid_t pid, int status)
 	if (d) {
 		d->refs++;
 		d->reaped = true;
+		dying = d->dying;
 		__atomic_store_n(&d->dead, true, __ATOMIC_RELEASE);
 		pthread_cond_broadcast(&changed);
 	}
 	pthread_mutex_unlock(&state_lock);
 	if (!d)
 		return;
+	if (dying) {
+		dom_put(d);
+		return;
+	}
 	if (d->ready && WIFEXITED(status) && !WEXITSTATUS(status)) {
 		ended(d);
 		dom_put(d);
@@ -403,7 +409,6 @@ long dom_destroy(struct dom *d)
 		return -ESRCH;
 	}
 	d->dying = true;
-	withdraw(d);
 	pthread_mutex_unlock(&state_lock);
 	if (d->pidfd >= 0)
 		syscall(SYS_pidfd_send_signal, d->pidfd, SIGKILL, NULL, 0);
@@ -415,6 +420,7 @@ long dom_destroy(struct dom *d)
 	backends_of_domain(d->id);
 	ports_of_domain(d->id);
 	grants_of_domain(d);
+	withdraw(d);
 	log_line("d%u: destroyed", d->id);
 	virq_raise(VIRQ_DOM_EXC);
 	store_domain_gone();

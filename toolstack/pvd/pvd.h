@@ -94,8 +94,9 @@ long copy_in(struct client *c, void *to, uint64_t ptr, uint64_t len);
 long copy_out(struct client *c, uint64_t ptr, const void *from, uint64_t len);
 
 /* domain.c */
-struct dom *dom_get(uint32_t id);      /* takes a reference; NULL if there is none */
-struct dom *dom_get_from(uint32_t id); /* the first whose number is >= id */
+struct dom *dom_get(uint32_t id); /* takes a reference; NULL if there is none, or it is dying */
+/* The first whose number is >= id; one that is dying as well: its images are still in use. */
+struct dom *dom_get_from(uint32_t id);
 void dom_put(struct dom *d);
 /* provider: "auto" for the best that works, "process", "vtx". */
 long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ssidref,

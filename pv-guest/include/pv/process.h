@@ -53,7 +53,6 @@ long signal_return(struct trap_regs *regs);
 
 /* thread.c: its registers and roots, when the thread that runs changes. */
 void process_switch(struct thread *from, struct thread *to);
-void process_list(void);
 
 /* elf.c: a new space with the program and its arguments; where to start. */
 long elf_load(struct space **space, const char *name, int argc, char **argv,

@@ -88,13 +88,15 @@ static const uint64_t *upper_half(struct vcpu *v, uint64_t root)
 /*
  * The kernel's next root shows the same upper half, as all of Linux' do, and its code is there:
  * then only what is known of the lower half goes. The tables of the upper half cannot have changed
- * unseen, for one root or the other was loaded all the time.
+ * unseen, for one root or the other was loaded all the time: unless the last one was lost
+ * meanwhile, as in a multicall that loads a third one between them.
  */
 static bool goes_on(struct vcpu *v, struct tr_context *c)
 {
 	const uint64_t *upper = upper_half(v, v->cr3_mfn);
 
-	if (c->root == INVALID_MFN || c->low_code || !upper)
+	if (c->root == INVALID_MFN || v->d->frame[c->root].lost_at > c->since || c->low_code ||
+	    !upper)
 		return false;
 	for (unsigned i = 0; i < UPPER_ENTRIES; i++)
 		if (c->upper[i] != upper[i])

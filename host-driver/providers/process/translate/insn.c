@@ -216,7 +216,9 @@ static enum insn_kind transfer(struct tr_insn *n)
 	const ZydisDecodedOperand *op = &n->op[0];
 	const bool call = n->i.meta.category == ZYDIS_CATEGORY_CALL;
 
-	if (n->i.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || n->i.operand_width != word(n))
+	/* By VEX Zydis knows branches of Xeon Phi's, by mask registers. */
+	if (n->i.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || n->i.operand_width != word(n) ||
+	    n->i.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		return INSN_STEP;
 	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
 		n->target = n->rip + n->i.length + op->imm.value.s;

@@ -14,10 +14,14 @@ static void copy(const struct tr_insn *n)
 	}
 }
 
+/*
+ * Of the prefixes but the REX that counts: those that are about the address, and a REX that another
+ * prefix follows, which is none, and would be one where that is dropped.
+ */
 static bool drops(uint8_t prefix)
 {
-	return prefix == 0x26 || prefix == 0x2e || prefix == 0x36 || prefix == 0x3e ||
-	       prefix == 0x64 || prefix == 0x65 || prefix == 0x67;
+	return prefix >> 4 == 4 || prefix == 0x26 || prefix == 0x2e || prefix == 0x36 ||
+	       prefix == 0x3e || prefix == 0x64 || prefix == 0x65 || prefix == 0x67;
 }
 
 /* a0 to a3 as 8a, 8b, 88 or 89. */
@@ -108,7 +112,7 @@ static void emit_in_upper(const struct tr_insn *n)
 
 	e8(&now.e, SEG_GS);
 	for (; k + rex < n->i.raw.prefix_count; k++)
-		if (!drops(n->bytes[k]) && n->bytes[k] >> 4 != 4) /* a REX too early */
+		if (!drops(n->bytes[k]))
 			e8(&now.e, n->bytes[k]);
 	for (; k < n->i.length; k++)
 		e8(&now.e, n->bytes[k]);

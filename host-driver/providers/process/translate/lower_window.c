@@ -13,9 +13,12 @@
  * address in the window, and bits 47 to 63. None of those is set in a user's address. If all are,
  * the sum with the window's base is one of the host's kernel; if some are, it is none at all: both
  * fault. The displacement, less than a guard wide, leads from the window into the guards on either
- * side, where nothing is, and from the others nowhere else. Temporaries are the translator's own:
- *no guest instruction writes to one between the mask and the access, and a jump into the middle of
- *a block does not exist.
+ * side, where nothing is. From 2^47, where the window's base is 0, a negative one leads back to the
+ * end of what this process has, where a guest kernel's text is shown: so it is a page at most, for
+ * no process has the last one. From the others it leads nowhere else.
+ *
+ * Temporaries are the translator's own: no guest instruction writes to one between the mask and the
+ * access, and a jump into the middle of a block does not exist.
  *
  * Accesses by the same registers share a temporary for as long as it lasts. There is nothing to
  * miss: what is not mapped faults, and the fault is the instruction's that has it. So a change of
@@ -28,6 +31,7 @@
 #define FAR 99 /* instructions */
 #define MARGIN \
 	(WINDOW_GUARD / 2) /* of a displacement: the rest is for a group of pushes, and size */
+#define BELOW PAGE_SIZE	   /* of a negative one */
 
 static struct held *held(unsigned t)
 {
@@ -47,9 +51,16 @@ static void lose(unsigned which)
 		window_lose(R15);
 }
 
+/* As a displacement. */
 static bool fits(int64_t at)
 {
-	return at > -(int64_t)MARGIN && at < (int64_t)MARGIN;
+	return at >= -(int64_t)BELOW && at < (int64_t)MARGIN;
+}
+
+/* May another displacement from there fit? */
+static bool near(int64_t past)
+{
+	return past > -(int64_t)MARGIN && past < (int64_t)MARGIN;
 }
 
 /* ---- which temporary ---- */
@@ -74,18 +85,18 @@ static struct held wanted(const struct tr_insn *n, int64_t *at)
 	const bool regs = m->base != ZYDIS_REGISTER_NONE || m->index != ZYDIS_REGISTER_NONE;
 
 	*at = m->disp.value;
-	if (m->base == ZYDIS_REGISTER_RIP && !segment) {
-		*at = (n->rip + n->i.length + m->disp.value) & WINDOW_MASK;
+	if (!segment && (m->base == ZYDIS_REGISTER_RIP || (!regs && n->i.address_width == 64))) {
+		if (m->base == ZYDIS_REGISTER_RIP)
+			*at += n->rip + n->i.length;
+		if (*at >> 47) /* no user's: the mask knows */
+			return (struct held){.what = HELD_NOTHING};
+		*at &= WINDOW_MASK;
 		return (struct held){.what = HELD_PLACE};
 	}
 	if (n->i.address_width != 64 || (segment && regs) || m->base == ZYDIS_REGISTER_EIP)
 		return (struct held){.what = HELD_NOTHING};
 	if (segment)
 		return (struct held){.what = HELD_SEGMENT, .base = m->segment};
-	if (!regs) {
-		*at &= WINDOW_MASK;
-		return (struct held){.what = HELD_PLACE};
-	}
 	return (struct held){.what = HELD_REGS,
 			     .base = m->base,
 			     .index = m->index,
@@ -281,7 +292,7 @@ static void register_changes(struct held *h, const struct tr_insn *n)
 		h->what = HELD_NOTHING;
 	else if (h->base == ZYDIS_REGISTER_NONE || !insn_changes(n, h->base))
 		return;
-	else if (adds_constant(n, h->base, &by) && fits(h->past + by))
+	else if (adds_constant(n, h->base, &by) && near(h->past + by))
 		h->past += by;
 	else
 		h->what = HELD_NOTHING;

@@ -220,8 +220,6 @@ static void run(struct vcpu *v, void *code)
 	uint8_t *resume = NULL;
 	struct left l;
 
-	if (tr.window_due && !v->kernel_mode)
-		window_before(v);
 	tr.crosses = crosses(v);
 	tr.fs_base = v->fs_base;
 	tr.gs_base = v->kernel_mode ? v->gs_base_kernel : v->gs_base_user;
@@ -289,6 +287,8 @@ bool tr_turn(struct vcpu *v)
 		watch_step(v);
 		return true;
 	}
+	if (tr.window_due && !v->kernel_mode)
+		window_before(v); /* first: it may forget code */
 	switch (code_find(v, &code)) {
 	case FOUND:
 		if (!check_on || check_block(v, code))

@@ -144,14 +144,6 @@ static void forget(struct domain *d, unsigned whose)
 		}
 }
 
-void spans_release(struct domain *d, unsigned whose)
-{
-	forget(d, whose);
-	if (region[whose].end)
-		munmap((void *)region[whose].from, region[whose].end - region[whose].from);
-	region[whose].from = region[whose].end = 0;
-}
-
 /* It stays reserved, if the host can. */
 void spans_forget(struct domain *d, unsigned whose)
 {
@@ -163,7 +155,8 @@ void spans_forget(struct domain *d, unsigned whose)
 	if (nothing_at(from, end, MAP_FIXED))
 		return;
 	/* As a whole, without a mapping more: that is always possible. */
-	spans_release(d, whose);
+	munmap((void *)from, end - from);
+	region[whose].from = region[whose].end = 0;
 	spans_reserve(whose, from, end);
 }
 

@@ -33,7 +33,6 @@ unsigned spans_cost(unsigned whose);
 /* A window's reservation, guards and all: nothing else is there. False: something is, or no memory.
  */
 bool spans_reserve(unsigned whose, uint64_t from, uint64_t end);
-void spans_release(struct domain *d, unsigned whose); /* likewise, and all in it */
 /* The span at this host address of that table, made if need be; NULL: that cannot be. */
 struct span *span_at(struct domain *d, unsigned whose, uint64_t host, uint64_t l1);
 /* The one that shows this table; NULL: none does, or more than one (VA_HINT_MANY). */

@@ -96,6 +96,15 @@ static void make_room(struct domain *d)
 		is_full(d, first);
 }
 
+/*
+ * Of the process' first addresses some are nobody's (vm.mmap_min_addr): nothing could be shown
+ * there, nor the span that they are in be dropped as one.
+ */
+static bool lowest(const struct window *w, uint64_t place)
+{
+	return w->base + place < SPAN;
+}
+
 enum window_shown window_show(struct vcpu *v, struct window *w, uint64_t place, bool write)
 {
 	struct domain *d = v->d;
@@ -103,7 +112,7 @@ enum window_shown window_show(struct vcpu *v, struct window *w, uint64_t place, 
 	struct span *s;
 	bool rw, code;
 
-	if (place >= WINDOW_SIZE || !w->reserved)
+	if (place >= WINDOW_SIZE || !w->reserved || w->root == INVALID_MFN || lowest(w, place))
 		return ODD;
 	va = guest_address(d, w->root, place);
 	slot = va == INVALID_MFN ? NULL : walk_to(d, w->root, va, &rights);
