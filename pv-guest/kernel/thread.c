@@ -327,9 +327,16 @@ static void timer_event(unsigned int port, void *data)
 	this_cpu->slice_end = 0;
 }
 
+/* A vCPU that was called while no upcall had a tail has not come, and would not be called again. */
 void threads_resume(void)
 {
+	bool enabled = lock(&sched);
+
 	event_upcall_exit = upcall_exit;
+	for (unsigned int i = 0; i < nr_vcpus; i++)
+		if (i != this_cpu->id && percpu[i].thread)
+			kick(i);
+	unlock(&sched, enabled);
 }
 
 static unsigned int bind(long port)

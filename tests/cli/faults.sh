@@ -43,6 +43,7 @@ stands_still() {
 	done
 	return 1
 }
+pid_of() { pvctl info "$1" --json | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p'; } # a domain's process
 kill_ours() { kill -9 $(ours "$1"); }
 cleanup() {
 	"$BIN/pvd" --stop >/dev/null 2>&1
@@ -61,14 +62,14 @@ check "a guest that owns its process cannot fill the disk" \
 truncate -s 20M "$PAVANE_RUNDIR/console/guest-one.log" # as if it had printed that much
 check "the same name is refused" fails_soon create one
 check "a second guest is created" create two
-stopped=$(ours pvdom | head -1)
+stopped=$(pid_of one)
 kill -STOP "$stopped"
 check "a process that does not answer is told as such" \
 	bash -c "timeout 300 $BIN/pvctl pause one 2>&1 | grep 'does not answer'"
 check "and makes an error of its virtual CPUs" fails_soon pvctl vcpu-list one
 check "but the list is there" listed two
 kill -CONT "$stopped"
-check "kill -9 of one guest's pvdom" kill -9 "$(ours pvdom | head -1)"
+check "kill -9 of one guest's pvdom" kill -9 "$stopped"
 check "its domain goes away" gone one
 check "the other is still there" listed two
 console=$(ours xenconsoled)
@@ -80,9 +81,23 @@ another() {
 }
 check "there is another" soon another
 check "the console answers again" bash -c "printf 'help\nhalt\n' | timeout 300 $BIN/pvctl create --kernel $GUEST --provider $provider --memory 16 --name three -c"
+printf '%s\n' "name = 'again'" "kernel = '$GUEST'" memory=16 'on_crash = "restart"' >"$PAVANE_RUNDIR/again.cfg"
+check "a guest that is started again when it crashes" pvctl create --provider "$provider" "$PAVANE_RUNDIR/again.cfg"
+again=$(pid_of again)
 check "kill -9 of xenstored" kill_ours xenstored
 check "list still answers, with or without the store" bash -c "timeout 300 $BIN/pvctl list; [ \$? -lt 124 ]"
 check "destroy by number works without the store" bash -c "timeout 300 $BIN/pvctl destroy two || timeout 300 $BIN/pvctl destroy 2"
+check "kill -9 of the last one's pvdom" kill -9 "$again"
+back() { # by its name, which the store has; within a minute
+	for _ in $(seq 1200); do
+		listed again && return
+		sleep 0.05
+	done
+	return 1
+}
+check "it is started again, and so is the store" back
+check "another process" test "$(pid_of again)" != "$again"
+check "destroy" pvctl destroy again
 check "guests can be created again" create four
 check "what a guest prints does not fill the disk either" \
 	soon eval '[ "$(stat -c %s "$PAVANE_RUNDIR/console/guest-one.log")" -lt 20000000 ]'
@@ -101,7 +116,7 @@ printf '%s\n' "name = 'told'" "kernel = '$PWD/build/guests/spin'" 'extra = "spin
 check "a guest that is to be started again" pvctl create --provider "$provider" "$PAVANE_RUNDIR/told.cfg"
 told=$(pvctl domid told)
 check "spins" uses_cpu told
-check "kill -TERM of its pvdom" kill -TERM "$(pvctl info told --json | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')"
+check "kill -TERM of its pvdom" kill -TERM "$(pid_of told)"
 check "is pvctl destroy" gone told
 no_traces() { # beside so many other domains; of the store, where there is a program that shows it
 	! ls "$PAVANE_RUNDIR/domains/$told".* && [ "$(ours pvdom | wc -l)" -eq "$1" ] || return

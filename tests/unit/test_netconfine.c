@@ -7,9 +7,11 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,7 +82,36 @@ static int pair(void)
 {
 	int sv[2];
 
-	return socketpair(AF_UNIX, SOCK_DGRAM, 0, sv);
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv);
+}
+
+/* A pair that need not stay one: either end can send to any local socket by its name. */
+static int loose_pair(void)
+{
+	int sv[2];
+
+	return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv);
+}
+
+static int stream_pair(void)
+{
+	int sv[2];
+
+	return socketpair(AF_UNIX, SOCK_STREAM, 0, sv);
+}
+
+static struct sockaddr_un outside = {.sun_family = AF_UNIX};
+
+/* What the pair that is left makes of a name. */
+static int by_name(void)
+{
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv))
+		return 0;
+	connect(sv[0], (const void *)&outside, sizeof(outside));
+	sendto(sv[0], "x", 1, MSG_DONTWAIT, (const void *)&outside, sizeof(outside));
+	return 0;
 }
 
 static int window_size(void)
@@ -121,8 +152,23 @@ static void test_calls(void **state)
 	assert_int_equal(confined(packet), EACCES);
 	assert_int_equal(confined(netlink), EACCES);
 	assert_int_equal(confined(pair), 0);
+	assert_int_equal(confined(loose_pair), EACCES);
+	assert_int_equal(confined(stream_pair), EACCES);
 	assert_int_equal(confined(window_size), EACCES);
 	assert_int_equal(confined(tap_offload), EBADF); /* the call is let through */
+}
+
+static void test_outside(void **state)
+{
+	const int s = socket(AF_UNIX, SOCK_DGRAM, 0);
+	char byte;
+
+	snprintf(outside.sun_path, sizeof(outside.sun_path), "/tmp/test-netconfine-%d", getpid());
+	assert_int_equal(bind(s, (const void *)&outside, sizeof(outside)), 0);
+	assert_int_equal(confined(by_name), 0);
+	assert_int_equal(recv(s, &byte, 1, MSG_DONTWAIT), -1);
+	unlink(outside.sun_path);
+	close(s);
 }
 
 int main(void)
@@ -130,6 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_outside),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

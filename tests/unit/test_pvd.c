@@ -304,6 +304,25 @@ static void lying_pvdom(void **state)
 	assert_int_equal(ctl(doms, CTL_GRANT_FRAMES, 0, 0), -EIO);
 }
 
+/* What it says of itself is printed. */
+static void pvdom_with_a_terminal(void **state)
+{
+	struct {
+		struct pvdom_rsp r;
+		struct pvdom_info i;
+	} m = {.r = {.len = sizeof(m.i)},
+	       .i = {.provider = "a\033[2Jb", .sandbox = "\233c\n", .provider_why = "d\177"}};
+	struct pvdom_info info;
+
+	memset(m.i.sandbox + 3, 'x', sizeof(m.i.sandbox) - 3); /* without an end */
+	assert_int_equal(send(pvdom_fd[0], &m, sizeof(m), 0), sizeof(m));
+	ctl_info(doms, &info);
+	assert_string_equal(info.provider, "a?[2Jb");
+	assert_memory_equal(info.sandbox, "?c?xx", 5);
+	assert_int_equal(strlen(info.sandbox), sizeof(info.sandbox) - 1);
+	assert_string_equal(info.provider_why, "d?");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +335,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(grant_copies, setup, teardown),
 		cmocka_unit_test_setup_teardown(virqs, setup, teardown),
 		cmocka_unit_test_setup_teardown(lying_pvdom, setup, teardown),
+		cmocka_unit_test_setup_teardown(pvdom_with_a_terminal, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

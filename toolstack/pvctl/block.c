@@ -58,7 +58,7 @@ int cmd_block_attach(int argc, char **argv)
 		"kept for a reboot.\n\n"
 		"Examples:\n  pvctl block-attach demo data.img,raw,xvdb,rw\n"
 		"  pvctl block-attach demo format=qcow2,vdev=xvdc,target=old.qcow2");
-	const uint32_t domid = the_guest(a.at[0]);
+	const uint32_t domid = guest_to_change(a.at[0]);
 	char *line = joined(a.at + 1, a.n - 1);
 	const int rc = attach_line(domid, line);
 
@@ -73,7 +73,7 @@ int cmd_block_detach(int argc, char **argv)
 		"block-detach DOMAIN VDEV [--force]\nTake a disk away from a running domain: it is "
 		"asked to let go first.\n--force does not wait for that. VDEV is a name (xvdb) or a "
 		"number (51728).\n\nExample: pvctl block-detach demo xvdb");
-	const uint32_t domid = the_guest(a.at[0]);
+	const uint32_t domid = guest_to_change(a.at[0]);
 	char *vdev;
 	const uint32_t devid = the_disk(domid, a.at[1], &vdev);
 
@@ -211,7 +211,7 @@ int cmd_block_resize(int argc, char **argv)
 		"block-resize DOMAIN VDEV [SIZE] [--shrink]\nGive a raw image another size and tell the "
 		"guest. Without SIZE it has one already.\n\n"
 		"Example: pvctl block-resize demo xvda 2G");
-	const uint32_t domid = the_guest(a.at[0]);
+	const uint32_t domid = guest_to_change(a.at[0]);
 	char *vdev, *type, *path, *mode;
 	const uint32_t devid = the_disk(domid, a.at[1], &vdev);
 
@@ -287,7 +287,7 @@ int cmd_cd_insert(int argc, char **argv)
 				   "CD-ROM drive of a running domain.\n\n"
 				   "Example: pvctl cd-insert demo xvdc debian.iso");
 
-	return change_medium(the_guest(a.at[0]), a.at[1], a.at[2]) ? 1 : 0;
+	return change_medium(guest_to_change(a.at[0]), a.at[1], a.at[2]) ? 1 : 0;
 }
 
 int cmd_cd_eject(int argc, char **argv)
@@ -296,5 +296,5 @@ int cmd_cd_eject(int argc, char **argv)
 				   "cd-eject DOMAIN VDEV\nLeave a CD-ROM drive empty.\n\n"
 				   "Example: pvctl cd-eject demo xvdc");
 
-	return change_medium(the_guest(a.at[0]), a.at[1], "") ? 1 : 0;
+	return change_medium(guest_to_change(a.at[0]), a.at[1], "") ? 1 : 0;
 }

@@ -339,10 +339,10 @@ int domain_build(struct config *c, uint32_t *domid)
 void domain_remove(uint32_t domid)
 {
 	char *vm = store_read("/local/domain/%u/vm", domid), path[160];
-	static const char *const files[] = {"cfg", "lock", "tty"};
+	static const char *const files[] = {"cfg", "cfg.new", "lock", "tty", "change"};
 	xc_domaininfo_t info;
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		domain_path(path, domid, files[i]);
 		unlink(path);
 	}

@@ -276,14 +276,17 @@ static void put_list(FILE *f, const char *key, const struct text_list *l)
 	fputs(" ]\n", f);
 }
 
+/* Whole or not at all: what was saved before may be all that a restart has. */
 bool config_save(const struct config *c, uint32_t domid)
 {
-	char path[160];
+	char path[160], new[168];
 	FILE *f;
 	bool ok;
+	int err;
 
 	domain_path(path, domid, "cfg");
-	f = fopen(path, "w");
+	snprintf(new, sizeof(new), "%s.new", path);
+	f = fopen(new, "we");
 	if (!f)
 		return false;
 	put_string(f, "name", c->name);
@@ -300,7 +303,12 @@ bool config_save(const struct config *c, uint32_t domid)
 	put_list(f, "vfb", &c->vfb);
 	put_list(f, "p9", &c->p9);
 	ok = !ferror(f);
-	return !fclose(f) && ok;
+	ok = !fclose(f) && ok && !rename(new, path);
+	err = errno;
+	if (!ok)
+		unlink(new);
+	errno = err;
+	return ok;
 }
 
 bool config_load(struct config *c, uint32_t domid)

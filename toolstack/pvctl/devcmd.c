@@ -2,8 +2,11 @@
 /* What block-* and network-* have in common. */
 #include "toolstack/pvctl/devcmd.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
 static void usage_exit(const char *usage, int status)
 {
@@ -48,6 +51,19 @@ uint32_t the_guest(const char *who)
 	if (!domid)
 		die("domain 0 is the host itself: it has no virtual devices");
 	return domid;
+}
+
+uint32_t guest_to_change(const char *who)
+{
+	const uint32_t domid = the_guest(who);
+	char path[160];
+	int fd;
+
+	domain_path(path, domid, "change");
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	while (fd >= 0 && flock(fd, LOCK_EX) && errno == EINTR)
+		;
+	return domid; /* the lock goes with this process */
 }
 
 char *joined(char **words, int n)

@@ -16,6 +16,11 @@ struct args args_parse(int argc, char **argv, int min, int max, const char *opti
 		       const char *usage);
 /* The domain of that name, which must be a guest; the broker and the store are open then. */
 uint32_t the_guest(const char *who);
+/*
+ * The same, for one such command at a time: what is free, and what the saved config has, is looked
+ * at before it is changed.
+ */
+uint32_t guest_to_change(const char *who);
 /* xl takes a specification in several words as well. */
 char *joined(char **words, int n);
 

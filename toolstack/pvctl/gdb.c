@@ -56,12 +56,15 @@ static int serve(uint32_t domid, int in, int out)
 		return 1;
 	}
 	while (!d->rsp.ended && n > 0) {
-		struct pollfd p[2] = {{.fd = in, .events = POLLIN},
-				      {.fd = debuggee_fd(d), .events = POLLIN}};
+		struct pollfd p[3] = {{.fd = in, .events = POLLIN},
+				      {.fd = debuggee_fd(d), .events = POLLIN},
+				      {.fd = debuggee_broker(d)}};
 
-		if (poll(p, 2, -1) < 0)
+		if (poll(p, 3, -1) < 0)
 			continue;
-		if (p[1].revents)
+		if (p[2].revents)
+			debuggee_lost(d);
+		else if (p[1].revents)
 			debuggee_event(d);
 		if (!p[0].revents || d->rsp.ended)
 			continue;
@@ -95,6 +98,21 @@ static int listen_port(int port)
 	return s;
 }
 
+/* A socket that nobody listens at: asked by one of another type, which nobody accepts. */
+static bool is_stale(const struct sockaddr_un *a)
+{
+	const int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct stat st;
+	bool stale;
+
+	if (s < 0)
+		return false;
+	stale = !lstat(a->sun_path, &st) && S_ISSOCK(st.st_mode) &&
+		connect(s, (const struct sockaddr *)a, sizeof(*a)) && errno == ECONNREFUSED;
+	close(s);
+	return stale;
+}
+
 static int listen_path(const char *path)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -104,6 +122,8 @@ static int listen_path(const char *path)
 	if (strlen(path) >= sizeof(a.sun_path))
 		die("%s: too long for a socket's name", path);
 	strcpy(a.sun_path, path);
+	if (is_stale(&a)) /* of one that was killed while it waited */
+		unlink(path);
 	mask = umask(0077);
 	if (s < 0 || bind(s, (struct sockaddr *)&a, sizeof(a)) || listen(s, 1))
 		die("%s: %s", path, strerror(errno));
@@ -128,10 +148,13 @@ static int accept_one(int s, int child)
 	return fd;
 }
 
-static int serve_socket(uint32_t domid, int s)
+/* path: the socket's, or NULL. */
+static int serve_socket(uint32_t domid, int s, const char *path)
 {
 	const int fd = accept_one(s, -1);
 
+	if (path)
+		unlink(path);
 	if (fd < 0)
 		die("nobody can connect: %s", strerror(errno));
 	return serve(domid, fd, fd);
@@ -288,10 +311,10 @@ int cmd_gdb(int argc, char **argv)
 	if (w.stdio)
 		return serve(w.domid, 0, 1);
 	if (w.port >= 0)
-		return serve_socket(w.domid, listen_port(w.port));
+		return serve_socket(w.domid, listen_port(w.port), NULL);
 	if (!w.path && installed("gdb"))
 		return with_gdb(&w);
 	if (!w.path)
 		die("gdb is not installed: apt-get install gdb, or --port and a gdb elsewhere");
-	return serve_socket(w.domid, listen_path(w.path));
+	return serve_socket(w.domid, listen_path(w.path), w.path);
 }

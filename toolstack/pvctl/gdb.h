@@ -45,5 +45,8 @@ void vectors_put(const struct rsp_regs *r, uint8_t *image);
 /* To poll; readable: debuggee_event(), which tells d->rsp what there is to tell. */
 int debuggee_fd(struct debuggee *d);
 void debuggee_event(struct debuggee *d);
+/* To poll for its end: debuggee_lost(). No event tells of it. */
+int debuggee_broker(struct debuggee *d);
+void debuggee_lost(struct debuggee *d);
 
 #endif

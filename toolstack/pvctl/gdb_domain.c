@@ -409,6 +409,16 @@ void debuggee_event(struct debuggee *d)
 		stop_and_tell(d, &s);
 }
 
+int debuggee_broker(struct debuggee *d)
+{
+	return xencall_fd(d->call);
+}
+
+void debuggee_lost(struct debuggee *d)
+{
+	tell_end(d);
+}
+
 /* ---- beginning and end ---- */
 
 static void detach(void *ctx)

@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_TRIES 3000 /* of 10 ms: an attached pvctl reads the last lines meanwhile */
+#define LOCK_TRIES  3000 /* of 10 ms: an attached pvctl reads the last lines meanwhile */
+#define STORE_TRIES 1000 /* of 10 ms */
 
 /* The domain that is the only argument; or the usage, and the end. */
 static uint32_t the_domain(int argc, char **argv, const char *options, const char *what)
@@ -135,6 +136,16 @@ static void wait_for_reader(uint32_t domid, unsigned reason)
 	close(fd);
 }
 
+/* A store that has died is started anew once no domain is left; this one may have been the last. */
+static bool store_back(void)
+{
+	for (int i = 0; !xsh && i < STORE_TRIES; i++) {
+		usleep(10000);
+		xsh = xs_open(0);
+	}
+	return xsh;
+}
+
 /*
  * Run by pvd when a domain that pvctl made has shut down: what its config says for the reason.
  */
@@ -174,6 +185,8 @@ int cmd_reap(int argc, char **argv)
 	if (!domain_alive(domid, &info)) /* destroyed meanwhile: that was meant */
 		return 0;
 	domain_remove(domid);
+	if (!store_back())
+		die("domain %u cannot be started again: the store does not answer", domid);
 	if (domain_build(&c, &domid) || xc_domain_unpause(xch, domid))
 		return 1;
 	return 0;

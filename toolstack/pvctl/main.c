@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hypercalls/pvdom/version.h"
+#include "toolstack/pvd/std.h"
 
 static const struct command {
 	const char *name;
@@ -60,6 +61,7 @@ static int help(FILE *to, int status)
 
 int main(int argc, char **argv)
 {
+	std_open();
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2)
 		return help(stderr, 2);

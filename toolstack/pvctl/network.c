@@ -43,7 +43,7 @@ int cmd_network_attach(int argc, char **argv)
 		"are those of vif = [...]:\nmac, mode (slirp, tap, bridge), host, hostfwd, bridge, "
 		"vifname, rate, mtu, ip, devid.\n\n"
 		"Example: pvctl network-attach demo hostfwd=tcp:127.0.0.1:2222-:22");
-	const uint32_t domid = the_guest(a.at[0]);
+	const uint32_t domid = guest_to_change(a.at[0]);
 	char *line = joined(a.at + 1, a.n - 1), *spec;
 	struct device d;
 	int rc;
@@ -83,7 +83,7 @@ int cmd_network_detach(int argc, char **argv)
 		"network-detach DOMAIN DEVID|MAC [--force]\nTake a network interface away from a "
 		"running domain: it is asked to let go first.\n--force does not wait for that.\n\n"
 		"Example: pvctl network-detach demo 0");
-	const uint32_t domid = the_guest(a.at[0]), devid = the_vif(domid, a.at[1]);
+	const uint32_t domid = guest_to_change(a.at[0]), devid = the_vif(domid, a.at[1]);
 	char word[24];
 
 	if (device_remove(domid, "vif", devid, a.force))

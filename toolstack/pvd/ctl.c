@@ -136,6 +136,15 @@ long ctl(struct dom *d, uint32_t op, uint64_t a0, uint64_t a1)
 	return ctl_call(d, op, (uint64_t[4]){a0, a1}, NULL, 0, NULL, NULL, NULL);
 }
 
+/* What a terminal would act on is not shown to one. */
+static void plain(char *text, size_t size)
+{
+	text[size - 1] = 0;
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 /* A list of domains must not wait for one that is stuck: ask only who answered last time. */
 void ctl_info(struct dom *d, struct pvdom_info *info)
 {
@@ -152,9 +161,9 @@ void ctl_info(struct dom *d, struct pvdom_info *info)
 	}
 	pthread_mutex_lock(&state_lock);
 	if (fresh) {
-		i.provider[sizeof(i.provider) - 1] = 0;
-		i.sandbox[sizeof(i.sandbox) - 1] = 0;
-		i.provider_why[sizeof(i.provider_why) - 1] = 0;
+		plain(i.provider, sizeof(i.provider));
+		plain(i.sandbox, sizeof(i.sandbox));
+		plain(i.provider_why, sizeof(i.provider_why));
 		d->info = i;
 	}
 	*info = d->info;

@@ -15,6 +15,7 @@
 
 #include "hypercalls/pvdom/version.h"
 #include "toolstack/pvd/pvd.h"
+#include "toolstack/pvd/std.h"
 
 #define START_TRIES 200 /* of 50 ms */
 
@@ -261,6 +262,7 @@ int main(int argc, char **argv)
 	};
 	int opt;
 
+	std_open();
 	if (version_asked("pvd", argc, argv))
 		return 0;
 	opt = getopt_long(argc, argv, "h", opts, NULL);

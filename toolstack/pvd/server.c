@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The socket and its clients: one thread each, requests in order. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -356,6 +357,12 @@ static void admit(int s)
 	}
 	c->sock = s;
 	c->restrict_to = backend_domain(peer.pid);
+	/* It asked and died: a backend's process, perhaps, that is not listed any longer. */
+	if (c->restrict_to < 0 && kill(peer.pid, 0) && errno == ESRCH) {
+		close(s);
+		free(c);
+		return;
+	}
 	if (pthread_create(&t, NULL, client_thread, c)) {
 		close(s);
 		free(c);

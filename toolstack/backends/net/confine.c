@@ -94,7 +94,8 @@ int confine_descriptors(void)
 
 /*
  * A second filter under the common one, which lists whole calls: sockets of IP only, pairs of local
- * ones only, the ioctls that libslirp and a tap need, files to read only. Anything else fails.
+ * ones only, which stay pairs (one of datagrams could send to /dev/log), the ioctls that libslirp
+ * and a tap need, files to read only. Anything else fails.
  */
 #define NR		offsetof(struct seccomp_data, nr)
 #define ARG(n)		offsetof(struct seccomp_data, args[n]) /* its low half */
@@ -103,6 +104,7 @@ int confine_descriptors(void)
 #define ALLOW_IF(v)	UNLESS(v, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 #define ALLOW		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 #define DENY		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES)
+#define SOCK_TYPE	15 /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
 
 static const struct sock_filter narrow[] = {
 	LOAD(NR),
@@ -111,9 +113,12 @@ static const struct sock_filter narrow[] = {
 	ALLOW_IF(AF_INET),
 	ALLOW_IF(AF_INET6),
 	DENY,
-	UNLESS(__NR_socketpair, 4),
+	UNLESS(__NR_socketpair, 7),
 	LOAD(ARG(0)),
-	ALLOW_IF(AF_UNIX),
+	UNLESS(AF_UNIX, 4),
+	LOAD(ARG(1)),
+	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SOCK_TYPE),
+	ALLOW_IF(SOCK_SEQPACKET),
 	DENY,
 	UNLESS(__NR_openat, 5),
 	LOAD(ARG(2)),

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A guest's packet filter. The program is the guest's; it runs in the kernel, behind the kernel's
- * verifier, compiled by the kernel's JIT: SO_ATTACH_FILTER on one end of a pair of datagram
- * sockets. A frame sent to the other end is there at once, or was dropped by the program.
+ * verifier, compiled by the kernel's JIT: SO_ATTACH_FILTER on one end of a pair of
+ * sockets. A frame sent to the other end is there at once, or was dropped by the program. Sockets
+ * of datagrams would do, too, but can send to any other by its name (confine.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static int open_pair(int sv[2])
 {
 	const int size = SNDBUF;
 
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv))
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv))
 		return -errno;
 	setsockopt(sv[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	return 0;
