@@ -35,7 +35,7 @@ static uint64_t now_ms(void)
 	return ts.tv_sec * 1000UL + ts.tv_nsec / 1000000;
 }
 
-/* KiB of a process' own: private pages, and page tables. 0 if it has ended. */
+/* KiB of a process' own: private pages, here or in swap, and page tables. 0 if it has ended. */
 static uint64_t own_memory(pid_t pid)
 {
 	char path[40], line[128];
@@ -48,6 +48,7 @@ static uint64_t own_memory(pid_t pid)
 		return 0;
 	while (fgets(line, sizeof(line), f))
 		if (sscanf(line, "RssAnon: %lu", &kib) == 1 ||
+		    sscanf(line, "VmSwap: %lu", &kib) == 1 ||
 		    sscanf(line, "VmPTE: %lu", &kib) == 1)
 			sum += kib;
 	fclose(f);
