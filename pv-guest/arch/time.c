@@ -33,6 +33,15 @@ uint64_t time_ns(void)
 	return ns;
 }
 
+uint64_t time_tsc_khz(void)
+{
+	const struct vcpu_time_info *t = &vcpu_info_here()->time;
+	/* mul is ns per tick in 32.32 after the shift. */
+	const uint64_t khz = (1000000ull << 32) / t->tsc_to_system_mul;
+
+	return t->tsc_shift < 0 ? khz << -t->tsc_shift : khz >> t->tsc_shift;
+}
+
 uint64_t time_since_boot(void)
 {
 	return time_ns() - boot_ns;

@@ -20,12 +20,9 @@ static const struct command commands[];
 
 static void cmd_info(int argc, char **argv)
 {
-	const struct vcpu_time_info *t = &vcpu_info_here()->time;
-	/* mul is ns per tick in 32.32 after the shift: turn it into kHz. */
-	uint64_t khz = (1000000ull << 32) / t->tsc_to_system_mul;
+	uint64_t khz = time_tsc_khz();
 	xen_capabilities_info_t caps = "";
 
-	khz = t->tsc_shift < 0 ? khz << -t->tsc_shift : khz >> t->tsc_shift;
 	HYPERVISOR_xen_version(XENVER_capabilities, caps);
 	printf("guest:        pv-guest " PV_GUEST_VERSION "\n");
 	printf("xen:          %s (%s)\n", xen_version_string(), start_info->magic);

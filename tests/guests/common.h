@@ -40,6 +40,12 @@
 extern const char test_name[], test_why[];
 void test_main(void);
 
+/* A processor below 1 GHz, which is an emulator's: there is less time for repetitions. */
+static inline bool is_slow(void)
+{
+	return time_tsc_khz() < 1000000;
+}
+
 void check(const char *what, bool ok);
 void check_eq(const char *what, long got, long want);
 void skip(const char *why) __attribute__((noreturn));

@@ -7,8 +7,7 @@ TEST("smp", "a second vCPU: brought up and down, IPIs both ways, its own segment
 #define COOKIE 0x5eccd5eccdul
 #define WORD   64 /* ports in one word of the pending bits */
 
-/* On real Xen both vCPUs share one slow emulated processor. */
-#define ROUNDS(n) (is_initial_domain() ? (n) / 20 : (n))
+#define ROUNDS(n) (is_slow() ? (n) / 20 : (n))
 
 static struct vcpu_guest_context context;
 static char stack1[4 * PAGE_SIZE] __attribute__((aligned(16)));

@@ -18,7 +18,7 @@ TEST("upper-roots", "what a kernel reads in its upper half is what its root show
 #define RO     (PTE_PRESENT | PTE_USER | PTE_ACCESS)
 
 #define INVLPG (UVMF_INVLPG | UVMF_ALL)
-#define ROUNDS (is_initial_domain() ? 20 : 500)
+#define ROUNDS (is_slow() ? 20 : 500)
 
 static uint64_t (*read_there)(const volatile void *va);
 static uint64_t *root;

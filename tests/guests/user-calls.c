@@ -308,7 +308,7 @@ static void disturbed(void)
 	static char stack1[PAGE_SIZE] __attribute__((aligned(16)));
 	static struct vcpu_guest_context c;
 	const unsigned long before = events;
-	unsigned int rounds = is_initial_domain() ? ROUNDS / 50 : ROUNDS, bad = 0;
+	unsigned int rounds = is_slow() ? ROUNDS / 50 : ROUNDS, bad = 0;
 
 	defaults("disturbed");
 	HYPERVISOR_stack_switch(FLAT_KERNEL_SS, how.sp);

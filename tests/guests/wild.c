@@ -11,7 +11,7 @@
 
 TEST("wild", "a user program of random instructions reaches nothing but its own pages");
 
-#define ROUNDS	   (is_initial_domain() ? 200u : 5000u)
+#define ROUNDS	   (is_slow() ? 200u : 5000u)
 #define AUDIT	   64 /* rounds between looks at what it may not reach */
 #define CLOCK	   (2 * MSEC)
 #define BASE	   (3ul << 39)

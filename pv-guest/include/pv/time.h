@@ -13,5 +13,7 @@ uint64_t time_ns(void);
 uint64_t time_since_boot(void);
 uint64_t time_wallclock(void);
 void time_init(void);
+/* kHz of the TSC. */
+uint64_t time_tsc_khz(void);
 
 #endif
