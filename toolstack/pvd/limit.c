@@ -48,8 +48,7 @@ static uint64_t own_memory(pid_t pid)
 		return 0;
 	while (fgets(line, sizeof(line), f))
 		if (sscanf(line, "RssAnon: %lu", &kib) == 1 ||
-		    sscanf(line, "VmSwap: %lu", &kib) == 1 ||
-		    sscanf(line, "VmPTE: %lu", &kib) == 1)
+		    sscanf(line, "VmSwap: %lu", &kib) == 1 || sscanf(line, "VmPTE: %lu", &kib) == 1)
 			sum += kib;
 	fclose(f);
 	return sum;
