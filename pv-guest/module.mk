@@ -18,7 +18,7 @@ PVG_LIB_OBJ := $(patsubst %,$(B)/%.o,$(basename $(PVG_LIB_SRC)))
 # The kernel runs on several vCPUs: all of it, the library too, is built again with PV_SMP.
 PVG_OBJ     := $(patsubst pv-guest/%,$(B)/pv-guest-smp/%.o,$(basename $(PVG_SRC) $(PVG_LIB_SRC)))
 
-# Where lwIP lies unpacked; scripts/lwip-source fetches it, unless LWIP names another place.
+# Where lwIP lies unpacked; scripts/deps fetches it, unless LWIP names another place.
 LWIP        ?= build/lwip
 LWIP_STAMP  := $(LWIP)/src/Filelists.mk
 LWIP_SRC    := $(addprefix core/,init def dns inet_chksum ip mem memp netif pbuf raw tcp tcp_in \
@@ -30,7 +30,7 @@ LWIP_FLAGS  := -Ipv-guest/net -isystem $(LWIP)/src/include
 ALL += $(PVG_LIB) $(PVG_IMAGE)
 
 $(LWIP_STAMP):
-	scripts/lwip-source $(LWIP)
+	scripts/debian-source lwip bookworm $(LWIP)
 
 # Its warnings are its authors' concern.
 $(B)/pv-lwip/%.o: pv-guest/module.mk pv-guest/net/lwipopts.h | $(LWIP_STAMP)

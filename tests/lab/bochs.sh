@@ -9,12 +9,21 @@ done
 # Xen's boot waits for a second of it in loops. BOCHS_IPS: of benchmarks, into whose loops the timer's
 # interrupts must not fall too often.
 ips=${BOCHS_IPS:-40000000}
+emulator=$("${BASH_SOURCE[0]%/*}/emulator") || die "cannot make the emulator in build/lab"
 bochs_pid="" spent=0 bochs_hz=$(getconf CLK_TCK)
 
 # bochs_start CPUS MIB CONFIG...: boots the CD; more lines of Bochs's own follow.
 bochs_start() {
-	local cpus=$1 mib=$2
+	local cpus=$1 mib=$2 own=("display_library: nogui") args=(-q -f bochsrc)
 	shift 2
+	# Debian's has plugins, a display that is a port, and the debugger, which is to continue, and again
+	# after a stray signal.
+	if [ -L "$emulator" ]; then
+		own=('display_library: rfb, options="timeout=0"'
+			"sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy")
+		args+=(-rc rc)
+		printf 'c\n%.0s' {1..100} >"$dir/rc"
+	fi
 	mkdir -p "$dir/iso/isolinux"
 	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/{ldlinux,libcom32,mboot}.c32 \
 		"$dir/iso/isolinux/" || die "isolinux is missing (make deps)"
@@ -30,21 +39,17 @@ vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
 ata0-master: type=cdrom, path=boot.iso, status=inserted
 boot: cdrom
 clock: sync=none, time0=1000000000
-display_library: rfb, options="timeout=0"
 com1: enabled=1, mode=file, dev=serial
-sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
 log: bochs.log
 panic: action=fatal
 error: action=ignore
 info: action=ignore
 debug: action=ignore
-$(printf '%s\n' "$@")
+$(printf '%s\n' "${own[@]}" "$@")
 CFG
-	# Debian's build has the debugger in: tell it to continue, and again after a stray signal.
-	printf 'c\n%.0s' {1..100} >"$dir/rc"
 	: >"$dir/serial"
-	# Its display listens on a port: whoever connects there and leaves must not end it (SIGPIPE).
-	(cd "$dir" && trap "" PIPE && exec bochs -q -f bochsrc -rc rc) </dev/null >"$dir/bochs.out" 2>&1 &
+	# Whoever connects to a display and leaves must not end it (SIGPIPE).
+	(cd "$dir" && trap "" PIPE && exec "$emulator" "${args[@]}") </dev/null >"$dir/bochs.out" 2>&1 &
 	bochs_pid=$!
 }
 
