@@ -29,7 +29,15 @@ void *memcpy(void *dst, const void *src, size_t n)
 			__builtin_memcpy(d, &word, 8);
 		}
 	}
-	for (n &= 7; n; n--)
+	if (n & 4) {
+		uint32_t half;
+
+		__builtin_memcpy(&half, s, 4);
+		__builtin_memcpy(d, &half, 4);
+		s += 4;
+		d += 4;
+	}
+	for (n &= 3; n; n--)
 		*d++ = *s++;
 	return dst;
 }
@@ -76,30 +84,38 @@ uint64_t walk_any(struct vcpu *v, uint64_t va)
 	return e & PTE_P || !other ? e : walk_root(v, other, va);
 }
 
+/* Where guest_page() does not know it. Apart, so that it need not save registers for this. */
+static __attribute__((noinline)) uint8_t *find_page(struct vcpu *v, uint64_t root, uint64_t va,
+						    bool write)
+{
+	const uint64_t clock = __atomic_load_n(&v->d->map_clock, __ATOMIC_ACQUIRE);
+	struct known_page *k = &v->known[va >> PAGE_SHIFT & (KNOWN_PAGES - 1)];
+	const uint64_t e = walk_root(v, root, va);
+
+	if (!(e & PTE_P) || (write && !(e & PTE_RW)))
+		return NULL;
+	*k = (struct known_page){(va & PAGE_MASK) | (e & PTE_RW ? KNOWN_WRITABLE : 0), root, clock,
+				 frame_ptr(v->d, pte_mfn(e))};
+	if (write)
+		frame_written(v->d, pte_mfn(e));
+	return k->p;
+}
+
 /*
  * The page of va, or NULL. What walk() said lately is remembered for as long as no page table
  * changes: most accesses are to the guest kernel's stack, again and again.
  */
-static inline uint8_t *guest_page(struct vcpu *v, uint64_t root, uint64_t va, bool write)
+static inline __attribute__((always_inline)) uint8_t *guest_page(struct vcpu *v, uint64_t root,
+								 uint64_t va, bool write)
 {
-	const uint64_t page = va & PAGE_MASK;
-	const uint64_t clock = __atomic_load_n(&v->d->map_clock, __ATOMIC_ACQUIRE);
-	struct known_page *k = &v->known[va >> PAGE_SHIFT & (KNOWN_PAGES - 1)];
-	uint64_t e;
+	const struct known_page *k = &v->known[va >> PAGE_SHIFT & (KNOWN_PAGES - 1)];
+	const uint64_t any = write ? 0 : KNOWN_WRITABLE;
 
-	if ((write ? k->va == (page | KNOWN_WRITABLE) : (k->va & PAGE_MASK) == page) &&
-	    k->root == root && k->clock == clock) {
-		if (write)
-			frame_written(v->d, (k->p - v->d->ram) >> PAGE_SHIFT);
-		return k->p;
-	}
-	e = walk_root(v, root, va);
-	if (!(e & PTE_P) || (write && !(e & PTE_RW)))
-		return NULL;
-	*k = (struct known_page){page | (e & PTE_RW ? KNOWN_WRITABLE : 0), root, clock,
-				 frame_ptr(v->d, pte_mfn(e))};
+	if ((k->va | any) != ((va & PAGE_MASK) | KNOWN_WRITABLE) || k->root != root ||
+	    k->clock != __atomic_load_n(&v->d->map_clock, __ATOMIC_ACQUIRE))
+		return find_page(v, root, va, write);
 	if (write)
-		frame_written(v->d, pte_mfn(e));
+		frame_written(v->d, (k->p - v->d->ram) >> PAGE_SHIFT);
 	return k->p;
 }
 
@@ -182,8 +198,13 @@ int copy_to_guest(struct vcpu *v, uint64_t va, const void *src, size_t n)
 		return write_pages(v, root_of(v), src, va, n);
 	write_begin(v);
 	p = guest_page(v, root_of(v), va, true);
-	if (p)
-		memcpy(p + (va & (PAGE_SIZE - 1)), src, n);
+	if (p) {
+		p += va & (PAGE_SIZE - 1);
+		if (n == sizeof(uint64_t)) /* a result, most often */
+			__builtin_memcpy(p, src, sizeof(uint64_t));
+		else
+			memcpy(p, src, n);
+	}
 	write_end(v);
 	return p ? 0 : -EFAULT;
 }
