@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define PVD_PROTO	3
+#define PVD_PROTO	4
 #define PVD_MAX_PAYLOAD 65536
 #define PVD_MAX_FDS	2
 #define PVD_ARENA_SIZE	(64UL << 20)
@@ -59,7 +59,8 @@ struct pvd_rsp {
 enum pvd_op {
 	PVD_HELLO = 1, /* arg0 = PVD_PROTO; out0 = 1 once the store answers, 1 = domains */
 	PVD_STOP,      /* end the daemon, every domain with it */
-	PVD_ARENA,     /* arg0 = its address in the client, arg1 = size; 1 fd, sealed SHRINK */
+	/* arg0 = its address in the client, 1 = size, 2 = PVD_PROTO; 1 fd, sealed SHRINK */
+	PVD_ARENA,
 	PVD_HYPERCALL, /* arg0 = number, arg1.. = arguments */
 	/* arg0 = domid; out0 = frames, 1 = it has run (PVD_HOLD); 1 fd: the memfd, frame n at page
 	   n */

@@ -215,7 +215,8 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 		main_kick(); /* xenconsoled waits for the store, too */
 		return 0;
 	case PVD_STOP: main_stop(); return 0;
-	case PVD_ARENA: return arena_attach(c, q->arg[0], q->arg[1], fd);
+	case PVD_ARENA:
+		return q->arg[2] != PVD_PROTO ? -EPROTO : arena_attach(c, q->arg[0], q->arg[1], fd);
 	case PVD_HYPERCALL: return hypercall(c, q->arg[0], q->arg + 1);
 	case PVD_DOMAIN_RAM: return domain_ram(q, a);
 	case PVD_RESTRICT:
@@ -301,10 +302,11 @@ static ssize_t receive(int sock, struct packet *p, int *fd)
 static void *client_thread(void *arg)
 {
 	struct client *c = arg;
-	struct packet *p = malloc(sizeof(*p));
-	struct answer *a = malloc(sizeof(*a));
+	/* on the stack, which is an earlier thread's: malloc would begin an arena for each */
+	struct packet packet, *p = &packet;
+	struct answer answer, *a = &answer;
 
-	while (p && a) {
+	for (;;) {
 		int fd, rc;
 		ssize_t n = receive(c->sock, p, &fd);
 
@@ -325,8 +327,6 @@ static void *client_thread(void *arg)
 		if (rc)
 			break;
 	}
-	free(p);
-	free(a);
 	grants_of_client(c);
 	holds_of_client(c);
 	debug_of_client(c);
