@@ -286,11 +286,11 @@ static int exit_status(uint32_t domid, bool created)
 static void await_reaper(uint32_t domid, int lock)
 {
 	xc_domaininfo_t info;
-	struct config c;
+	char action[16];
 	bool goes;
 
-	goes = end == SHUT_DOWN && config_load(&c, domid) &&
-	       strcmp(config_action(&c, end_reason), "preserve");
+	goes = end == SHUT_DOWN && config_action(domid, end_reason, action) &&
+	       strcmp(action, "preserve");
 	close(lock);
 	for (int i = 0; goes && i < 12000 && domain_alive(domid, &info); i++)
 		usleep(5000);

@@ -61,7 +61,7 @@ void config_read(struct config *c, const char *path); /* xl.cfg syntax; dies wit
 bool config_save(const struct config *c, uint32_t domid);
 bool config_load(struct config *c, uint32_t domid);
 /* What the config says for an end with this SHUTDOWN_ reason. */
-const char *config_action(const struct config *c, unsigned reason);
+bool config_action(uint32_t domid, unsigned reason, char action[16]);
 
 /*
  * build.c: a paused domain from a config, or a line and -1 with nothing left behind. The config's
