@@ -160,7 +160,10 @@ static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char
 	__attribute__((format(printf, 4, 5)));
 static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char *fmt, ...)
 {
-	/* Read by the guest, written by the toolstack; but these it may write itself. */
+	/*
+	 * Read by the guest, written by the toolstack: so says the first node, and those below have
+	 * it from there. But these it may write itself.
+	 */
 	const bool own = !strcmp(node, "data") || !strcmp(node, "control/shutdown") ||
 			 !strcmp(node, "control/sysrq") || !strncmp(node, "control/feature-", 16);
 	struct xs_permissions perms[2] = {{own ? domid : 0, XS_PERM_NONE}, {domid, XS_PERM_READ}};
@@ -172,7 +175,7 @@ static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char
 	va_end(ap);
 	snprintf(path, sizeof(path), "/local/domain/%u%s%s", domid, *node ? "/" : "", node);
 	return xs_write(xsh, t, path, value, strlen(value)) &&
-	       xs_set_permissions(xsh, t, path, perms, 2);
+	       ((*node && !own) || xs_set_permissions(xsh, t, path, perms, 2));
 }
 
 /* Another pvctl may have taken the name since: asked within the transaction that takes it. */
