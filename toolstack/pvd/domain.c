@@ -135,7 +135,7 @@ static void withdraw(struct dom *d)
 
 static int start_process(struct dom *d)
 {
-	char path[300], id[12], vcpus[12], ram[12], ctl_s[12], up_s[12];
+	char path[300], id[12], vcpus[12], ram[12], ctl_s[12], up_s[12], khz[12];
 	const char *env = getenv("PAVANE_PVDOM");
 	int c[2] = {-1, -1}, u[2] = {-1, -1};
 	pthread_t t;
@@ -159,6 +159,7 @@ static int start_process(struct dom *d)
 	snprintf(ram, sizeof(ram), "%d", d->ram_fd);
 	snprintf(ctl_s, sizeof(ctl_s), "%d", c[1]);
 	snprintf(up_s, sizeof(up_s), "%d", u[1]);
+	snprintf(khz, sizeof(khz), "%u", tsc_rate);
 	const char *const argv[] = {env && *env ? env : path,
 				    "--domid",
 				    id,
@@ -172,6 +173,8 @@ static int start_process(struct dom *d)
 				    up_s,
 				    "--provider",
 				    d->provider,
+				    "--tsc-khz",
+				    khz,
 				    NULL};
 	int keep[] = {d->ram_fd, c[1], u[1]};
 	pid_t pid = spawn_apart(argv, keep, 3, &d->pidfd);

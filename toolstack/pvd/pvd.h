@@ -78,6 +78,7 @@ struct client {
 
 extern pthread_mutex_t state_lock;
 extern char rundir[90], bindir[256], libdir[300];
+extern uint32_t tsc_rate; /* kHz */
 
 /* log.c: everything goes to pvd.log; the ring is what readconsole (xl dmesg) shows. */
 void log_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
