@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <xencall.h>
 #include <xenguest.h>
 
 #include "toolstack/pvctl/device.h"
@@ -260,6 +261,13 @@ static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid
 	return 0;
 }
 
+/* It has a saved config, or is gone: the broker need not look after it if this process dies. */
+static void finished(void)
+{
+	pvd_call(xencall_fd(xc_interface_xcall_handle(xch)), PVD_FINISHED, NULL, NULL, 0, -1, NULL,
+		 0, NULL, NULL);
+}
+
 static int build(struct config *c, uint32_t *domid)
 {
 	struct device_list devices;
@@ -272,7 +280,6 @@ static int build(struct config *c, uint32_t *domid)
 	};
 	const bool vtx = !strcmp(c->provider, "vtx");
 	struct ports p = {0};
-	struct guard guard;
 	char path[160];
 	int rc;
 
@@ -286,17 +293,13 @@ static int build(struct config *c, uint32_t *domid)
 		       : !strcmp(c->provider, "process")   ? PVD_CDF_PROCESS
 		       : !strcmp(c->provider, "translate") ? PVD_CDF_TRANSLATE
 							   : 0;
+	create.flags |= PVD_CDF_UNFINISHED;
 	*domid = 0;
-	if (!guard_start(&guard, create.handle)) {
-		devices_free(&devices);
-		return complain("no process to guard the build: %s", strerror(errno));
-	}
 	if (xc_domain_create(xch, domid, &create)) {
 		complain(
 			vtx ? "no domain on VT-x: %s (is pvhost.ko loaded, and no KVM guest running?)"
 			    : "the broker cannot create a domain: %s",
 			strerror(errno));
-		guard_end(&guard);
 		devices_free(&devices);
 		return -1;
 	}
@@ -319,7 +322,7 @@ static int build(struct config *c, uint32_t *domid)
 		rc = complain("%s/domains: %s", rundir, strerror(errno));
 	if (rc)
 		domain_remove(*domid);
-	guard_end(&guard);
+	finished();
 	return rc ? -1 : 0;
 }
 

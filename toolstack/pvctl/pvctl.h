@@ -72,15 +72,6 @@ void name_unnamed(struct config *c);	  /* guest1, or the first number that is no
 int domain_check(const struct config *c); /* what can be said before it is built; a line and -1 */
 void domain_remove(uint32_t domid);	  /* destroy, and take its nodes out of the store */
 
-/* guard.c: removes the domain of this UUID if this process dies before guard_end(). */
-struct guard {
-	int fd;
-	pid_t pid;
-};
-
-bool guard_start(struct guard *g, const xen_domain_handle_t uuid);
-void guard_end(struct guard *g);
-
 /*
  * console.c: until the domain ends or ^]. The exit status of pvctl. One process has the console;
  * others read along.

@@ -22,11 +22,15 @@
 #define PVD_ARENA_SIZE	(64UL << 20)
 #define PVD_NO_NOTIFY	(~0UL)
 
-/* In the flags of XEN_DOMCTL_createdomain: the provider to use. None: the best that works. */
-#define PVD_CDF_TRANSLATE (1U << 29)
-#define PVD_CDF_PROCESS	  (1U << 30)
-#define PVD_CDF_VTX	  (1U << 31)
-#define PVD_CDF_PROVIDERS (PVD_CDF_TRANSLATE | PVD_CDF_PROCESS | PVD_CDF_VTX)
+/*
+ * In the flags of XEN_DOMCTL_createdomain: the provider to use. None: the best that works. And that
+ * the domain goes if this connection ends before PVD_FINISHED.
+ */
+#define PVD_CDF_UNFINISHED (1U << 28)
+#define PVD_CDF_TRANSLATE  (1U << 29)
+#define PVD_CDF_PROCESS	   (1U << 30)
+#define PVD_CDF_VTX	   (1U << 31)
+#define PVD_CDF_PROVIDERS  (PVD_CDF_TRANSLATE | PVD_CDF_PROCESS | PVD_CDF_VTX)
 
 /*
  * A domctl beside Xen's, with gdbsx_guest_memio's arguments: an int3 of the debugger's at gva, by
@@ -91,6 +95,7 @@ enum pvd_op {
 	/* arg0 = domid: what its translator gets wrong to such an fd; none: no longer. arg1 = how
 	 * often each block is compared, 0: always */
 	PVD_CHECK,
+	PVD_FINISHED, /* the domain that this connection made is whole, or gone */
 };
 
 /* Run as PROGRAM --state FD DOMID DEVICE; FD: a memfd that outlives each of its processes. */

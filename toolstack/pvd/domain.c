@@ -337,12 +337,22 @@ static void reap(uint16_t id)
 		run_pvctl("reap", id);
 }
 
-/* Its process was told to end: the domain goes whatever its cfg says, and its part of the store. */
-static void ended(struct dom *d)
+/* The domain goes whatever its cfg says, and its part of the store. */
+static void ended(struct dom *d, const char *why)
 {
-	log_line("d%u: its process was told to end", d->id);
+	log_line("d%u: %s", d->id, why);
 	if (!run_pvctl("destroy", d->id))
 		dom_destroy(d);
+}
+
+void dom_abandoned(uint16_t id)
+{
+	struct dom *d = dom_get(id);
+
+	if (!d)
+		return;
+	ended(d, "who was making it has gone");
+	dom_put(d);
 }
 
 void dom_shutdown(struct dom *d, unsigned reason, const char *why)
@@ -390,7 +400,7 @@ void dom_died(pid_t pid, int status)
 		return;
 	}
 	if (d->ready && WIFEXITED(status) && !WEXITSTATUS(status)) {
-		ended(d);
+		ended(d, "its process was told to end");
 		dom_put(d);
 		return;
 	}

@@ -72,7 +72,8 @@ struct client {
 	int restrict_to; /* -1: dom0's full rights */
 	struct grant_map *maps;
 	struct hold *holds;
-	bool debugs; /* or has, some domain */
+	bool debugs;	     /* or has, some domain */
+	uint16_t unfinished; /* a domain that it is making, or 0 */
 	uint64_t next_map;
 };
 
@@ -104,6 +105,7 @@ long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ss
 		const char *provider);
 long dom_set_max_mem(struct dom *d, uint64_t pages);
 long dom_pause(struct dom *d, bool pause);
+void dom_abandoned(uint16_t id); /* its maker has died */
 long dom_destroy(struct dom *d);
 void dom_shutdown(struct dom *d, unsigned reason, const char *why);
 void dom_died(pid_t pid, int status);	   /* a child was reaped */

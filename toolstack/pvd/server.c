@@ -240,6 +240,7 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_HOLD: return hold_begin(c, q->arg[0], q->arg[1], q->arg[2], a->r.out);
 	case PVD_DROP: return hold_end(c, q->arg[0]);
 	case PVD_TRACE: return domain_trace(q->arg[0], q->arg[1], fd);
+	case PVD_FINISHED: c->unfinished = 0; return 0;
 	case PVD_CHECK: return domain_check(q->arg[0], q->arg[1], fd);
 	default: return -ENOSYS;
 	}
@@ -332,6 +333,8 @@ static void *client_thread(void *arg)
 	debug_of_client(c);
 	ports_of_client(c);
 	arena_detach(c);
+	if (c->unfinished)
+		dom_abandoned(c->unfinished);
 	close(c->sock);
 	free(c);
 	return NULL;
