@@ -261,11 +261,10 @@ static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid
 	return 0;
 }
 
-/* It has a saved config, or is gone: the broker need not look after it if this process dies. */
-static void finished(void)
+void domain_finished(uint32_t attend)
 {
-	pvd_call(xencall_fd(xc_interface_xcall_handle(xch)), PVD_FINISHED, NULL, NULL, 0, -1, NULL,
-		 0, NULL, NULL);
+	pvd_call(xencall_fd(xc_interface_xcall_handle(xch)), PVD_FINISHED, (uint64_t[6]){attend},
+		 NULL, 0, -1, NULL, 0, NULL, NULL);
 }
 
 static int build(struct config *c, uint32_t *domid)
@@ -322,7 +321,7 @@ static int build(struct config *c, uint32_t *domid)
 		rc = complain("%s/domains: %s", rundir, strerror(errno));
 	if (rc)
 		domain_remove(*domid);
-	finished();
+	domain_finished(0); /* it has a saved config, or is gone */
 	return rc ? -1 : 0;
 }
 

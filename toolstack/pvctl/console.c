@@ -283,7 +283,7 @@ static int exit_status(uint32_t domid, bool created)
 }
 
 /* The name is free again when pvctl returns, unless the config keeps the domain. */
-static void await_reaper(uint32_t domid, int lock)
+static void await_reaper(uint32_t domid, int lock, bool created)
 {
 	xc_domaininfo_t info;
 	char action[16];
@@ -291,6 +291,10 @@ static void await_reaper(uint32_t domid, int lock)
 
 	goes = end == SHUT_DOWN && config_action(domid, end_reason, action) &&
 	       strcmp(action, "preserve");
+	if (created && goes && !strcmp(action, "destroy"))
+		domain_remove(domid);
+	if (created)
+		domain_finished(0);
 	close(lock);
 	for (int i = 0; goes && i < 12000 && domain_alive(domid, &info); i++)
 		usleep(5000);
@@ -361,7 +365,7 @@ static bool one_round(struct pollfd p[3], uint32_t domid, struct input *in)
 static int finish(uint32_t domid, int lock, bool created)
 {
 	restore();
-	await_reaper(domid, lock);
+	await_reaper(domid, lock, created);
 	return exit_status(domid, created);
 }
 
@@ -464,6 +468,6 @@ int domain_wait(uint32_t domid, bool unpause)
 		if (p.revents)
 			take_watches(&p);
 	}
-	await_reaper(domid, lock);
+	await_reaper(domid, lock, true);
 	return exit_status(domid, true);
 }

@@ -70,7 +70,12 @@ bool config_action(uint32_t domid, unsigned reason, char action[16]);
 int domain_build(struct config *c, uint32_t *domid);
 void name_unnamed(struct config *c);	  /* guest1, or the first number that is not taken */
 int domain_check(const struct config *c); /* what can be said before it is built; a line and -1 */
-void domain_remove(uint32_t domid);	  /* destroy, and take its nodes out of the store */
+/*
+ * The broker need not remove what has been built if this process dies. `attend`: a domain at whose
+ * end this process does what its config says, as long as it lives; 0: the broker has it done.
+ */
+void domain_finished(uint32_t attend);
+void domain_remove(uint32_t domid); /* destroy, and take its nodes out of the store */
 
 /*
  * console.c: until the domain ends or ^]. The exit status of pvctl. One process has the console;

@@ -95,7 +95,9 @@ enum pvd_op {
 	/* arg0 = domid: what its translator gets wrong to such an fd; none: no longer. arg1 = how
 	 * often each block is compared, 0: always */
 	PVD_CHECK,
-	PVD_FINISHED, /* the domain that this connection made is whole, or gone */
+	/* The domain that this connection made is whole, or gone. arg0 = domid: this client does
+	 * what is to follow that one's end, as long as its connection lasts; 0: pvd sees to it */
+	PVD_FINISHED,
 };
 
 /* Run as PROGRAM --state FD DOMID DEVICE; FD: a memfd that outlives each of its processes. */

@@ -327,6 +327,9 @@ static bool run_pvctl(const char *command, uint16_t id)
 	return !access(pvctl, X_OK) && spawn(argv, env, NULL, 0, NULL) > 0;
 }
 
+#define ATTEND_S \
+	2 /* for a client that attends to a domain's end, until it is reaped all the same */
+
 /* What pvctl left for a domain that ends by itself: destroy or restart it as its cfg says. */
 static void reap(uint16_t id)
 {
@@ -345,6 +348,51 @@ static void ended(struct dom *d, const char *why)
 		dom_destroy(d);
 }
 
+/* True: it had an end that nobody has seen to yet. */
+static bool take_reap(struct dom *d)
+{
+	const bool due = d->reap_at && !d->dying;
+
+	d->reap_at = 0;
+	return due;
+}
+
+long dom_attend(uint16_t id, bool attend)
+{
+	bool due = false;
+	struct dom *d;
+
+	pthread_mutex_lock(&state_lock);
+	d = find(id);
+	if (d) {
+		d->attended = attend;
+		due = !attend && take_reap(d);
+	}
+	pthread_mutex_unlock(&state_lock);
+	if (due)
+		reap(id);
+	return d ? 0 : -ESRCH;
+}
+
+/* A client that has not done in time what it would: it was stopped, or does not get on. */
+void dom_tick(void)
+{
+	struct dom *d;
+
+	do {
+		uint16_t id = 0;
+
+		pthread_mutex_lock(&state_lock);
+		for (d = doms; d && !(d->reap_at && uptime() >= d->reap_at); d = d->next)
+			;
+		if (d && take_reap(d))
+			id = d->id;
+		pthread_mutex_unlock(&state_lock);
+		if (id)
+			reap(id);
+	} while (d);
+}
+
 void dom_abandoned(uint16_t id)
 {
 	struct dom *d = dom_get(id);
@@ -357,11 +405,13 @@ void dom_abandoned(uint16_t id)
 
 void dom_shutdown(struct dom *d, unsigned reason, const char *why)
 {
-	bool first;
+	bool first, attended;
 
 	pthread_mutex_lock(&state_lock);
 	first = !d->shutdown && !d->dying;
+	attended = d->attended;
 	if (first) {
+		d->reap_at = attended ? uptime() + ATTEND_S : 0;
 		d->shutdown = true;
 		d->reason = reason;
 		snprintf(d->why, sizeof(d->why), "%s", why ? why : "");
@@ -372,7 +422,8 @@ void dom_shutdown(struct dom *d, unsigned reason, const char *why)
 	log_line("d%u: shutdown, reason %u%s%s", d->id, reason, why && *why ? ": " : "",
 		 why ? why : "");
 	virq_raise(VIRQ_DOM_EXC);
-	reap(d->id);
+	if (!attended)
+		reap(d->id);
 }
 
 void dom_died(pid_t pid, int status)

@@ -199,6 +199,18 @@ static bool allowed(const struct client *c, const struct packet *p)
 	}
 }
 
+static long finished(struct client *c, uint64_t attend)
+{
+	c->unfinished = 0;
+	if (c->attends)
+		dom_attend(c->attends, false);
+	c->attends = 0;
+	if (!attend || attend >= FIRST_RESERVED)
+		return attend ? -EINVAL : 0;
+	c->attends = attend;
+	return dom_attend(attend, true);
+}
+
 static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 {
 	const struct pvd_req *q = &p->q;
@@ -240,7 +252,7 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_HOLD: return hold_begin(c, q->arg[0], q->arg[1], q->arg[2], a->r.out);
 	case PVD_DROP: return hold_end(c, q->arg[0]);
 	case PVD_TRACE: return domain_trace(q->arg[0], q->arg[1], fd);
-	case PVD_FINISHED: c->unfinished = 0; return 0;
+	case PVD_FINISHED: return finished(c, q->arg[0]);
 	case PVD_CHECK: return domain_check(q->arg[0], q->arg[1], fd);
 	default: return -ENOSYS;
 	}
@@ -335,6 +347,7 @@ static void *client_thread(void *arg)
 	arena_detach(c);
 	if (c->unfinished)
 		dom_abandoned(c->unfinished);
+	finished(c, 0);
 	close(c->sock);
 	free(c);
 	return NULL;

@@ -246,7 +246,11 @@ void xencall_free_buffer_pages(xencall_handle *x, void *p, size_t nr_pages)
 
 void *xencall_alloc_buffer(xencall_handle *x, size_t size)
 {
-	return xencall_alloc_buffer_pages(x, (size + PAGE_SIZE - 1) / PAGE_SIZE);
+	void *p = arena_alloc((size + PAGE_SIZE - 1) / PAGE_SIZE);
+
+	if (p)
+		memset(p, 0, size);
+	return p;
 }
 
 void xencall_free_buffer(xencall_handle *x, void *p)
