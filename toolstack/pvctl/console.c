@@ -130,14 +130,18 @@ void console_write(const char *buf, ssize_t n)
 	}
 }
 
+static uint32_t received; /* bytes, as the ring counts them */
+
 /* Read what there is. False: the console is gone. */
 static bool from_guest(int tty)
 {
 	char buf[4096];
 	ssize_t n = read(tty, buf, sizeof(buf));
 
-	if (n > 0)
+	if (n > 0) {
 		console_write(buf, n);
+		received += n;
+	}
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -182,14 +186,17 @@ static void write_input(struct input *in, int tty)
 	}
 }
 
-/* The guest has stopped: take what its ring and the pty still hold. */
+/*
+ * The guest has stopped: take what its ring and the pty still hold. Who was there from the first
+ * byte on knows when it has them all; others wait until nothing more comes.
+ */
 static void drain(int tty, uint32_t domid)
 {
 	volatile struct xencons_interface *ring = map_ring(domid);
 	const int64_t limit = now_ms() + 1000;
 	struct pollfd p = {tty, POLLIN, 0};
 
-	while (now_ms() < limit) {
+	while (now_ms() < limit && !(ring && ring->out_prod == received)) {
 		const bool empty = !ring || ring->out_cons == ring->out_prod;
 
 		if (poll(&p, 1, QUIET_MS) > 0) {
