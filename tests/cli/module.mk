@@ -3,7 +3,7 @@
 $(BIN)/test-foreign: tests/cli/foreign.c $(LIB)/libxenforeignmemory.so.1
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -D__XEN_TOOLS__ -o $@ $< $(LIB)/libxenforeignmemory.so.1 -lxentoolcore \
-		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
+		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane'
 
 # Makes a domain's process call the kernel: tests/cli/isolation.
 $(BIN)/test-inject: tests/cli/inject.c

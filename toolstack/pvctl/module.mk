@@ -17,7 +17,7 @@ $(BIN)/pvctl: $(PVCTL_OBJS) $(VERSION_O) $(THIN_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) -o $@ $(PVCTL_OBJS) $(VERSION_O) -Wl,--no-as-needed $(THIN_LIBS) -Wl,--as-needed \
 		-lxenctrl -lxenstore -lxentoollog \
-		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
+		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane'
 
 ALL += $(BIN)/pvctl
 

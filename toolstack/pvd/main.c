@@ -25,15 +25,12 @@ uint32_t tsc_rate;
 
 static void find_dirs(void)
 {
-	char exe[256], probe[340];
+	char exe[256];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
 	exe[n > 0 ? n : 0] = 0;
 	snprintf(bindir, sizeof(bindir), "%s", dirname(exe));
-	snprintf(libdir, sizeof(libdir), "%s/../lib", bindir);
-	snprintf(probe, sizeof(probe), "%s/libxencall.so.1", libdir);
-	if (access(probe, R_OK))
-		snprintf(libdir, sizeof(libdir), "%s/../lib/pavane", bindir);
+	snprintf(libdir, sizeof(libdir), "%s/../lib/pavane", bindir);
 }
 
 static int make_rundir(void)
