@@ -3,13 +3,15 @@
  * The broker's (pvd) contract with a domain's process (pvdom).
  *
  * pvd creates the RAM memfd and two SOCK_SEQPACKET pairs, then runs
- *	pvdom --domid N --vcpus V --ram-fd F --ctl-fd F --up-fd F [--provider process|vtx]
- *[--tsc-khz K] ctl: pvd asks, pvdom answers (served by pvdom's I/O thread). up:  pvdom asks, pvd
- *answers (one request in flight; any vCPU thread). Every request is one packet {struct pvdom_req,
- *payload}, every answer one packet {struct pvdom_rsp, payload}; descriptors travel by SCM_RIGHTS.
- *Neither side trusts the other's sizes. pvd gives an answer PVDOM_TIMEOUT_MS, then fails the caller
- *with -EIO. Unknown operations are answered with -ENOSYS. pvdom exits with status 0 when ctl is
- *closed, and by SIGTERM: then pvd destroys the domain.
+ *	pvdom --domid N --vcpus V --ram-fd F --ctl-fd F --up-fd F
+ *	      [--provider process|vtx] [--tsc-khz K]
+ * ctl: pvd asks, pvdom answers (served by pvdom's I/O thread).
+ * up:  pvdom asks, pvd answers (one request in flight; any vCPU thread).
+ * Every request is one packet {struct pvdom_req, payload}, every answer one packet
+ * {struct pvdom_rsp, payload}; descriptors travel by SCM_RIGHTS. Neither side trusts the
+ * other's sizes. pvd gives an answer PVDOM_TIMEOUT_MS, then fails the caller with -EIO.
+ * Unknown operations are answered with -ENOSYS. pvdom exits with status 0 when ctl is closed, and
+ * by SIGTERM: then pvd destroys the domain.
  */
 #ifndef PAVANE_PVDOM_PROTO_H
 #define PAVANE_PVDOM_PROTO_H

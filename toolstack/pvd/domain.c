@@ -327,8 +327,8 @@ static bool run_pvctl(const char *command, uint16_t id)
 	return !access(pvctl, X_OK) && spawn(argv, env, NULL, 0, NULL) > 0;
 }
 
-#define ATTEND_S \
-	2 /* for a client that attends to a domain's end, until it is reaped all the same */
+/* For a client that attends to a domain's end, until it is reaped all the same. */
+#define ATTEND_S 2
 
 /* What pvctl left for a domain that ends by itself: destroy or restart it as its cfg says. */
 static void reap(uint16_t id)
