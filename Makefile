@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 
 B       := build
 BIN      = $(B)/bin
-LIB      = $(B)/lib
+LIB      = $(B)/lib/pavane
 PREFIX  ?= /usr/local
 DESTDIR ?=
 

@@ -33,6 +33,7 @@
 #include "host-driver/providers/provider.h"
 #include "hypercalls/monitor/x86.h"
 #include "hypercalls/pvdom/proto.h"
+#include "hypercalls/pvdom/tsc.h"
 
 #define PAGE_SHIFT  12
 #define PAGE_SIZE   4096UL
@@ -375,21 +376,13 @@ long do_vcpu_op(struct vcpu *v, uint64_t cmd, uint64_t id, uint64_t arg, uint64_
 long do_set_timer_op(struct vcpu *v, uint64_t deadline, uint64_t, uint64_t, uint64_t, uint64_t);
 int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c); /* d->lock held */
 void vcpu_get_context(struct vcpu *v, struct vcpu_guest_context *c);
-uint64_t cr4_guest(uint64_t val);	      /* what CR4 reads as once a guest has written val */
-void vcpu_wake(struct vcpu *v);		      /* any thread; wakes block/poll, kicks the guest */
-void time_init(struct domain *d);	      /* measures TSC against CLOCK_MONOTONIC */
-uint64_t system_time(const struct domain *d); /* ns since boot */
-/* The CPU's counter, not before what comes before. */
-static inline uint64_t rdtsc(void)
-{
-	uint32_t lo, hi;
-
-	__asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
-	return (uint64_t)hi << 32 | lo;
-}
-void time_publish(struct vcpu *v); /* vcpu_time_info + wallclock */
-void timer_arm(struct vcpu *v);	   /* program the host timer for the next deadline */
-void timer_check(struct vcpu *v);  /* raise VIRQ_TIMER if a deadline passed */
+uint64_t cr4_guest(uint64_t val);		/* what CR4 reads as once a guest has written val */
+void vcpu_wake(struct vcpu *v);			/* any thread; wakes block/poll, kicks the guest */
+void time_init(struct domain *d, uint32_t khz); /* the TSC's rate, or 0: measure it */
+uint64_t system_time(const struct domain *d);	/* ns since boot */
+void time_publish(struct vcpu *v);		/* vcpu_time_info + wallclock */
+void timer_arm(struct vcpu *v);			/* program the host timer for the next deadline */
+void timer_check(struct vcpu *v);		/* raise VIRQ_TIMER if a deadline passed */
 /* The vCPU stops for good or for now: pause, shutdown, offline. Returns when it may run. */
 void vcpu_park(struct vcpu *v);
 /* After a change of what vcpu_must_park() looks at. */

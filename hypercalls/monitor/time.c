@@ -35,22 +35,6 @@ static inline uint64_t scale(uint64_t delta, uint32_t mul, int8_t shift)
 	return (unsigned __int128)delta * mul >> 32;
 }
 
-/* A TSC value and CLOCK_MONOTONIC at the same moment, as near as a few tries get them. */
-static void sample(uint64_t *tsc, uint64_t *ns)
-{
-	uint64_t best = ~0ULL;
-
-	for (int i = 0; i < 5; i++) {
-		uint64_t a = rdtsc(), n = clock_ns(CLOCK_MONOTONIC), b = rdtsc();
-
-		if (b - a < best) {
-			best = b - a;
-			*tsc = a + (b - a) / 2;
-			*ns = n;
-		}
-	}
-}
-
 /* mul and shift such that `ticks` of the TSC last `ns`; mul has its top bit set. */
 static void set_rate(uint64_t ticks, uint64_t ns, uint32_t *mul, int8_t *shift)
 {
@@ -65,18 +49,17 @@ static void set_rate(uint64_t ticks, uint64_t ns, uint32_t *mul, int8_t *shift)
 	*shift = s;
 }
 
-void time_init(struct domain *d)
+void time_init(struct domain *d, uint32_t khz)
 {
-	uint64_t t0, n0, t1, n1;
+	struct tsc_sample now;
 
-	sample(&t0, &n0);
-	do {
-		sample(&t1, &n1);
-	} while (n1 - n0 < 2000000);
-	set_rate(t1 - t0, n1 - n0, &d->tsc_mul, &d->tsc_shift);
-	d->boot_tsc = t1;
-	d->boot_ns = n1;
-	d->line[d->time_seq & 1] = (struct time_line){t1, 0, d->tsc_mul, d->tsc_shift};
+	if (!khz)
+		khz = tsc_khz(tsc_sample());
+	set_rate(khz, 1000000, &d->tsc_mul, &d->tsc_shift);
+	now = tsc_sample();
+	d->boot_tsc = now.tsc;
+	d->boot_ns = now.ns;
+	d->line[d->time_seq & 1] = (struct time_line){now.tsc, 0, d->tsc_mul, d->tsc_shift};
 }
 
 /*
@@ -115,7 +98,8 @@ uint64_t system_time(const struct domain *d)
 static void reanchor(struct domain *d)
 {
 	static volatile uint8_t busy;
-	uint64_t tsc, mono, ns, target;
+	struct tsc_sample now;
+	uint64_t ns, target;
 	int64_t error, limit;
 	struct time_line *l;
 	uint32_t mul;
@@ -125,10 +109,10 @@ static void reanchor(struct domain *d)
 		return;
 	if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
 		return;
-	sample(&tsc, &mono);
-	ns = time_at(d, tsc);
-	target = mono - d->boot_ns;
-	set_rate(tsc - d->boot_tsc, target, &mul, &shift);
+	now = tsc_sample();
+	ns = time_at(d, now.tsc);
+	target = now.ns - d->boot_ns;
+	set_rate(now.tsc - d->boot_tsc, target, &mul, &shift);
 	error = (int64_t)(target - ns);
 	limit = NS / 1000000 * SLEW_PPM;
 	if (error > limit)
@@ -141,7 +125,7 @@ static void reanchor(struct domain *d)
 	mul += (int64_t)mul * error / (int64_t)NS;
 
 	l = &d->line[(d->time_seq + 1) & 1];
-	*l = (struct time_line){tsc, ns, mul, shift};
+	*l = (struct time_line){now.tsc, ns, mul, shift};
 	__atomic_store_n(&d->time_seq, d->time_seq + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
 }

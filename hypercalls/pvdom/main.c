@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -189,18 +190,15 @@ static int fail(const struct domain *d, int rc)
 int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
-		{"domid", required_argument, 0, 'd'},
-		{"vcpus", required_argument, 0, 'v'},
-		{"ram-fd", required_argument, 0, 'r'},
-		{"ctl-fd", required_argument, 0, 'c'},
-		{"up-fd", required_argument, 0, 'u'},
-		{"provider", required_argument, 0, 'p'},
-		{0},
+		{"domid", required_argument, 0, 'd'},	{"vcpus", required_argument, 0, 'v'},
+		{"ram-fd", required_argument, 0, 'r'},	{"ctl-fd", required_argument, 0, 'c'},
+		{"up-fd", required_argument, 0, 'u'},	{"provider", required_argument, 0, 'p'},
+		{"tsc-khz", required_argument, 0, 't'}, {0},
 	};
 	static struct domain d = {
 		.ram_fd = -1, .ctl_fd = -1, .up_fd = -1, .shutdown = -1, .pause = 1};
 	const char *provider = "auto";
-	int opt, rc;
+	int opt, rc, khz = 0;
 
 	if (version_asked("pvdom", argc, argv))
 		return 0;
@@ -213,6 +211,7 @@ int main(int argc, char **argv)
 		case 'c': d.ctl_fd = number(optarg, 1 << 20); break;
 		case 'u': d.up_fd = number(optarg, 1 << 20); break;
 		case 'p': provider = optarg; break;
+		case 't': khz = number(optarg, INT_MAX); break;
 		default: return 2;
 		}
 	}
@@ -223,7 +222,7 @@ int main(int argc, char **argv)
 	pthread_mutex_init(&d.lock, NULL);
 	d.max_ports = MAX_PORTS;
 	the_domain = &d;
-	time_init(&d);
+	time_init(&d, khz);
 	if ((rc = provider_choose(&d, provider)))
 		return fail(&d, rc);
 	stdio_narrow();

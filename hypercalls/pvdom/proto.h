@@ -3,7 +3,8 @@
  * The broker's (pvd) contract with a domain's process (pvdom).
  *
  * pvd creates the RAM memfd and two SOCK_SEQPACKET pairs, then runs
- *	pvdom --domid N --vcpus V --ram-fd F --ctl-fd F --up-fd F [--provider process|vtx]
+ *	pvdom --domid N --vcpus V --ram-fd F --ctl-fd F --up-fd F
+ *	      [--provider process|vtx] [--tsc-khz K]
  * ctl: pvd asks, pvdom answers (served by pvdom's I/O thread).
  * up:  pvdom asks, pvd answers (one request in flight; any vCPU thread).
  * Every request is one packet {struct pvdom_req, payload}, every answer one packet

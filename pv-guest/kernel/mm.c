@@ -21,6 +21,7 @@ struct free_page {
 
 static struct lock free_lock, tables_lock;
 static struct free_page *free_list;
+static pfn_t fresh, fresh_end; /* never handed out, hence not touched: the host may owe us them */
 static unsigned long nr_free, nr_total;
 static unsigned long va_next = VA_POOL;
 
@@ -50,10 +51,12 @@ void *page_try_alloc(void)
 	bool enabled = lock(&free_lock);
 	struct free_page *f = free_list;
 
-	if (f) {
+	if (f)
 		free_list = f->next;
+	else if (fresh < fresh_end)
+		f = pfn_to_va(fresh++);
+	if (f)
 		nr_free--;
-	}
 	unlock(&free_lock, enabled);
 	return f ? page_clear(f) : NULL;
 }
@@ -143,13 +146,18 @@ unsigned long va_alloc(unsigned long n)
 	return __atomic_fetch_add(&va_next, n << PAGE_SHIFT, __ATOMIC_RELAXED);
 }
 
+static void fresh_until(pfn_t pfn)
+{
+	nr_free += pfn - fresh_end;
+	fresh_end = pfn;
+}
+
 /* Shows the pages from pfn up to the next 2 MiB boundary with one new L1: one call for 512. */
 static pfn_t direct_map_block(pfn_t pfn)
 {
 	unsigned long va = (unsigned long)pfn_to_va(pfn);
 	uint64_t *l1 = page_alloc();
 	uint64_t maddr, entry;
-	pfn_t first = pfn;
 	long rc = tables_ensure(va, 2);
 
 	if (rc || !pt_find(va, 2, &maddr, &entry) || (entry & PTE_PRESENT))
@@ -162,8 +170,7 @@ static pfn_t direct_map_block(pfn_t pfn)
 	rc = table_install(maddr, l1);
 	if (rc)
 		panic("direct map: %ld", rc);
-	for (pfn_t p = first; p < pfn; p++)
-		page_free(pfn_to_va(p));
+	fresh_until(pfn);
 	return pfn;
 }
 
@@ -174,9 +181,11 @@ void mm_init(void)
 	uint64_t entry;
 
 	nr_total = start_info->nr_pages;
+	fresh = fresh_end = pfn;
 	while (pfn < nr_total && pt_find((unsigned long)pfn_to_va(pfn), 1, NULL, &entry) &&
 	       (entry & PTE_PRESENT))
-		page_free(pfn_to_va(pfn++));
+		pfn++;
+	fresh_until(pfn);
 	while (pfn < nr_total)
 		pfn = direct_map_block(pfn);
 }

@@ -126,6 +126,13 @@ no_traces() { # beside so many other domains; of the store, where there is a pro
 others=$(pvctl list | tail -n +3 | wc -l)
 check "and nothing is left of it" no_traces "$others"
 check "the broker says why" grep -q "^.*d$told: its process was told to end" "$PAVANE_RUNDIR/pvd.log"
+abandon() {
+	(export LD_PRELOAD=$BIN/test-abandon.so && create told -p)
+	[ $? -eq 137 ] && soon grep "who was making it has gone" "$PAVANE_RUNDIR/pvd.log"
+}
+check "kill -9 of a pvctl that makes a domain" abandon
+told=$(sed -n 's/.* d\([0-9]*\): who was making it has gone$/\1/p' "$PAVANE_RUNDIR/pvd.log")
+check "leaves nothing of it" soon no_traces "$others"
 check "kill -9 of pvd" kill_ours pvd
 check "no process outlives pvd" none pvdom xenstored xenconsoled pvd
 check "the next command starts over" create five

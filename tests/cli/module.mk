@@ -3,14 +3,19 @@
 $(BIN)/test-foreign: tests/cli/foreign.c $(LIB)/libxenforeignmemory.so.1
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -D__XEN_TOOLS__ -o $@ $< $(LIB)/libxenforeignmemory.so.1 -lxentoolcore \
-		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
+		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane'
 
 # Makes a domain's process call the kernel: tests/cli/isolation.
 $(BIN)/test-inject: tests/cli/inject.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -o $@ $<
 
-ALL += $(BIN)/test-foreign $(BIN)/test-inject
+# Kills pvctl as it makes a domain: tests/cli/faults.sh.
+$(BIN)/test-abandon.so: tests/cli/abandon.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTCFLAGS) -fPIC -shared -o $@ $<
+
+ALL += $(BIN)/test-foreign $(BIN)/test-inject $(BIN)/test-abandon.so
 
 # A pvdom that translates one kind of instruction wrongly.
 PLANTED := $(B)/tests/cli/pvdom-planted

@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 . tests/lib.sh
-LIB=$PWD/build/lib
+LIB=$PWD/build/lib/pavane
 XEN=$(ls -d /usr/lib/xen-[0-9]*/bin | tail -1)
 NS=$PAVANE_RUNDIR/ns
 

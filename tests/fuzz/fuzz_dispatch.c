@@ -257,7 +257,7 @@ static void setup(void)
 		vcpus[i].info = &dom.shared->vcpu_info[i];
 		dom.vcpu[i] = &vcpus[i];
 	}
-	time_init(&dom);
+	time_init(&dom, 0);
 	evtchn_init(&dom);
 	if (root_load(current, PVDOM_MFN_RAM))
 		__builtin_trap();

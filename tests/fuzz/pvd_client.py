@@ -11,7 +11,7 @@ B=0x7000000; SZ=1<<20
 def arena(s):
     fd=os.memfd_create('a',os.MFD_ALLOW_SEALING); os.ftruncate(fd,SZ); fcntl.fcntl(fd,1033,2)
     m=mmap.mmap(fd,SZ)
-    s.sendmsg([struct.pack('<II6Q',3,0,B,SZ,0,0,0,0)],[(socket.SOL_SOCKET,socket.SCM_RIGHTS,array.array('i',[fd]))]); s.recv(70000); os.close(fd); return m
+    s.sendmsg([struct.pack('<II6Q',3,0,B,SZ,4,0,0,0)],[(socket.SOL_SOCKET,socket.SCM_RIGHTS,array.array('i',[fd]))]); s.recv(70000); os.close(fd); return m
 def ptr(): return random.choice([0,B,B+random.randrange(SZ),B+SZ-8,B+SZ-random.randrange(200),2**64-8,B-1])
 while time.time()-t<float(sys.argv[2] if len(sys.argv) > 2 else 8):
     s=conn(); m=arena(s)
@@ -35,7 +35,7 @@ while time.time()-t<float(sys.argv[2] if len(sys.argv) > 2 else 8):
                 if nr==26: a=[B+o,random.randrange(2000),ptr(),random.randrange(4),0]
             q=struct.pack('<II6Q',4,0,nr,*a); d=b''
         else:
-            op=random.choice([0,3,5,7,8,9,10,11,12,13,14,15,16,17,99]); ln=random.choice([0,1,4,8,24,28,4000,65536]); d=os.urandom(ln)
+            op=random.choice([0,3,5,7,8,9,10,11,12,13,14,15,16,17,20,99]); ln=random.choice([0,1,4,8,24,28,4000,65536]); d=os.urandom(ln)
             args=[random.choice([0,1,2,3,4,5,2**32,2**64-1]) for _ in range(6)]
             if op==13 and random.random()<.8: # several copies and the bytes of some
                 copies=random.randrange(1,30)

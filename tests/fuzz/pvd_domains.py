@@ -24,7 +24,7 @@ def domctl(cmd, dom, body):
     return ask(4, 36, BASE)
 
 
-assert ask(3, BASE, SIZE, fds=[fd]) == 0
+assert ask(3, BASE, SIZE, 4, fds=[fd]) == 0
 for _ in range(N):
     body = struct.pack('<I16sIIIIiiIIII', 0, b'u' * 16, 0, 0, 1, 1023, -1, -1, 1, 0, 0, 0)
     assert domctl(1, 0, body) == 0

@@ -11,7 +11,7 @@ s.connect(run + '/pvd.sock')
 
 def hello(fds):
     anc = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', fds))] if fds else []
-    s.sendmsg([struct.pack('<II6Q', 1, 0, 3, 0, 0, 0, 0, 0)], anc)
+    s.sendmsg([struct.pack('<II6Q', 1, 0, 4, 0, 0, 0, 0, 0)], anc)
     assert struct.unpack('<q', s.recv(70000)[:8])[0] == 0
 
 

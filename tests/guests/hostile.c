@@ -11,7 +11,7 @@
 
 TEST("hostile", "no sequence of calls gives a writable table, descriptor page or foreign frame");
 
-#define STEPS	  (is_slow() ? 3000u : 10000u)
+#define STEPS	  (is_slow() ? 1000u : 10000u)
 #define AUDIT	  16 /* steps between audits */
 #define POOL	  40
 #define STORES	  24  /* in one audit */

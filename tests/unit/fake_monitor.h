@@ -213,7 +213,7 @@ static int fake_setup(void **state)
 	}
 	the_domain = &dom;
 	current = &vcpus[0];
-	time_init(&dom);
+	time_init(&dom, 0);
 	return evtchn_init(&dom);
 }
 

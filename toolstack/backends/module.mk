@@ -11,7 +11,7 @@ $(BIN)/$(1): $$($(1)_OBJS) $$(VERSION_O) $$(THIN_LIBS)
 	@mkdir -p $$(@D)
 	$$(CC) $$(SANFLAGS) -pie -Wl,-z,now -o $$@ $$($(1)_OBJS) $$(VERSION_O) -Wl,--no-as-needed $$(THIN_LIBS) \
 		-Wl,--as-needed -lxenstore -lseccomp $(3) -lpthread \
-		-Wl,--disable-new-dtags '-Wl,-rpath,$$$$ORIGIN/../lib/pavane:$$$$ORIGIN/../lib'
+		-Wl,--disable-new-dtags '-Wl,-rpath,$$$$ORIGIN/../lib/pavane'
 ALL += $(BIN)/$(1)
 BACKEND_PROGRAMS += $(BIN)/$(1)
 endef

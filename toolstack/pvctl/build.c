@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <xencall.h>
 #include <xenguest.h>
 
 #include "toolstack/pvctl/device.h"
@@ -160,7 +161,10 @@ static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char
 	__attribute__((format(printf, 4, 5)));
 static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char *fmt, ...)
 {
-	/* Read by the guest, written by the toolstack; but these it may write itself. */
+	/*
+	 * Read by the guest, written by the toolstack: so says the first node, and those below have
+	 * it from there. But these it may write itself.
+	 */
 	const bool own = !strcmp(node, "data") || !strcmp(node, "control/shutdown") ||
 			 !strcmp(node, "control/sysrq") || !strncmp(node, "control/feature-", 16);
 	struct xs_permissions perms[2] = {{own ? domid : 0, XS_PERM_NONE}, {domid, XS_PERM_READ}};
@@ -172,7 +176,7 @@ static bool put(xs_transaction_t t, uint32_t domid, const char *node, const char
 	va_end(ap);
 	snprintf(path, sizeof(path), "/local/domain/%u%s%s", domid, *node ? "/" : "", node);
 	return xs_write(xsh, t, path, value, strlen(value)) &&
-	       xs_set_permissions(xsh, t, path, perms, 2);
+	       ((*node && !own) || xs_set_permissions(xsh, t, path, perms, 2));
 }
 
 /* Another pvctl may have taken the name since: asked within the transaction that takes it. */
@@ -257,6 +261,12 @@ static int introduce(const struct config *c, uint32_t domid, const uint8_t *uuid
 	return 0;
 }
 
+void domain_finished(uint32_t attend)
+{
+	pvd_call(xencall_fd(xc_interface_xcall_handle(xch)), PVD_FINISHED, (uint64_t[6]){attend},
+		 NULL, 0, -1, NULL, 0, NULL, NULL);
+}
+
 static int build(struct config *c, uint32_t *domid)
 {
 	struct device_list devices;
@@ -269,7 +279,6 @@ static int build(struct config *c, uint32_t *domid)
 	};
 	const bool vtx = !strcmp(c->provider, "vtx");
 	struct ports p = {0};
-	struct guard guard;
 	char path[160];
 	int rc;
 
@@ -283,17 +292,13 @@ static int build(struct config *c, uint32_t *domid)
 		       : !strcmp(c->provider, "process")   ? PVD_CDF_PROCESS
 		       : !strcmp(c->provider, "translate") ? PVD_CDF_TRANSLATE
 							   : 0;
+	create.flags |= PVD_CDF_UNFINISHED;
 	*domid = 0;
-	if (!guard_start(&guard, create.handle)) {
-		devices_free(&devices);
-		return complain("no process to guard the build: %s", strerror(errno));
-	}
 	if (xc_domain_create(xch, domid, &create)) {
 		complain(
 			vtx ? "no domain on VT-x: %s (is pvhost.ko loaded, and no KVM guest running?)"
 			    : "the broker cannot create a domain: %s",
 			strerror(errno));
-		guard_end(&guard);
 		devices_free(&devices);
 		return -1;
 	}
@@ -316,7 +321,7 @@ static int build(struct config *c, uint32_t *domid)
 		rc = complain("%s/domains: %s", rundir, strerror(errno));
 	if (rc)
 		domain_remove(*domid);
-	guard_end(&guard);
+	domain_finished(0); /* it has a saved config, or is gone */
 	return rc ? -1 : 0;
 }
 

@@ -323,9 +323,25 @@ bool config_load(struct config *c, uint32_t domid)
 	return true;
 }
 
-const char *config_action(const struct config *c, unsigned reason)
+/* What a saved config says for a reason to end. It is asked at each end: without libxlutil. */
+bool config_action(uint32_t domid, unsigned reason, char action[16])
 {
-	if (reason == SHUTDOWN_poweroff)
-		return c->on_poweroff;
-	return reason == SHUTDOWN_reboot ? c->on_reboot : c->on_crash;
+	const char *key = reason == SHUTDOWN_poweroff ? "on_poweroff"
+			  : reason == SHUTDOWN_reboot ? "on_reboot"
+						      : "on_crash";
+	char path[160], *line = NULL;
+	const size_t n = strlen(key);
+	bool found = false;
+	size_t size = 0;
+	FILE *f;
+
+	domain_path(path, domid, "cfg");
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (!found && getline(&line, &size, f) > 0)
+		found = !strncmp(line, key, n) && sscanf(line + n, " = '%15[a-z]'", action) == 1;
+	free(line);
+	fclose(f);
+	return found;
 }

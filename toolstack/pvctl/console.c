@@ -130,14 +130,18 @@ void console_write(const char *buf, ssize_t n)
 	}
 }
 
+static uint32_t received; /* bytes, as the ring counts them */
+
 /* Read what there is. False: the console is gone. */
 static bool from_guest(int tty)
 {
 	char buf[4096];
 	ssize_t n = read(tty, buf, sizeof(buf));
 
-	if (n > 0)
+	if (n > 0) {
 		console_write(buf, n);
+		received += n;
+	}
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -182,14 +186,17 @@ static void write_input(struct input *in, int tty)
 	}
 }
 
-/* The guest has stopped: take what its ring and the pty still hold. */
+/*
+ * The guest has stopped: take what its ring and the pty still hold. Who was there from the first
+ * byte on knows when it has them all; others wait until nothing more comes.
+ */
 static void drain(int tty, uint32_t domid)
 {
 	volatile struct xencons_interface *ring = map_ring(domid);
 	const int64_t limit = now_ms() + 1000;
 	struct pollfd p = {tty, POLLIN, 0};
 
-	while (now_ms() < limit) {
+	while (now_ms() < limit && !(ring && ring->out_prod == received)) {
 		const bool empty = !ring || ring->out_cons == ring->out_prod;
 
 		if (poll(&p, 1, QUIET_MS) > 0) {
@@ -283,14 +290,18 @@ static int exit_status(uint32_t domid, bool created)
 }
 
 /* The name is free again when pvctl returns, unless the config keeps the domain. */
-static void await_reaper(uint32_t domid, int lock)
+static void await_reaper(uint32_t domid, int lock, bool created)
 {
 	xc_domaininfo_t info;
-	struct config c;
+	char action[16];
 	bool goes;
 
-	goes = end == SHUT_DOWN && config_load(&c, domid) &&
-	       strcmp(config_action(&c, end_reason), "preserve");
+	goes = end == SHUT_DOWN && config_action(domid, end_reason, action) &&
+	       strcmp(action, "preserve");
+	if (created && goes && !strcmp(action, "destroy"))
+		domain_remove(domid);
+	if (created)
+		domain_finished(0);
 	close(lock);
 	for (int i = 0; goes && i < 12000 && domain_alive(domid, &info); i++)
 		usleep(5000);
@@ -361,7 +372,7 @@ static bool one_round(struct pollfd p[3], uint32_t domid, struct input *in)
 static int finish(uint32_t domid, int lock, bool created)
 {
 	restore();
-	await_reaper(domid, lock);
+	await_reaper(domid, lock, created);
 	return exit_status(domid, created);
 }
 
@@ -464,6 +475,6 @@ int domain_wait(uint32_t domid, bool unpause)
 		if (p.revents)
 			take_watches(&p);
 	}
-	await_reaper(domid, lock);
+	await_reaper(domid, lock, true);
 	return exit_status(domid, true);
 }

@@ -196,6 +196,8 @@ int cmd_create(int argc, char **argv)
 		domain_remove(domid);
 		return 1;
 	}
+	if (how.console || how.wait)
+		domain_finished(domid);
 	if (how.console)
 		return console_attach(domid, !how.paused, true);
 	if (how.wait)

@@ -169,8 +169,6 @@ int cmd_exec(int argc, char **argv)
 	if (xsh)
 		xs_close(xsh);
 	snprintf(lib, sizeof(lib), "%s/../lib/pavane", own_dir(dir, sizeof(dir)));
-	if (access(lib, F_OK))
-		snprintf(lib, sizeof(lib), "%s/../lib", dir);
 	setenv("LD_LIBRARY_PATH", lib, 1);
 	if (wants_root(argv[at]))
 		namespaces();

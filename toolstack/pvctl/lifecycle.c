@@ -153,8 +153,7 @@ int cmd_reap(int argc, char **argv)
 {
 	xc_domaininfo_t info;
 	struct config c;
-	const char *action;
-	char path[160];
+	char path[160], action[16];
 	struct stat st;
 	time_t started = 0;
 	uint32_t domid;
@@ -164,15 +163,15 @@ int cmd_reap(int argc, char **argv)
 		return 2;
 	domid = strtoul(argv[1], NULL, 10);
 	connect_broker(false);
-	if (!config_load(&c, domid) || !domain_alive(domid, &info) ||
-	    !(info.flags & XEN_DOMINF_shutdown))
+	if (!domain_alive(domid, &info) || !(info.flags & XEN_DOMINF_shutdown))
 		return 0;
 	domain_path(path, domid, "cfg"); /* written when it was made */
 	if (!stat(path, &st))
 		started = st.st_mtime;
 	reason = (info.flags >> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
-	action = config_action(&c, reason);
-	if (!strcmp(action, "preserve"))
+	if (!config_action(domid, reason, action) || !strcmp(action, "preserve"))
+		return 0;
+	if (!strcmp(action, "restart") && !config_load(&c, domid))
 		return 0;
 	wait_for_reader(domid, reason);
 	if (strcmp(action, "restart")) {

@@ -4,6 +4,11 @@ PVCTL_SRCS := $(wildcard toolstack/pvctl/*.c) toolstack/xenlibs/conn.c
 PVCTL_OBJS  = $(PVCTL_SRCS:%.c=$(B)/pvctl/%.o)
 THIN_LIBS   = $(foreach l,xencall xenforeignmemory xenevtchn xengnttab,$(LIB)/lib$l.so.1)
 
+# lazy.c loads these: by the names that a linker would write down.
+LAZY_LIBS  := xenguest xlutil xenlight Zydis
+soname      = $(shell objdump -p "$$($(CC) -print-file-name=lib$(1).so)" | sed -n 's/^ *SONAME *//p')
+$(B)/pvctl/toolstack/pvctl/lazy.o: HOSTCFLAGS += $(foreach l,$(LAZY_LIBS),-DSONAME_$(l)='"$(call soname,$(l))"')
+
 $(PVCTL_OBJS): $(B)/pvctl/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -c -o $@ $<
@@ -11,8 +16,8 @@ $(PVCTL_OBJS): $(B)/pvctl/%.o: %.c
 $(BIN)/pvctl: $(PVCTL_OBJS) $(VERSION_O) $(THIN_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) -o $@ $(PVCTL_OBJS) $(VERSION_O) -Wl,--no-as-needed $(THIN_LIBS) -Wl,--as-needed \
-		-lxenctrl -lxenguest -lxenstore -lxlutil -lxenlight -lxentoollog -lZydis \
-		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane:$$ORIGIN/../lib'
+		-lxenctrl -lxenstore -lxentoollog \
+		-Wl,--disable-new-dtags '-Wl,-rpath,$$ORIGIN/../lib/pavane'
 
 ALL += $(BIN)/pvctl
 

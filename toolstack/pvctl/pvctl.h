@@ -61,7 +61,7 @@ void config_read(struct config *c, const char *path); /* xl.cfg syntax; dies wit
 bool config_save(const struct config *c, uint32_t domid);
 bool config_load(struct config *c, uint32_t domid);
 /* What the config says for an end with this SHUTDOWN_ reason. */
-const char *config_action(const struct config *c, unsigned reason);
+bool config_action(uint32_t domid, unsigned reason, char action[16]);
 
 /*
  * build.c: a paused domain from a config, or a line and -1 with nothing left behind. The config's
@@ -70,16 +70,12 @@ const char *config_action(const struct config *c, unsigned reason);
 int domain_build(struct config *c, uint32_t *domid);
 void name_unnamed(struct config *c);	  /* guest1, or the first number that is not taken */
 int domain_check(const struct config *c); /* what can be said before it is built; a line and -1 */
-void domain_remove(uint32_t domid);	  /* destroy, and take its nodes out of the store */
-
-/* guard.c: removes the domain of this UUID if this process dies before guard_end(). */
-struct guard {
-	int fd;
-	pid_t pid;
-};
-
-bool guard_start(struct guard *g, const xen_domain_handle_t uuid);
-void guard_end(struct guard *g);
+/*
+ * The broker need not remove what has been built if this process dies. `attend`: a domain at whose
+ * end this process does what its config says, as long as it lives; 0: the broker has it done.
+ */
+void domain_finished(uint32_t attend);
+void domain_remove(uint32_t domid); /* destroy, and take its nodes out of the store */
 
 /*
  * console.c: until the domain ends or ^]. The exit status of pvctl. One process has the console;

@@ -127,9 +127,6 @@ static void start_broker(void)
 	int status;
 	pid_t pid;
 
-	/* pvd ran this pvctl: if it has ended since, nobody wants another. */
-	if (getenv("PAVANE_BY_BROKER"))
-		return;
 	snprintf(pvd, sizeof(pvd), "%s/pvd", own_dir(dir, sizeof(dir)));
 	fflush(NULL);
 	pid = fork();
@@ -143,13 +140,28 @@ static void start_broker(void)
 		    rundir);
 }
 
+/* The store listens no longer than pvd lives, whose child it is. */
+static bool open_handles(bool store)
+{
+	xsh = xs_open(0);
+	if (xsh || !store)
+		xch = xc_interface_open(&logger, &logger, 0);
+	return xsh && xch;
+}
+
 void connect_broker(bool store)
 {
-	start_broker();
-	xch = xc_interface_open(&logger, &logger, 0);
+	/* pvd ran this pvctl: if it has ended since, nobody wants another. */
+	const bool by_broker = getenv("PAVANE_BY_BROKER");
+
+	if (!open_handles(!by_broker) && !by_broker) {
+		if (xsh)
+			xs_close(xsh);
+		start_broker();
+		open_handles(false);
+	}
 	if (!xch)
 		die("the broker in %s does not answer; see pvd.log there", rundir);
-	xsh = xs_open(0);
 	if (!xsh && store)
 		die("the store in %s/xenstored does not answer; see %s/pvd.log", rundir, rundir);
 }

@@ -16,17 +16,21 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define PVD_PROTO	3
+#define PVD_PROTO	4
 #define PVD_MAX_PAYLOAD 65536
 #define PVD_MAX_FDS	2
 #define PVD_ARENA_SIZE	(64UL << 20)
 #define PVD_NO_NOTIFY	(~0UL)
 
-/* In the flags of XEN_DOMCTL_createdomain: the provider to use. None: the best that works. */
-#define PVD_CDF_TRANSLATE (1U << 29)
-#define PVD_CDF_PROCESS	  (1U << 30)
-#define PVD_CDF_VTX	  (1U << 31)
-#define PVD_CDF_PROVIDERS (PVD_CDF_TRANSLATE | PVD_CDF_PROCESS | PVD_CDF_VTX)
+/*
+ * In the flags of XEN_DOMCTL_createdomain: the provider to use. None: the best that works. And that
+ * the domain goes if this connection ends before PVD_FINISHED.
+ */
+#define PVD_CDF_UNFINISHED (1U << 28)
+#define PVD_CDF_TRANSLATE  (1U << 29)
+#define PVD_CDF_PROCESS	   (1U << 30)
+#define PVD_CDF_VTX	   (1U << 31)
+#define PVD_CDF_PROVIDERS  (PVD_CDF_TRANSLATE | PVD_CDF_PROCESS | PVD_CDF_VTX)
 
 /*
  * A domctl beside Xen's, with gdbsx_guest_memio's arguments: an int3 of the debugger's at gva, by
@@ -59,7 +63,8 @@ struct pvd_rsp {
 enum pvd_op {
 	PVD_HELLO = 1, /* arg0 = PVD_PROTO; out0 = 1 once the store answers, 1 = domains */
 	PVD_STOP,      /* end the daemon, every domain with it */
-	PVD_ARENA,     /* arg0 = its address in the client, arg1 = size; 1 fd, sealed SHRINK */
+	/* arg0 = its address in the client, 1 = size, 2 = PVD_PROTO; 1 fd, sealed SHRINK */
+	PVD_ARENA,
 	PVD_HYPERCALL, /* arg0 = number, arg1.. = arguments */
 	/* arg0 = domid; out0 = frames, 1 = it has run (PVD_HOLD); 1 fd: the memfd, frame n at page
 	   n */
@@ -90,6 +95,9 @@ enum pvd_op {
 	/* arg0 = domid: what its translator gets wrong to such an fd; none: no longer. arg1 = how
 	 * often each block is compared, 0: always */
 	PVD_CHECK,
+	/* The domain that this connection made is whole, or gone. arg0 = domid: this client does
+	 * what is to follow that one's end, as long as its connection lasts; 0: pvd sees to it */
+	PVD_FINISHED,
 };
 
 /* Run as PROGRAM --state FD DOMID DEVICE; FD: a memfd that outlives each of its processes. */

@@ -135,7 +135,7 @@ static void withdraw(struct dom *d)
 
 static int start_process(struct dom *d)
 {
-	char path[300], id[12], vcpus[12], ram[12], ctl_s[12], up_s[12];
+	char path[300], id[12], vcpus[12], ram[12], ctl_s[12], up_s[12], khz[12];
 	const char *env = getenv("PAVANE_PVDOM");
 	int c[2] = {-1, -1}, u[2] = {-1, -1};
 	pthread_t t;
@@ -159,6 +159,7 @@ static int start_process(struct dom *d)
 	snprintf(ram, sizeof(ram), "%d", d->ram_fd);
 	snprintf(ctl_s, sizeof(ctl_s), "%d", c[1]);
 	snprintf(up_s, sizeof(up_s), "%d", u[1]);
+	snprintf(khz, sizeof(khz), "%u", tsc_rate);
 	const char *const argv[] = {env && *env ? env : path,
 				    "--domid",
 				    id,
@@ -172,6 +173,8 @@ static int start_process(struct dom *d)
 				    up_s,
 				    "--provider",
 				    d->provider,
+				    "--tsc-khz",
+				    khz,
 				    NULL};
 	int keep[] = {d->ram_fd, c[1], u[1]};
 	pid_t pid = spawn_apart(argv, keep, 3, &d->pidfd);
@@ -324,6 +327,9 @@ static bool run_pvctl(const char *command, uint16_t id)
 	return !access(pvctl, X_OK) && spawn(argv, env, NULL, 0, NULL) > 0;
 }
 
+/* For a client that attends to a domain's end, until it is reaped all the same. */
+#define ATTEND_S 2
+
 /* What pvctl left for a domain that ends by itself: destroy or restart it as its cfg says. */
 static void reap(uint16_t id)
 {
@@ -334,21 +340,78 @@ static void reap(uint16_t id)
 		run_pvctl("reap", id);
 }
 
-/* Its process was told to end: the domain goes whatever its cfg says, and its part of the store. */
-static void ended(struct dom *d)
+/* The domain goes whatever its cfg says, and its part of the store. */
+static void ended(struct dom *d, const char *why)
 {
-	log_line("d%u: its process was told to end", d->id);
+	log_line("d%u: %s", d->id, why);
 	if (!run_pvctl("destroy", d->id))
 		dom_destroy(d);
 }
 
+/* True: it had an end that nobody has seen to yet. */
+static bool take_reap(struct dom *d)
+{
+	const bool due = d->reap_at && !d->dying;
+
+	d->reap_at = 0;
+	return due;
+}
+
+long dom_attend(uint16_t id, bool attend)
+{
+	bool due = false;
+	struct dom *d;
+
+	pthread_mutex_lock(&state_lock);
+	d = find(id);
+	if (d) {
+		d->attended = attend;
+		due = !attend && take_reap(d);
+	}
+	pthread_mutex_unlock(&state_lock);
+	if (due)
+		reap(id);
+	return d ? 0 : -ESRCH;
+}
+
+/* A client that has not done in time what it would: it was stopped, or does not get on. */
+void dom_tick(void)
+{
+	struct dom *d;
+
+	do {
+		uint16_t id = 0;
+
+		pthread_mutex_lock(&state_lock);
+		for (d = doms; d && !(d->reap_at && uptime() >= d->reap_at); d = d->next)
+			;
+		if (d && take_reap(d))
+			id = d->id;
+		pthread_mutex_unlock(&state_lock);
+		if (id)
+			reap(id);
+	} while (d);
+}
+
+void dom_abandoned(uint16_t id)
+{
+	struct dom *d = dom_get(id);
+
+	if (!d)
+		return;
+	ended(d, "who was making it has gone");
+	dom_put(d);
+}
+
 void dom_shutdown(struct dom *d, unsigned reason, const char *why)
 {
-	bool first;
+	bool first, attended;
 
 	pthread_mutex_lock(&state_lock);
 	first = !d->shutdown && !d->dying;
+	attended = d->attended;
 	if (first) {
+		d->reap_at = attended ? uptime() + ATTEND_S : 0;
 		d->shutdown = true;
 		d->reason = reason;
 		snprintf(d->why, sizeof(d->why), "%s", why ? why : "");
@@ -359,7 +422,8 @@ void dom_shutdown(struct dom *d, unsigned reason, const char *why)
 	log_line("d%u: shutdown, reason %u%s%s", d->id, reason, why && *why ? ": " : "",
 		 why ? why : "");
 	virq_raise(VIRQ_DOM_EXC);
-	reap(d->id);
+	if (!attended)
+		reap(d->id);
 }
 
 void dom_died(pid_t pid, int status)
@@ -387,7 +451,7 @@ void dom_died(pid_t pid, int status)
 		return;
 	}
 	if (d->ready && WIFEXITED(status) && !WEXITSTATUS(status)) {
-		ended(d);
+		ended(d, "its process was told to end");
 		dom_put(d);
 		return;
 	}

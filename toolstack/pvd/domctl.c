@@ -66,14 +66,15 @@ void bitmap_out(struct client *c, void *bitmap, uint32_t bits)
 	copy_out(c, (uintptr_t)b->bitmap.p, map, bytes < sizeof(map) ? bytes : sizeof(map));
 }
 
-static long create(struct xen_domctl *u)
+static long create(struct client *c, struct xen_domctl *u)
 {
 	struct xen_domctl_createdomain *p = &u->u.createdomain;
 	const uint32_t provider = p->flags & PVD_CDF_PROVIDERS;
 	uint32_t id = u->domain;
 	long rc;
 
-	if (provider & (provider - 1) || p->flags & ~PVD_CDF_PROVIDERS || p->arch.emulation_flags)
+	if (provider & (provider - 1) || p->flags & ~(PVD_CDF_PROVIDERS | PVD_CDF_UNFINISHED) ||
+	    p->arch.emulation_flags)
 		return -EINVAL; /* PV only, and it needs no emulation */
 	if (XEN_DOMCTL_GRANT_version(p->grant_opts) > 1)
 		return -EOPNOTSUPP;
@@ -84,9 +85,12 @@ static long create(struct xen_domctl *u)
 			: provider == PVD_CDF_PROCESS	? "process"
 			: provider == PVD_CDF_TRANSLATE ? "translate"
 							: "auto");
-	if (!rc)
-		u->domain = id;
-	return rc;
+	if (rc)
+		return rc;
+	u->domain = id;
+	if (p->flags & PVD_CDF_UNFINISHED)
+		c->unfinished = id;
+	return 0;
 }
 
 static long get_info(struct xen_domctl *u)
@@ -231,7 +235,7 @@ long do_domctl(struct client *c, uint64_t arg)
 	if (u.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
 		return -EACCES;
 	if (u.cmd == XEN_DOMCTL_createdomain) {
-		rc = create(&u);
+		rc = create(c, &u);
 	} else if (u.cmd == XEN_DOMCTL_getdomaininfo) {
 		rc = get_info(&u);
 	} else if (!u.domain && u.cmd == XEN_DOMCTL_getvcpuinfo) {

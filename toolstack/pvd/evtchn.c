@@ -161,12 +161,11 @@ long port_close(struct client *c, uint32_t nr)
 void ports_of_client(struct client *c)
 {
 	for (uint32_t n = 1; n < MAX_PORTS; n++) {
-		bool own;
-
 		pthread_mutex_lock(&state_lock);
-		own = ports[n].owner == c;
+		while (n < MAX_PORTS && ports[n].owner != c)
+			n++;
 		pthread_mutex_unlock(&state_lock);
-		if (own) /* only this thread gives ports to c, or takes them */
+		if (n < MAX_PORTS) /* only this thread gives ports to c, or takes them */
 			port_close(c, n);
 	}
 }

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hypercalls/pvdom/tsc.h"
 #include "hypercalls/pvdom/version.h"
 #include "toolstack/pvd/pvd.h"
 #include "toolstack/pvd/std.h"
@@ -20,18 +21,16 @@
 #define START_TRIES 200 /* of 50 ms */
 
 char rundir[90], bindir[256], libdir[300];
+uint32_t tsc_rate;
 
 static void find_dirs(void)
 {
-	char exe[256], probe[340];
+	char exe[256];
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 
 	exe[n > 0 ? n : 0] = 0;
 	snprintf(bindir, sizeof(bindir), "%s", dirname(exe));
-	snprintf(libdir, sizeof(libdir), "%s/../lib", bindir);
-	snprintf(probe, sizeof(probe), "%s/libxencall.so.1", libdir);
-	if (access(probe, R_OK))
-		snprintf(libdir, sizeof(libdir), "%s/../lib/pavane", bindir);
+	snprintf(libdir, sizeof(libdir), "%s/../lib/pavane", bindir);
 }
 
 static int make_rundir(void)
@@ -104,6 +103,7 @@ static void clear_stale(void)
  */
 static int serve(bool to_log, int status)
 {
+	const struct tsc_sample begin = tsc_sample();
 	struct rlimit nofile;
 	char path[128];
 	pthread_t t;
@@ -133,6 +133,7 @@ static int serve(bool to_log, int status)
 		return 1;
 	clear_stale();
 	rc = main_prepare();
+	tsc_rate = tsc_khz(begin);
 	if (!rc)
 		rc = server_listen();
 	if (!rc)

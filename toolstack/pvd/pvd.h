@@ -37,8 +37,10 @@ struct dom {
 	bool ready, dying, shutdown, dead; /* dead: its pvdom is gone */
 	bool has_run;			   /* or may: it was unpaused */
 	bool reaped;			   /* main thread: its pid is no longer its own */
-	uint8_t reason;			   /* SHUTDOWN_* */
-	struct client *debugger;	   /* state_lock */
+	bool attended;			   /* a client does what follows its end ... */
+	time_t reap_at;		 /* ... or should have by then; 0: nothing is left to do */
+	uint8_t reason;		 /* SHUTDOWN_* */
+	struct client *debugger; /* state_lock */
 	uint32_t pauses;
 	pthread_mutex_t pause_lock; /* while it is told */
 	uint32_t max_vcpus, ssidref;
@@ -72,12 +74,15 @@ struct client {
 	int restrict_to; /* -1: dom0's full rights */
 	struct grant_map *maps;
 	struct hold *holds;
-	bool debugs; /* or has, some domain */
+	bool debugs;	     /* or has, some domain */
+	uint16_t unfinished; /* a domain that it is making, or 0 */
+	uint16_t attends;    /* one whose end it sees to */
 	uint64_t next_map;
 };
 
 extern pthread_mutex_t state_lock;
 extern char rundir[90], bindir[256], libdir[300];
+extern uint32_t tsc_rate; /* kHz */
 
 /* log.c: everything goes to pvd.log; the ring is what readconsole (xl dmesg) shows. */
 void log_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -103,6 +108,9 @@ long dom_create(uint32_t *id, uint32_t vcpus, const uint8_t *handle, uint32_t ss
 		const char *provider);
 long dom_set_max_mem(struct dom *d, uint64_t pages);
 long dom_pause(struct dom *d, bool pause);
+void dom_abandoned(uint16_t id); /* its maker has died */
+long dom_attend(uint16_t id, bool attend);
+void dom_tick(void);
 long dom_destroy(struct dom *d);
 void dom_shutdown(struct dom *d, unsigned reason, const char *why);
 void dom_died(pid_t pid, int status);	   /* a child was reaped */

@@ -199,6 +199,18 @@ static bool allowed(const struct client *c, const struct packet *p)
 	}
 }
 
+static long finished(struct client *c, uint64_t attend)
+{
+	c->unfinished = 0;
+	if (c->attends)
+		dom_attend(c->attends, false);
+	c->attends = 0;
+	if (!attend || attend >= FIRST_RESERVED)
+		return attend ? -EINVAL : 0;
+	c->attends = attend;
+	return dom_attend(attend, true);
+}
+
 static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 {
 	const struct pvd_req *q = &p->q;
@@ -215,7 +227,8 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 		main_kick(); /* xenconsoled waits for the store, too */
 		return 0;
 	case PVD_STOP: main_stop(); return 0;
-	case PVD_ARENA: return arena_attach(c, q->arg[0], q->arg[1], fd);
+	case PVD_ARENA:
+		return q->arg[2] != PVD_PROTO ? -EPROTO : arena_attach(c, q->arg[0], q->arg[1], fd);
 	case PVD_HYPERCALL: return hypercall(c, q->arg[0], q->arg + 1);
 	case PVD_DOMAIN_RAM: return domain_ram(q, a);
 	case PVD_RESTRICT:
@@ -239,6 +252,7 @@ static long serve(struct client *c, struct packet *p, int fd, struct answer *a)
 	case PVD_HOLD: return hold_begin(c, q->arg[0], q->arg[1], q->arg[2], a->r.out);
 	case PVD_DROP: return hold_end(c, q->arg[0]);
 	case PVD_TRACE: return domain_trace(q->arg[0], q->arg[1], fd);
+	case PVD_FINISHED: return finished(c, q->arg[0]);
 	case PVD_CHECK: return domain_check(q->arg[0], q->arg[1], fd);
 	default: return -ENOSYS;
 	}
@@ -301,10 +315,11 @@ static ssize_t receive(int sock, struct packet *p, int *fd)
 static void *client_thread(void *arg)
 {
 	struct client *c = arg;
-	struct packet *p = malloc(sizeof(*p));
-	struct answer *a = malloc(sizeof(*a));
+	/* on the stack, which is an earlier thread's: malloc would begin an arena for each */
+	struct packet packet, *p = &packet;
+	struct answer answer, *a = &answer;
 
-	while (p && a) {
+	for (;;) {
 		int fd, rc;
 		ssize_t n = receive(c->sock, p, &fd);
 
@@ -325,13 +340,14 @@ static void *client_thread(void *arg)
 		if (rc)
 			break;
 	}
-	free(p);
-	free(a);
 	grants_of_client(c);
 	holds_of_client(c);
 	debug_of_client(c);
 	ports_of_client(c);
 	arena_detach(c);
+	if (c->unfinished)
+		dom_abandoned(c->unfinished);
+	finished(c, 0);
 	close(c->sock);
 	free(c);
 	return NULL;

@@ -242,6 +242,7 @@ int main_loop(void)
 		backend_tick();
 		log_tick();
 		limit_tick();
+		dom_tick();
 	}
 	end_children();
 	return 0;

@@ -36,20 +36,6 @@ static uint64_t mem(bool free_too)
 	return kb << 10;
 }
 
-static uint32_t cpu_khz(void)
-{
-	double mhz = 0;
-	char line[256];
-	FILE *f = fopen("/proc/cpuinfo", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "cpu MHz : %lf", &mhz) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return mhz > 0 ? mhz * 1000 : 1000000;
-}
-
 static void physinfo(struct xen_sysctl_physinfo *p)
 {
 	memset(p, 0, sizeof(*p));
@@ -58,7 +44,7 @@ static void physinfo(struct xen_sysctl_physinfo *p)
 	p->nr_cpus = host_cpus();
 	p->max_cpu_id = host_cpus() - 1;
 	p->nr_nodes = 1;
-	p->cpu_khz = cpu_khz();
+	p->cpu_khz = tsc_rate;
 	/* PV, grant tables version 1: xl asks for what it reads here */
 	p->capabilities = XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1;
 	p->total_pages = mem(false) / PAGE_SIZE;

@@ -85,9 +85,7 @@ static void *arena_alloc(size_t pages)
 			i -= pages - 1;
 			memset(arena.used + i, 1, pages);
 			arena.runs[i] = pages;
-			arena.hint = (i + pages) % ARENA_PAGES;
-			if (arena.hint > 256)
-				arena.hint = 0; /* reuse warm pages */
+			arena.hint = i + pages;
 			p = arena.base + i * PAGE_SIZE;
 			break;
 		}
@@ -113,6 +111,8 @@ static void arena_free(void *p)
 		if (arena.runs[i] > 64)
 			madvise(p, arena.runs[i] * PAGE_SIZE, MADV_REMOVE);
 		arena.runs[i] = 0;
+		if (arena.hint > i)
+			arena.hint = i; /* pages that both ends have touched */
 	}
 	pthread_mutex_unlock(&arena.lock);
 }
@@ -126,8 +126,9 @@ static int attach(xencall_handle *x)
 	pthread_mutex_unlock(&arena.lock);
 	if (rc)
 		return -1;
-	rc = pvd_call(x->conn.sock, PVD_ARENA, (uint64_t[6]){(uintptr_t)arena.base, PVD_ARENA_SIZE},
-		      NULL, 0, arena.fd, NULL, 0, NULL, NULL);
+	rc = pvd_call(x->conn.sock, PVD_ARENA,
+		      (uint64_t[6]){(uintptr_t)arena.base, PVD_ARENA_SIZE, PVD_PROTO}, NULL, 0,
+		      arena.fd, NULL, 0, NULL, NULL);
 	if (rc < 0)
 		return lib_ret(rc);
 	x->pid = getpid();
@@ -245,7 +246,11 @@ void xencall_free_buffer_pages(xencall_handle *x, void *p, size_t nr_pages)
 
 void *xencall_alloc_buffer(xencall_handle *x, size_t size)
 {
-	return xencall_alloc_buffer_pages(x, (size + PAGE_SIZE - 1) / PAGE_SIZE);
+	void *p = arena_alloc((size + PAGE_SIZE - 1) / PAGE_SIZE);
+
+	if (p)
+		memset(p, 0, size);
+	return p;
 }
 
 void xencall_free_buffer(xencall_handle *x, void *p)
