@@ -18,7 +18,7 @@ CC      := gcc
 endif
 WARN    := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wpointer-arith -Wvla -Wno-unused-parameter
-CFLAGS  ?= -O2 -g
+CFLAGS  ?= $(if $(filter 1,$(SAN)),-O1,-O2) -g
 # SAN=1 builds user space with ASan and UBSan into its own tree.
 ifeq ($(SAN),1)
 B       := build/san
