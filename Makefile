@@ -60,7 +60,7 @@ run:
 	@scripts/deps && $(MAKE) --no-print-directory -s all && scripts/run-demo
 
 test:
-	@scripts/deps && $(MAKE) --no-print-directory -s all && scripts/test
+	@scripts/deps && $(MAKE) --no-print-directory -s -j$$(nproc) all translate-tests && scripts/test
 
 bench:
 	@scripts/deps fio qemu-system-x86 && $(MAKE) --no-print-directory -s all && tests/bench/run
