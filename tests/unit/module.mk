@@ -73,9 +73,10 @@ UNIT_step_system_LIBS := -lZydis
 UNITS := $(filter-out $(if $(SAN),$(UNIT_NOT_SAN)),$(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c)))
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)
 
+# A test itself need not be fast.
 $(UNITS:%=$(B)/tests/unit/test_%.o): $(B)/tests/unit/test_%.o: tests/unit/test_%.c
 	@mkdir -p $(@D)
-	$(CC) $(HOSTCFLAGS) $(UNIT_$*_FLAGS) -c -o $@ $<
+	$(CC) $(HOSTCFLAGS) -O1 $(UNIT_$*_FLAGS) -c -o $@ $<
 
 $(foreach u,$(UNITS),$(eval $(B)/tests/unit/test_$u: $(B)/tests/unit/test_$u.o $(UNIT_$u_SRCS) $(UNIT_$u_OBJS)))
 $(UNIT_BINS): $(B)/tests/unit/test_%: $(wildcard tests/unit/*.S toolstack/backends/block/*.h)
