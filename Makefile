@@ -32,6 +32,9 @@ INSTALLS :=
 
 include $(wildcard */module.mk */*/module.mk */*/*/module.mk)
 
+# On all processors, what each has to say in one piece.
+BUILD = $(MAKE) --no-print-directory -s -j$$(nproc) --output-sync all
+
 .PHONY: all deps run test bench lint loc install clean help
 all: $(ALL)
 
@@ -57,13 +60,13 @@ deps:
 	@scripts/deps
 
 run:
-	@scripts/deps && $(MAKE) --no-print-directory -s all && scripts/run-demo
+	@scripts/deps && $(BUILD) && scripts/run-demo
 
 test:
-	@scripts/deps && $(MAKE) --no-print-directory -s -j$$(nproc) all translate-tests && scripts/test
+	@scripts/deps && $(BUILD) translate-tests && scripts/test
 
 bench:
-	@scripts/deps fio qemu-system-x86 && $(MAKE) --no-print-directory -s all && tests/bench/run
+	@scripts/deps fio qemu-system-x86 && $(BUILD) && tests/bench/run
 
 lint:
 	@scripts/deps && scripts/lint
