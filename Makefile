@@ -18,7 +18,7 @@ CC      := gcc
 endif
 WARN    := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wpointer-arith -Wvla -Wno-unused-parameter
-CFLAGS  ?= -O2 -g
+CFLAGS  ?= $(if $(filter 1,$(SAN)),-O1,-O2) -g
 # SAN=1 builds user space with ASan and UBSan into its own tree.
 ifeq ($(SAN),1)
 B       := build/san
@@ -31,6 +31,9 @@ ALL      :=
 INSTALLS :=
 
 include $(wildcard */module.mk */*/module.mk */*/*/module.mk)
+
+# On all processors, what each has to say in one piece.
+BUILD = $(MAKE) --no-print-directory -s -j$$(nproc) --output-sync all
 
 .PHONY: all deps run test bench lint loc install clean help
 all: $(ALL)
@@ -57,13 +60,13 @@ deps:
 	@scripts/deps
 
 run:
-	@scripts/deps && $(MAKE) --no-print-directory -s all && scripts/run-demo
+	@scripts/deps && $(BUILD) && scripts/run-demo
 
 test:
-	@scripts/deps && $(MAKE) --no-print-directory -s all && scripts/test
+	@scripts/deps && $(BUILD) translate-tests && scripts/test
 
 bench:
-	@scripts/deps fio qemu-system-x86 && $(MAKE) --no-print-directory -s all && tests/bench/run
+	@scripts/deps fio qemu-system-x86 && $(BUILD) && tests/bench/run
 
 lint:
 	@scripts/deps && scripts/lint

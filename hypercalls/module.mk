@@ -46,10 +46,10 @@ $(BIN)/pvdom: $(MONITOR_OBJS) $(PVDOM_OBJS) $(B)/host-driver/libpavane.a
 
 ALL += $(BIN)/pvdom
 
-# Asked at every build, written when it is another.
+# Asked at every build, two at once it may be, written when it is another.
 $(B)/version: FORCE
 	@mkdir -p $(@D)
-	@scripts/version >$@.new && { cmp -s $@ $@.new && rm $@.new || mv $@.new $@; }
+	@scripts/version >$@.$$$$ && { cmp -s $@ $@.$$$$ && rm $@.$$$$ || mv $@.$$$$ $@; }
 $(VERSION_O): $(B)/version
 $(VERSION_O): HOSTCFLAGS += '-DPAVANE_VERSION="$(shell cat $(B)/version)"'
 .PHONY: FORCE

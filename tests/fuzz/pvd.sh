@@ -4,7 +4,7 @@
 # tests/fuzz/pvd.sh [SECONDS]
 set -u
 cd "$(dirname "$0")/../.."
-SECS=${1:-8}
+SECS=${1:-5}
 T=$(mktemp -d)
 export PAVANE_RUNDIR=$T/run
 mkdir -p "$T/bin" "$PAVANE_RUNDIR"

@@ -1,33 +1,46 @@
 # SPDX-License-Identifier: MIT
-# Each tests/unit/test_NAME.c is a cmocka program; UNIT_NAME_SRCS are the files it tests.
-M := hypercalls/monitor
-UNIT_evtchn_SRCS := $(addprefix $M/,evtchn.c evtchn_op.c sched.c time.c trace.c vcpu.c)
-UNIT_debug_SRCS  := $(UNIT_evtchn_SRCS) $M/debug.c $M/debug_point.c $M/decode.c
+# Each tests/unit/test_NAME.c is a cmocka program; UNIT_NAME_OBJS are what it tests, as the programs
+# have it, UNIT_NAME_SRCS what is compiled for the test alone, with its flags.
+M := $(B)/hypercalls/monitor
+PVCTL_DIR := $(B)/pvctl/toolstack/pvctl
+NET_DIR := $(B)/backends/toolstack/backends/net
+UNIT_evtchn_OBJS := $(addprefix $M/,evtchn.o evtchn_op.o sched.o time.o trace.o vcpu.o)
+UNIT_debug_OBJS  := $(UNIT_evtchn_OBJS) $M/debug.o $M/debug_point.o $M/decode.o
 UNIT_debug_LIBS  := -lZydis
-UNIT_misc_SRCS   := $(UNIT_evtchn_SRCS) $(addprefix $M/,version.c extension.c console.c grant.c grant_map.c lend.c misc.c tlb.c)
-UNIT_context_SRCS := $(addprefix $M/,copy.c frame.c validate.c mmuext.c mmu.c descriptor.c tlb.c vcpu.c memory.c)
-UNIT_mmu_SRCS    := $(addprefix $M/,copy.c frame.c validate.c mmu.c mmuext.c memory.c descriptor.c lend.c tlb.c)
-UNIT_frames_SRCS := $(UNIT_mmu_SRCS)
-UNIT_cpuid_SRCS  := $M/cpuid.c
-UNIT_scan_SRCS   := $(addprefix toolstack/pvctl/,elf_image.c scan_insn.c scan_alt.c scan_sweep.c)
+UNIT_misc_OBJS   := $(UNIT_evtchn_OBJS) $(addprefix $M/,version.o extension.o console.o grant.o grant_map.o lend.o misc.o tlb.o)
+UNIT_context_OBJS := $(addprefix $M/,copy.o frame.o validate.o mmuext.o mmu.o descriptor.o tlb.o vcpu.o memory.o)
+UNIT_mmu_OBJS    := $(addprefix $M/,copy.o frame.o validate.o mmu.o mmuext.o memory.o descriptor.o lend.o tlb.o)
+UNIT_frames_OBJS := $(UNIT_mmu_OBJS)
+UNIT_cpuid_OBJS  := $M/cpuid.o
+UNIT_scan_OBJS   := $(addprefix $(PVCTL_DIR)/,elf_image.o scan_insn.o scan_alt.o scan_sweep.o)
 UNIT_scan_LIBS   := -lZydis
-UNIT_rsp_SRCS    := $(addprefix toolstack/pvctl/,rsp.c rsp_command.c rsp_regs.c rsp_text.c)
+UNIT_rsp_OBJS    := $(addprefix $(PVCTL_DIR)/,rsp.o rsp_command.o rsp_regs.o rsp_text.o)
 # The guest's driver in an ordinary process.
 UNIT_netfront_SRCS := pv-guest/kernel/netfront.c
 UNIT_netfront_FLAGS := -Ipv-guest/include -Ihypercalls/abi
-UNIT_netback_SRCS := $(addprefix toolstack/backends/net/,tx.c rx.c proto.c rate.c backlog.c)
-UNIT_netback_rx_SRCS := $(UNIT_netback_SRCS)
-UNIT_netfilter_SRCS := $(addprefix toolstack/backends/net/,filter.c hostfwd.c)
-UNIT_slirp_SRCS := $(addprefix toolstack/backends/net/,slirp.c host.c hostfwd.c proto.c confine.c)
+UNIT_netback_OBJS := $(addprefix $(NET_DIR)/,tx.o rx.o proto.o rate.o backlog.o)
+UNIT_netback_rx_OBJS := $(UNIT_netback_OBJS)
+UNIT_netfilter_OBJS := $(addprefix $(NET_DIR)/,filter.o hostfwd.o)
+UNIT_slirp_OBJS := $(addprefix $(NET_DIR)/,slirp.o host.o hostfwd.o proto.o confine.o)
 UNIT_slirp_LIBS := -lslirp -lseccomp
-UNIT_netconfine_SRCS := toolstack/backends/net/confine.c
+UNIT_netconfine_OBJS := $(NET_DIR)/confine.o
 UNIT_netconfine_LIBS := -lseccomp
-UNIT_backend_store_SRCS := toolstack/backends/common/store.c
+UNIT_backend_store_OBJS := $(B)/backends/toolstack/backends/common/store.o
+# pvblk without pvd
+UNIT_blk_SRCS := $(filter-out %/main.c,$(wildcard toolstack/backends/block/*.c))
+UNIT_blk_FLAGS := -DBLK_TEST_STEPS -D__XEN_TOOLS__ -include stdint.h
+UNIT_blk_LIBS := -luring
+# the broker's parts that need no guest
+UNIT_pvd_OBJS := $(patsubst %,$(B)/toolstack/pvd/%.o,arena log state gnttab hold lend evtchn ctl) \
+	$(B)/toolstack/xenlibs/conn.o
+UNIT_pvd_FLAGS := -D__XEN_TOOLS__ -include stdint.h
+UNIT_between_OBJS := $(UNIT_pvd_OBJS)
+UNIT_between_FLAGS := $(UNIT_pvd_FLAGS)
 # pvdom's own isolation
-UNIT_isolation_SRCS := $(addprefix hypercalls/pvdom/,namespaces.c landlock.c sandbox.c limits.c)
+UNIT_isolation_OBJS := $(addprefix $(B)/hypercalls/pvdom/,namespaces.o landlock.o sandbox.o limits.o)
 UNIT_isolation_LIBS := -lseccomp
-UNIT_sandbox_SRCS := toolstack/backends/common/sandbox.c
-UNIT_qemusandbox_SRCS := toolstack/backends/qemu/sandbox.c
+UNIT_sandbox_OBJS := $(B)/backends/toolstack/backends/common/sandbox.o
+UNIT_qemusandbox_OBJS := $(B)/backends/toolstack/backends/qemu/sandbox.o
 UNIT_qemusandbox_LIBS := -lseccomp
 UNIT_sandbox_LIBS := -lseccomp
 # The translator, without what else is in its own test: compiled as the monitor is, for which there
@@ -37,7 +50,7 @@ UNIT_step32_OBJS := $(addprefix $(B)/tests/translate/,$(patsubst %.c,%.o,tests/t
 	hypercalls/monitor/copy.c hypercalls/monitor/trace.c \
 	$(wildcard host-driver/providers/process/translate/*.c)) \
 	$(patsubst %.S,%.S.o,$(wildcard host-driver/providers/process/translate/*.S)))
-UNIT_step32_SRCS := tests/unit/native32.S $(UNIT_step32_OBJS)
+UNIT_step32_SRCS := tests/unit/native32.S
 UNIT_step32_LIBS := -lZydis
 UNIT_step32_FLAGS := -mfsgsbase
 UNIT_NOT_SAN     := step32
@@ -45,27 +58,30 @@ UNIT_NOT_SAN     := step32
 UNIT_abi_FLAGS   := -Ihypercalls/abi -mno-red-zone
 # As in pvdom: no vector register is the compiler's.
 T := host-driver/providers/process/translate
-STEP_SRCS := $(wildcard $T/step*.c) $T/watch.c $T/step.S
-UNIT_step_SRCS := $(STEP_SRCS) tests/unit/step_forms.S
+STEP_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard $T/step*.c) $T/watch.c) $(B)/$T/step.S.o
+UNIT_step_OBJS := $(STEP_OBJS)
+UNIT_step_SRCS := tests/unit/step_forms.S
 UNIT_step_FLAGS := -mgeneral-regs-only -fno-tree-loop-distribute-patterns
 UNIT_step_LIBS := -lZydis
-UNIT_step_guest_SRCS := $(STEP_SRCS)
+UNIT_step_guest_OBJS := $(STEP_OBJS)
 UNIT_step_guest_FLAGS := $(UNIT_step_FLAGS)
 UNIT_step_guest_LIBS := -lZydis
-UNIT_step_system_SRCS := $(STEP_SRCS)
+UNIT_step_system_OBJS := $(STEP_OBJS)
 UNIT_step_system_FLAGS := $(UNIT_step_FLAGS)
 UNIT_step_system_LIBS := -lZydis
 
 UNITS := $(filter-out $(if $(SAN),$(UNIT_NOT_SAN)),$(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c)))
 UNIT_BINS := $(UNITS:%=$(B)/tests/unit/test_%)
 
-$(UNIT_BINS): $(B)/tests/unit/test_%: tests/unit/test_%.c $(wildcard $M/*.[ch] tests/unit/*.h toolstack/pvctl/*.[ch] \
-	toolstack/backends/*/*.[ch] hypercalls/pvdom/*.[ch] $T/*.[chS] tests/unit/*.S hypercalls/abi/pavane/*.h pv-guest/kernel/netfront.c pv-guest/include/pv/*.h)
+# A test itself need not be fast.
+$(UNITS:%=$(B)/tests/unit/test_%.o): $(B)/tests/unit/test_%.o: tests/unit/test_%.c
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(HOSTCFLAGS)) $(UNIT_$*_FLAGS) -o $@ $< $(UNIT_$*_SRCS) $(UNIT_$*_LIBS) \
-		-lcmocka -lpthread
+	$(CC) $(HOSTCFLAGS) -O1 $(UNIT_$*_FLAGS) -c -o $@ $<
 
-$(B)/tests/unit/test_step32: $(UNIT_step32_SRCS)
+$(foreach u,$(UNITS),$(eval $(B)/tests/unit/test_$u: $(B)/tests/unit/test_$u.o $(UNIT_$u_SRCS) $(UNIT_$u_OBJS)))
+$(UNIT_BINS): $(B)/tests/unit/test_%: $(wildcard tests/unit/*.S toolstack/backends/block/*.h)
+	$(CC) $(filter-out -MMD -MP,$(HOSTCFLAGS)) $(UNIT_$*_FLAGS) -o $@ $@.o $(UNIT_$*_SRCS) $(UNIT_$*_OBJS) \
+		$(UNIT_$*_LIBS) -lcmocka -lpthread
 
 .PHONY: unit-tests
 unit-tests: $(UNIT_BINS)

@@ -37,8 +37,3 @@ install-backends: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BACKEND_PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
 INSTALLS += install-backends
-
-# tests/unit/test_blk.c: pvblk without pvd
-UNIT_blk_SRCS := $(filter-out %/main.c,$(wildcard toolstack/backends/block/*.c))
-UNIT_blk_LIBS := -DBLK_TEST_STEPS -D__XEN_TOOLS__ -include stdint.h -luring
-$(B)/tests/unit/test_blk: $(UNIT_blk_SRCS) toolstack/backends/block/blk.h

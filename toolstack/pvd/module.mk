@@ -19,11 +19,3 @@ install-pvd: $(BIN)/pvd
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BIN)/pvd $(DESTDIR)$(PREFIX)/bin/
 INSTALLS += install-pvd
-
-# tests/unit/test_pvd.c, test_between.c: the broker's parts that need no guest
-UNIT_pvd_SRCS := $(addprefix toolstack/pvd/,arena.c log.c state.c gnttab.c hold.c lend.c evtchn.c ctl.c) \
-	toolstack/xenlibs/conn.c
-UNIT_pvd_LIBS := -D__XEN_TOOLS__ -include stdint.h -include stdlib.h
-UNIT_between_SRCS := $(UNIT_pvd_SRCS)
-UNIT_between_LIBS := $(UNIT_pvd_LIBS)
-$(B)/tests/unit/test_pvd $(B)/tests/unit/test_between: $(UNIT_pvd_SRCS) toolstack/pvd/pvd.h
