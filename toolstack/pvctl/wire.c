@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,11 +201,21 @@ static void next_change(int64_t ms)
 		free(w);
 }
 
+/* One of the signals that domain_build() holds back until it is done. */
+static bool asked_to_end(void)
+{
+	sigset_t set;
+
+	return !sigpending(&set) && (sigismember(&set, SIGINT) || sigismember(&set, SIGTERM) ||
+				     sigismember(&set, SIGHUP));
+}
+
 int device_wait(uint32_t domid, const struct device *d)
 {
 	const int64_t limit = now_ms() + READY_MS;
 	char back[PATH_SIZE], text[200];
 	enum xenbus_state state;
+	xc_domaininfo_t info;
 	int rc = 0;
 
 	back_path(back, domid, d->backend, d->devid);
@@ -216,6 +227,10 @@ int device_wait(uint32_t domid, const struct device *d)
 			break;
 		if (error_in(back, text, sizeof(text))) {
 			rc = complain("%s: %s", d->name, text);
+			break;
+		}
+		if (asked_to_end() || !domain_alive(domid, &info)) {
+			rc = complain("%s: given up before its backend was ready", d->name);
 			break;
 		}
 		if (now_ms() > limit) {
