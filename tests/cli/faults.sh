@@ -126,6 +126,31 @@ no_traces() { # beside so many other domains; of the store, where there is a pro
 others=$(pvctl list | tail -n +3 | wc -l)
 check "and nothing is left of it" no_traces "$others"
 check "the broker says why" grep -q "^.*d$told: its process was told to end" "$PAVANE_RUNDIR/pvd.log"
+waits() { # the broker's reaper of this domain is there
+	local p
+	for p in $(ours pvctl); do
+		[ "$(tr '\0' ' ' <"/proc/$p/cmdline" | cut -d ' ' -f 2-)" != "reap $1 " ] || return 0
+	done
+	return 1
+}
+create watched -w 2>"$T/creator" &
+creator=$!
+check "a pvctl waits for its domain's end" soon listed watched
+mkfifo "$T/typed"
+"$BIN/pvctl" console watched <"$T/typed" >"$T/reader" 2>&1 &
+reader=$!
+exec 8>"$T/typed"
+check "another reads its console" soon grep -q 'pv>' "$T/reader"
+watched=$(pvctl domid watched)
+kill -STOP $reader
+kill -9 "$(pid_of watched)"
+check "and is waited for when it ends" soon waits "$watched"
+kill -CONT $reader
+wait $reader
+check "hence knows how" [ $? -eq 1 ]
+wait $creator
+check "as the first does" [ $? -eq 1 ]
+exec 8>&-
 abandon() {
 	(export LD_PRELOAD=$BIN/test-abandon.so && create told -p)
 	[ $? -eq 137 ] && soon grep "who was making it has gone" "$PAVANE_RUNDIR/pvd.log"

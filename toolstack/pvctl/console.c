@@ -298,7 +298,8 @@ static void await_reaper(uint32_t domid, int lock, bool created)
 
 	goes = end == SHUT_DOWN && config_action(domid, end_reason, action) &&
 	       strcmp(action, "preserve");
-	if (created && goes && !strcmp(action, "destroy"))
+	/* while another reads as well, the broker's reaper does it, which waits for all of them */
+	if (created && goes && !strcmp(action, "destroy") && !flock(lock, LOCK_EX | LOCK_NB))
 		domain_remove(domid);
 	if (created)
 		domain_finished(0);
