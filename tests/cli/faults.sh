@@ -158,6 +158,17 @@ abandon() {
 check "kill -9 of a pvctl that makes a domain" abandon
 told=$(sed -n 's/.* d\([0-9]*\): who was making it has gone$/\1/p' "$PAVANE_RUNDIR/pvd.log")
 check "leaves nothing of it" soon no_traces "$others"
+removing() { # status, variables of the pvctl
+	local status=$1
+	shift
+	env "$@" LD_PRELOAD="$BIN/test-remove.so" "$BIN/pvctl" create --kernel "$GUEST" \
+		--provider "$provider" --memory 16 --name told --cmdline cmd=halt -w
+	[ $? -eq "$status" ] || return
+	told=$(sed -n 's/.* d\([0-9]*\): created, .*/\1/p' "$PAVANE_RUNDIR/pvd.log" | tail -n 1)
+	soon no_traces "$others"
+}
+check "a pvctl that is to end as its domain does removes all of it" removing 143 A=
+check "of one that is killed then the broker does" removing 137 REMOVE_KILLED=1
 check "kill -9 of pvd" kill_ours pvd
 check "no process outlives pvd" none pvdom xenstored xenconsoled pvd
 check "the next command starts over" create five

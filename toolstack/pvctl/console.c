@@ -294,13 +294,17 @@ static void await_reaper(uint32_t domid, int lock, bool created)
 {
 	xc_domaininfo_t info;
 	char action[16];
+	sigset_t old;
 	bool goes;
 
 	goes = end == SHUT_DOWN && config_action(domid, end_reason, action) &&
 	       strcmp(action, "preserve");
 	/* while another reads as well, the broker's reaper does it, which waits for all of them */
-	if (created && goes && !strcmp(action, "destroy") && !flock(lock, LOCK_EX | LOCK_NB))
+	if (created && goes && !strcmp(action, "destroy") && !flock(lock, LOCK_EX | LOCK_NB)) {
+		signals_hold(&old);
 		domain_remove(domid);
+		sigprocmask(SIG_SETMASK, &old, NULL);
+	}
 	if (created)
 		domain_finished(0);
 	close(lock);
