@@ -151,6 +151,13 @@ check "hence knows how" [ $? -eq 1 ]
 wait $creator
 check "as the first does" [ $? -eq 1 ]
 exec 8>&-
+kill -STOP "$(ours xenconsoled)"
+pvctl create --kernel build/guests/abrupt --provider "$provider" --memory 16 --name abrupt --cmdline a -w &
+creator=$!
+check "a guest that ends at once" soon eval 'tail -n 2 "$PAVANE_RUNDIR/pvd.log" | grep -q "shutdown, reason 0"'
+kill -CONT "$(ours xenconsoled)"
+wait $creator
+check "is not removed before the log has its last line" soon grep "the last line" "$PAVANE_RUNDIR/console/guest-abrupt.log"
 abandon() {
 	(export LD_PRELOAD=$BIN/test-abandon.so && create told -p)
 	[ $? -eq 137 ] && soon grep "who was making it has gone" "$PAVANE_RUNDIR/pvd.log"

@@ -210,6 +210,18 @@ static void drain(int tty, uint32_t domid)
 		munmap((void *)ring, 4096);
 }
 
+/* Nobody reads here, but there is a log: xenconsoled, which writes it, may not even have begun. */
+static void await_log(uint32_t domid)
+{
+	volatile struct xencons_interface *ring = map_ring(domid);
+	const int64_t limit = now_ms() + 10000;
+
+	while (ring && ring->out_cons != ring->out_prod && now_ms() < limit)
+		usleep(1000);
+	if (ring)
+		munmap((void *)ring, 4096);
+}
+
 enum end { RUNNING, SHUT_DOWN, DESTROYED, BROKER_LOST };
 
 static enum end end;
@@ -480,6 +492,7 @@ int domain_wait(uint32_t domid, bool unpause)
 		if (p.revents)
 			take_watches(&p);
 	}
+	await_log(domid);
 	await_reaper(domid, lock, true);
 	return exit_status(domid, true);
 }
