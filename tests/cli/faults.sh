@@ -126,6 +126,38 @@ no_traces() { # beside so many other domains; of the store, where there is a pro
 others=$(pvctl list | tail -n +3 | wc -l)
 check "and nothing is left of it" no_traces "$others"
 check "the broker says why" grep -q "^.*d$told: its process was told to end" "$PAVANE_RUNDIR/pvd.log"
+waits() { # the broker's reaper of this domain is there
+	local p
+	for p in $(ours pvctl); do
+		[ "$(tr '\0' ' ' <"/proc/$p/cmdline" | cut -d ' ' -f 2-)" != "reap $1 " ] || return 0
+	done
+	return 1
+}
+create watched -w 2>"$T/creator" &
+creator=$!
+check "a pvctl waits for its domain's end" soon listed watched
+mkfifo "$T/typed"
+"$BIN/pvctl" console watched <"$T/typed" >"$T/reader" 2>&1 &
+reader=$!
+exec 8>"$T/typed"
+check "another reads its console" soon grep -q 'pv>' "$T/reader"
+watched=$(pvctl domid watched)
+kill -STOP $reader
+kill -9 "$(pid_of watched)"
+check "and is waited for when it ends" soon waits "$watched"
+kill -CONT $reader
+wait $reader
+check "hence knows how" [ $? -eq 1 ]
+wait $creator
+check "as the first does" [ $? -eq 1 ]
+exec 8>&-
+kill -STOP "$(ours xenconsoled)"
+pvctl create --kernel build/guests/abrupt --provider "$provider" --memory 16 --name abrupt --cmdline a -w &
+creator=$!
+check "a guest that ends at once" soon eval 'tail -n 2 "$PAVANE_RUNDIR/pvd.log" | grep -q "shutdown, reason 0"'
+kill -CONT "$(ours xenconsoled)"
+wait $creator
+check "is not removed before the log has its last line" soon grep "the last line" "$PAVANE_RUNDIR/console/guest-abrupt.log"
 abandon() {
 	(export LD_PRELOAD=$BIN/test-abandon.so && create told -p)
 	[ $? -eq 137 ] && soon grep "who was making it has gone" "$PAVANE_RUNDIR/pvd.log"
@@ -133,6 +165,17 @@ abandon() {
 check "kill -9 of a pvctl that makes a domain" abandon
 told=$(sed -n 's/.* d\([0-9]*\): who was making it has gone$/\1/p' "$PAVANE_RUNDIR/pvd.log")
 check "leaves nothing of it" soon no_traces "$others"
+removing() { # status, variables of the pvctl
+	local status=$1
+	shift
+	env "$@" LD_PRELOAD="$BIN/test-remove.so" "$BIN/pvctl" create --kernel "$GUEST" \
+		--provider "$provider" --memory 16 --name told --cmdline cmd=halt -w
+	[ $? -eq "$status" ] || return
+	told=$(sed -n 's/.* d\([0-9]*\): created, .*/\1/p' "$PAVANE_RUNDIR/pvd.log" | tail -n 1)
+	soon no_traces "$others"
+}
+check "a pvctl that is to end as its domain does removes all of it" removing 143 A=
+check "of one that is killed then the broker does" removing 137 REMOVE_KILLED=1
 check "kill -9 of pvd" kill_ours pvd
 check "no process outlives pvd" none pvdom xenstored xenconsoled pvd
 check "the next command starts over" create five

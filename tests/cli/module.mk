@@ -10,12 +10,12 @@ $(BIN)/test-inject: tests/cli/inject.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -o $@ $<
 
-# Kills pvctl as it makes a domain: tests/cli/faults.sh.
-$(BIN)/test-abandon.so: tests/cli/abandon.c
+# Kill pvctl as it makes a domain, or removes one: tests/cli/faults.sh.
+$(BIN)/test-%.so: tests/cli/%.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTCFLAGS) -fPIC -shared -o $@ $<
 
-ALL += $(BIN)/test-foreign $(BIN)/test-inject $(BIN)/test-abandon.so
+ALL += $(BIN)/test-foreign $(BIN)/test-inject $(BIN)/test-abandon.so $(BIN)/test-remove.so
 
 # A pvdom that translates one kind of instruction wrongly.
 PLANTED := $(B)/tests/cli/pvdom-planted

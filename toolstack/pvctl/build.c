@@ -325,17 +325,23 @@ static int build(struct config *c, uint32_t *domid)
 	return rc ? -1 : 0;
 }
 
-/* A signal that ends pvctl waits until the domain is whole, or gone. */
-int domain_build(struct config *c, uint32_t *domid)
+void signals_hold(sigset_t *old)
 {
-	sigset_t set, old;
-	int rc;
+	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, &old);
+	sigprocmask(SIG_BLOCK, &set, old);
+}
+
+int domain_build(struct config *c, uint32_t *domid)
+{
+	sigset_t old;
+	int rc;
+
+	signals_hold(&old);
 	rc = build(c, domid);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return rc;
@@ -347,14 +353,15 @@ void domain_remove(uint32_t domid)
 	static const char *const files[] = {"cfg", "cfg.new", "lock", "tty", "change"};
 	xc_domaininfo_t info;
 
-	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		domain_path(path, domid, files[i]);
-		unlink(path);
-	}
 	/* whose end another has begun is there until its backends have ended */
 	if (xc_domain_destroy(xch, domid) && errno == ESRCH)
 		while (domain_alive(domid, &info))
 			usleep(5000);
+	/* not before: without its config the broker leaves a domain to whoever removes it */
+	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		domain_path(path, domid, files[i]);
+		unlink(path);
+	}
 	if (!xsh)
 		return;
 	if (vm && *vm)

@@ -210,6 +210,18 @@ static void drain(int tty, uint32_t domid)
 		munmap((void *)ring, 4096);
 }
 
+/* Nobody reads here, but there is a log: xenconsoled, which writes it, may not even have begun. */
+static void await_log(uint32_t domid)
+{
+	volatile struct xencons_interface *ring = map_ring(domid);
+	const int64_t limit = now_ms() + 10000;
+
+	while (ring && ring->out_cons != ring->out_prod && now_ms() < limit)
+		usleep(1000);
+	if (ring)
+		munmap((void *)ring, 4096);
+}
+
 enum end { RUNNING, SHUT_DOWN, DESTROYED, BROKER_LOST };
 
 static enum end end;
@@ -294,12 +306,17 @@ static void await_reaper(uint32_t domid, int lock, bool created)
 {
 	xc_domaininfo_t info;
 	char action[16];
+	sigset_t old;
 	bool goes;
 
 	goes = end == SHUT_DOWN && config_action(domid, end_reason, action) &&
 	       strcmp(action, "preserve");
-	if (created && goes && !strcmp(action, "destroy"))
+	/* while another reads as well, the broker's reaper does it, which waits for all of them */
+	if (created && goes && !strcmp(action, "destroy") && !flock(lock, LOCK_EX | LOCK_NB)) {
+		signals_hold(&old);
 		domain_remove(domid);
+		sigprocmask(SIG_SETMASK, &old, NULL);
+	}
 	if (created)
 		domain_finished(0);
 	close(lock);
@@ -475,6 +492,7 @@ int domain_wait(uint32_t domid, bool unpause)
 		if (p.revents)
 			take_watches(&p);
 	}
+	await_log(domid);
 	await_reaper(domid, lock, true);
 	return exit_status(domid, true);
 }

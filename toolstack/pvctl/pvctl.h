@@ -3,6 +3,7 @@
 #ifndef PAVANE_PVCTL_H
 #define PAVANE_PVCTL_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -76,6 +77,8 @@ int domain_check(const struct config *c); /* what can be said before it is built
  */
 void domain_finished(uint32_t attend);
 void domain_remove(uint32_t domid); /* destroy, and take its nodes out of the store */
+/* A signal that ends pvctl waits, until the mask is `old` again: the domain is whole, or gone. */
+void signals_hold(sigset_t *old);
 
 /*
  * console.c: until the domain ends or ^]. The exit status of pvctl. One process has the console;
