@@ -9,16 +9,16 @@ done
 # Xen's boot waits for a second of it in loops. BOCHS_IPS: of benchmarks, into whose loops the timer's
 # interrupts must not fall too often.
 ips=${BOCHS_IPS:-40000000}
-emulator=$("${BASH_SOURCE[0]%/*}/emulator") || die "cannot make the emulator in build/lab"
 bochs_pid="" spent=0 bochs_hz=$(getconf CLK_TCK)
 
 # bochs_start CPUS MIB CONFIG...: boots the CD; more lines of Bochs's own follow.
 bochs_start() {
-	local cpus=$1 mib=$2 own=("display_library: nogui") args=(-q -f bochsrc)
+	local cpus=$1 mib=$2 own=("display_library: nogui") args=(-q -f bochsrc) emulator
 	shift 2
+	emulator=$("${BASH_SOURCE[0]%/*}/emulator" "$cpus") || die "no Bochs (make deps)"
 	# Debian's has plugins, a display that is a port, and the debugger, which is to continue, and again
 	# after a stray signal.
-	if [ -L "$emulator" ]; then
+	if [[ $emulator != */build/lab/bochs ]]; then
 		own=('display_library: rfb, options="timeout=0"'
 			"sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy")
 		args+=(-rc rc)
